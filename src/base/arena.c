@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: ISC */
+#include "base/arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define POISON(p, n) ((void)0)
+#define UNPOISON(p, n) ((void)0)
+#endif
+
+enum { BLOCK_BYTES = 4096 - 32, ALIGN = 16 };
+
+struct block {
+	struct block *next;
+	size_t size;
+	size_t used;
+	char data[] __attribute__((aligned(ALIGN)));
+};
+
+struct arena {
+	struct block *first; /* kept over a reset */
+	struct block *current;
+	size_t used;
+	size_t limit;
+	bool over;
+};
+
+static struct block *block_new(size_t size)
+{
+	struct block *b = must_alloc(sizeof(*b) + size);
+
+	b->size = size;
+	POISON(b->data, size);
+	return b;
+}
+
+struct arena *arena_new(size_t limit_bytes)
+{
+	struct arena *a = must_alloc(sizeof(*a));
+
+	a->limit = limit_bytes;
+	return a;
+}
+
+static void free_blocks(struct block *b)
+{
+	while (b != NULL) {
+		struct block *next = b->next;
+
+		UNPOISON(b->data, b->size);
+		free(b);
+		b = next;
+	}
+}
+
+void arena_free(struct arena *a)
+{
+	if (a == NULL)
+		return;
+	free_blocks(a->first);
+	free(a);
+}
+
+void arena_freep(struct arena **a)
+{
+	arena_free(*a);
+	*a = NULL;
+}
+
+void arena_reset(struct arena *a)
+{
+	if (a->first != NULL) {
+		free_blocks(a->first->next);
+		a->first->next = NULL;
+		if (a->first->size > BLOCK_BYTES) {
+			free_blocks(a->first);
+			a->first = NULL;
+		} else {
+			POISON(a->first->data, a->first->size);
+			a->first->used = 0;
+		}
+	}
+	a->current = a->first;
+	a->used = 0;
+	a->over = false;
+}
+
+bool arena_over(const struct arena *a)
+{
+	return a->over;
+}
+
+size_t arena_used(const struct arena *a)
+{
+	return a->used;
+}
+
+void *arena_alloc(struct arena *a, size_t bytes)
+{
+	size_t n = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+
+	must(n >= bytes);
+	if (n == 0)
+		n = ALIGN;
+	struct block *b = a->current;
+	if (b == NULL || b->size - b->used < n) {
+		struct block *fresh =
+			block_new(n > BLOCK_BYTES ? n : BLOCK_BYTES);
+		if (b == NULL)
+			a->first = fresh;
+		else
+			b->next = fresh;
+		a->current = b = fresh;
+	}
+	char *p = b->data + b->used;
+	b->used += n;
+	a->used += n;
+	if (a->used > a->limit)
+		a->over = true;
+	UNPOISON(p, n);
+	memset(p, 0, n);
+	return p;
+}
+
+struct str arena_str(struct arena *a, struct str s)
+{
+	if (s.ptr == NULL)
+		return s;
+	char *p = arena_alloc(a, s.len + 1);
+	if (s.len > 0)
+		memcpy(p, s.ptr, s.len);
+	return str_of(p, s.len);
+}
+
+const char *arena_cstr(struct arena *a, struct str s)
+{
+	struct str copy = arena_str(a, s.ptr != NULL ? s : STR(""));
+
+	return copy.ptr;
+}
+
+struct str arena_lower(struct arena *a, struct str s)
+{
+	char *p = arena_alloc(a, s.len + 1);
+
+	for (size_t i = 0; i < s.len; i++)
+		p[i] = ascii_lower(s.ptr[i]);
+	return str_of(p, s.len);
+}
+
+struct str arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	int n = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	must(n >= 0);
+	char *p = arena_alloc(a, (size_t)n + 1);
+	va_start(args, fmt);
+	vsnprintf(p, (size_t)n + 1, fmt, args);
+	va_end(args);
+	return str_of(p, (size_t)n);
+}
+
+struct str arena_concat(struct arena *a, struct str x, struct str y)
+{
+	char *p = arena_alloc(a, x.len + y.len + 1);
+
+	if (x.len > 0)
+		memcpy(p, x.ptr, x.len);
+	if (y.len > 0)
+		memcpy(p + x.len, y.ptr, y.len);
+	return str_of(p, x.len + y.len);
+}
+
+void strs_add(struct strs *list, struct arena *a, struct str s)
+{
+	if (list->n == list->cap) {
+		size_t cap = list->cap > 0 ? list->cap * 2 : 8;
+		struct str *v = arena_alloc(a, cap * sizeof(*v));
+
+		if (list->n > 0)
+			memcpy(v, list->v, list->n * sizeof(*v));
+		list->v = v;
+		list->cap = cap;
+	}
+	list->v[list->n++] = s;
+}
+
+bool strs_has(const struct strs *list, struct str s)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (str_ieq(list->v[i], s))
+			return true;
+	return false;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+/*
+ * arena: memory with one lifetime.  Three are in use in a session: session,
+ * transaction, command.  Memory is zeroed.  Growth beyond the limit still
+ * succeeds (each single request is bounded by its caller) but sets a mark;
+ * the command loop asks arena_over() and ends the session.
+ * One thread at a time.
+ */
+
+#include "base/attr.h"
+#include "base/str.h"
+
+struct arena;
+
+struct arena *arena_new(size_t limit_bytes);
+void arena_free(struct arena *a); /* NULL is fine */
+void arena_freep(struct arena **a); /* for CLEANUP */
+void arena_reset(struct arena *a);
+bool arena_over(const struct arena *a);
+size_t arena_used(const struct arena *a);
+
+void *arena_alloc(struct arena *a, size_t bytes);
+#define arena_make(a, type) ((type *)arena_alloc((a), sizeof(type)))
+
+/* Copies; the result is NUL-terminated, the NUL not counted in len. */
+struct str arena_str(struct arena *a, struct str s);
+const char *arena_cstr(struct arena *a, struct str s);
+struct str arena_lower(struct arena *a, struct str s);
+struct str arena_printf(struct arena *a, const char *fmt, ...)
+	PRINTF_LIKE(2, 3);
+/* Joins up to the first absent string. */
+struct str arena_concat(struct arena *a, struct str x, struct str y);
+
+/* A growing list of strings in an arena. */
+struct strs {
+	struct str *v;
+	size_t n;
+	size_t cap;
+};
+void strs_add(struct strs *list, struct arena *a, struct str s);
+bool strs_has(const struct strs *list, struct str s);
+
+#endif

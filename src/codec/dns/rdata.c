@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+#include "codec/dns/rdata.h"
+
+#include "base/buf.h"
+
+bool dns_name_parse(struct str *in, struct arena *a, struct str *name_r)
+{
+	struct buf name CLEANUP(buf_fini);
+	struct str s = *in;
+	size_t i = 0;
+
+	buf_init(&name, 256);
+	for (;;) {
+		if (i >= s.len)
+			return false;
+		unsigned char n = (unsigned char)s.ptr[i++];
+		if (n == 0)
+			break;
+		/* 0xc0 would be a pointer: never in an answer to us. */
+		if (n > 63 || n > s.len - i)
+			return false;
+		if (name.len > 0)
+			buf_putc(&name, '.');
+		for (size_t j = 0; j < n; j++) {
+			char c = s.ptr[i + j];
+
+			/* Nothing that could be read as another name. */
+			if ((unsigned char)c <= 0x20 ||
+				(unsigned char)c >= 0x7f || c == '.')
+				return false;
+			buf_putc(&name, c);
+		}
+		i += n;
+	}
+	if (buf_over(&name))
+		return false;
+	*name_r = arena_str(a, name.len > 0 ? buf_str(&name) : STR("."));
+	*in = str_from_at(s, i);
+	return true;
+}
+
+bool dns_mx_parse(struct str rdata, struct arena *a, struct dns_mx *mx_r)
+{
+	struct dns_mx mx;
+
+	if (rdata.len < 3)
+		return false;
+	mx.preference = (unsigned)((unsigned char)rdata.ptr[0] << 8 |
+		(unsigned char)rdata.ptr[1]);
+	rdata = str_from_at(rdata, 2);
+	if (!dns_name_parse(&rdata, a, &mx.host) || rdata.len != 0)
+		return false;
+	*mx_r = mx;
+	return true;
+}
+
+bool dns_txt_parse(struct str rdata, struct arena *a, struct str *text_r)
+{
+	char *out = arena_alloc(a, rdata.len + 1);
+	size_t n = 0;
+
+	while (rdata.len > 0) {
+		size_t len = (unsigned char)rdata.ptr[0];
+
+		if (len > rdata.len - 1)
+			return false;
+		for (size_t i = 0; i < len; i++)
+			out[n++] = rdata.ptr[1 + i];
+		rdata = str_from_at(rdata, 1 + len);
+	}
+	*text_r = str_of(out, n);
+	return true;
+}
+
+struct str dns_reverse_name(const unsigned char *addr, size_t len,
+	const char *zone4, const char *zone6, struct arena *a)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	if (len == 4)
+		return arena_printf(a, "%u.%u.%u.%u.%s", addr[3], addr[2],
+			addr[1], addr[0], zone4);
+	char nibbles[65];
+	for (size_t i = 0; i < 16; i++) {
+		unsigned char b = addr[15 - i];
+
+		nibbles[4 * i] = hex[b & 15];
+		nibbles[4 * i + 1] = '.';
+		nibbles[4 * i + 2] = hex[b >> 4];
+		nibbles[4 * i + 3] = '.';
+	}
+	nibbles[64] = '\0';
+	return arena_printf(a, "%s%s", nibbles, zone6);
+}

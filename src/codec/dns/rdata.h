@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CODEC_DNS_RDATA_H
+#define CODEC_DNS_RDATA_H
+
+/*
+ * The data part of DNS records as a resolver hands it out: names are
+ * uncompressed.  RFC 1035 3.1 (names), 3.3.9 (MX), 3.3.14 (TXT).
+ *
+ * Pure.
+ */
+
+#include "base/arena.h"
+
+/* A wire-format name to "mail.example.org" (no final dot; "." for root). */
+bool dns_name_parse(struct str *in, struct arena *a, struct str *name_r);
+
+struct dns_mx {
+	unsigned preference;
+	struct str host;
+};
+bool dns_mx_parse(struct str rdata, struct arena *a, struct dns_mx *mx_r);
+/* The strings of a TXT record joined. */
+bool dns_txt_parse(struct str rdata, struct arena *a, struct str *text_r);
+/* The name for a reverse look-up: RFC 1035 3.5, RFC 3596 2.5. */
+struct str dns_reverse_name(
+	const unsigned char *addr, size_t len, const char *zone4,
+	const char *zone6, struct arena *a);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CODEC_SMTP_COMMAND_H
+#define CODEC_SMTP_COMMAND_H
+
+/*
+ * smtp_command: one command line, without its CRLF, cut into verb and
+ * argument; and the arguments of MAIL and RCPT with their parameters.
+ *
+ * RFC 5321 4.1.1 (syntax), 4.1.2 (Mail-parameters)
+ * RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8), RFC 4954 (AUTH=)
+ * RFC 3461 4 (RET, ENVID, NOTIFY, ORCPT; xtext)
+ *
+ * Pure.  Views point into the line.
+ */
+
+#include "base/arena.h"
+#include "codec/smtp/path.h"
+
+enum { SMTP_LINE_MAX = 2048, SMTP_PARAMS_MAX = 16 };
+
+struct smtp_command {
+	struct str verb; /* as sent */
+	struct str args; /* behind the blank; empty without */
+};
+
+/* False for an empty verb or control bytes (NUL, ESC, ...) in the line. */
+bool smtp_command_parse(struct str line, struct smtp_command *cmd_r);
+
+enum smtp_mail_flags {
+	SMTP_MAIL_SIZE = 1u << 0,
+	SMTP_MAIL_8BIT = 1u << 1, /* BODY=8BITMIME */
+	SMTP_MAIL_UTF8 = 1u << 2, /* SMTPUTF8 */
+	SMTP_MAIL_RET_FULL = 1u << 3,
+	SMTP_MAIL_RET_HDRS = 1u << 4,
+};
+
+struct smtp_mail {
+	struct smtp_path from;
+	unsigned flags;
+	uint64_t size; /* with SMTP_MAIL_SIZE */
+	struct str envid; /* decoded; absent without */
+	struct str auth; /* decoded AUTH=; absent without */
+};
+
+enum smtp_notify {
+	SMTP_NOTIFY_NEVER = 1u << 0,
+	SMTP_NOTIFY_SUCCESS = 1u << 1,
+	SMTP_NOTIFY_FAILURE = 1u << 2,
+	SMTP_NOTIFY_DELAY = 1u << 3,
+};
+
+struct smtp_rcpt {
+	struct smtp_path to;
+	unsigned notify; /* 0: not given */
+	struct str orcpt; /* "type;address" decoded; absent without */
+};
+
+/* What went wrong with an argument, ready for the reply. */
+struct smtp_refusal {
+	int code; /* 501, 555, 552 */
+	const char *enhanced; /* "5.5.4" */
+	const char *text;
+};
+
+/*
+ * Reads the argument of MAIL ("FROM:<...> ...") or RCPT ("TO:<...> ...").
+ * Decoded values are in the arena.  The result is untouched on failure.
+ * strict: nothing but the RFC's syntax (no blank before <, no bare address).
+ */
+bool smtp_mail_parse(struct str args, bool utf8_offered, bool strict,
+	struct arena *a, struct smtp_mail *mail_r,
+	struct smtp_refusal *refusal_r);
+bool smtp_rcpt_parse(struct str args, bool utf8, bool strict, struct arena *a,
+	struct smtp_rcpt *rcpt_r, struct smtp_refusal *refusal_r);
+
+/* RFC 3461 4 xtext; false on a broken escape or a decoded control byte. */
+bool smtp_xtext_decode(struct str s, struct arena *a, struct str *text_r);
+struct str smtp_xtext_encode(struct str s, struct arena *a);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC */
+#include "sys/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/utf8.h"
+#include "sys/clock.h"
+
+enum { LINE_MAX_BYTES = 4000, VALUE_MAX_BYTES = 1024 };
+
+static struct {
+	char ident[64];
+	bool json;
+	bool to_syslog;
+	enum log_level max;
+} state = {.ident = "postern", .max = LOG_LEVEL_INFO};
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+
+static int facility_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		int facility;
+	} names[] = {{"mail", LOG_MAIL}, {"daemon", LOG_DAEMON},
+		{"user", LOG_USER}, {"local0", LOG_LOCAL0},
+		{"local1", LOG_LOCAL1}, {"local2", LOG_LOCAL2},
+		{"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
+		{"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6},
+		{"local7", LOG_LOCAL7}};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(names[i].name, name) == 0)
+			return names[i].facility;
+	return LOG_MAIL;
+}
+
+void log_open(const char *ident, bool json, const char *syslog_facility)
+{
+	snprintf(state.ident, sizeof(state.ident), "%s", ident);
+	state.json = json;
+	state.to_syslog = syslog_facility != NULL;
+	if (state.to_syslog)
+		openlog(state.ident, LOG_PID | LOG_NDELAY,
+			facility_of(syslog_facility));
+}
+
+void log_level_max(enum log_level level)
+{
+	state.max = level;
+}
+
+struct log_kv log_s(const char *key, struct str s)
+{
+	return (struct log_kv){key, str_present(s) ? s : STR(""), 0};
+}
+
+struct log_kv log_z(const char *key, const char *s)
+{
+	return log_s(key, str_from(s != NULL ? s : ""));
+}
+
+struct log_kv log_n(const char *key, int64_t n)
+{
+	return (struct log_kv){key, STR_NONE, n};
+}
+
+struct log_kv log_fault(const struct fault *f)
+{
+	return log_z("reason", f->text);
+}
+
+/* Quoted where a blank or quote is in it; controls as \xNN, always. */
+static void put_escaped(struct buf *b, struct str s, bool json)
+{
+	s = str_sub(s, 0, VALUE_MAX_BYTES);
+	while (s.len > 0) {
+		uint32_t c;
+		size_t n = utf8_decode(s, &c);
+
+		if (n == 0) {
+			buf_putf(b, json ? "\\u00%02x" : "\\x%02x",
+				(unsigned char)s.ptr[0]);
+			n = 1;
+		} else if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+			buf_putf(b, json ? "\\u%04x" : "\\x%02x", (unsigned)c);
+		} else if (c == '"' || c == '\\') {
+			buf_putc(b, '\\');
+			buf_putc(b, (char)c);
+		} else {
+			buf_put(b, str_sub(s, 0, n));
+		}
+		s = str_from_at(s, n);
+	}
+}
+
+static bool is_plain(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.ptr[i] <= 0x20 || s.ptr[i] == '"' ||
+			s.ptr[i] == '=' || (unsigned char)s.ptr[i] >= 0x7f ||
+			s.ptr[i] == '\\')
+			return false;
+	return s.len > 0;
+}
+
+static void put_value(struct buf *b, const struct log_kv *kv)
+{
+	if (!str_present(kv->s)) {
+		buf_putf(b, "%lld", (long long)kv->n);
+	} else if (!state.json && is_plain(kv->s)) {
+		buf_put(b, kv->s);
+	} else {
+		buf_putc(b, '"');
+		put_escaped(b, kv->s, state.json);
+		buf_putc(b, '"');
+	}
+}
+
+static void put_time(struct buf *b)
+{
+	int64_t us = clock_unix_us();
+	time_t t = (time_t)(us / 1000000);
+	struct tm tm;
+	char text[40];
+
+	gmtime_r(&t, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	buf_putf(b, "%s.%03dZ", text, (int)(us / 1000 % 1000));
+}
+
+static void put_head_json(struct buf *b, enum log_level level, const char *event)
+{
+	buf_puts(b, "{\"time\":\"");
+	put_time(b);
+	buf_putf(b, "\",\"service\":\"%s\",\"pid\":%d,\"level\":\"%s\","
+		    "\"event\":\"%s\"",
+		state.ident, (int)getpid(), level_names[level], event);
+}
+
+static void put_head_text(struct buf *b, enum log_level level, const char *event)
+{
+	if (!state.to_syslog) {
+		put_time(b);
+		buf_putf(b, " %s[%d]: ", state.ident, (int)getpid());
+	}
+	if (level <= LOG_LEVEL_WARN)
+		buf_putf(b, "%s: ", level_names[level]);
+	buf_puts(b, event);
+}
+
+void log_put(enum log_level level, const char *event, const struct log_kv *kv)
+{
+	struct buf b CLEANUP(buf_fini);
+	int saved = errno;
+
+	if (level > state.max)
+		return;
+	buf_init(&b, LINE_MAX_BYTES);
+	if (state.json)
+		put_head_json(&b, level, event);
+	else
+		put_head_text(&b, level, event);
+	for (; kv->key != NULL && b.len + VALUE_MAX_BYTES < LINE_MAX_BYTES; kv++) {
+		buf_putf(&b, state.json ? ",\"%s\":" : " %s=", kv->key);
+		put_value(&b, kv);
+	}
+	if (state.json)
+		buf_putc(&b, '}');
+	if (state.to_syslog) {
+		static const int priorities[] = {
+			LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+		syslog(priorities[level], "%.*s", STR_ARG(buf_str(&b)));
+	} else {
+		buf_putc(&b, '\n');
+		/* One write: lines of several processes do not mix. */
+		if (write(2, b.data, b.len) < 0)
+			errno = saved;
+	}
+	errno = saved;
+}
