@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf/service.h"
+
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+#include "sys/file.h"
+
+enum { MASTER_FILE_MAX = 1 << 20, ADDRS_MAX = 64 };
+
+unsigned service_port(struct str name)
+{
+	static const struct {
+		const char *name;
+		unsigned port;
+	} known[] = {{"smtp", 25}, {"smtps", 465}, {"submissions", 465},
+		{"submission", 587}, {"lmtp", 24}, {"imap", 143},
+		{"imap2", 143}, {"imaps", 993}, {"pop3", 110},
+		{"pop-3", 110}, {"pop3s", 995}, {"sieve", 4190}};
+	uint64_t n;
+
+	if (str_u64(name, &n))
+		return n > 0 && n < 65536 ? (unsigned)n : 0;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (str_eqc(name, known[i].name))
+			return known[i].port;
+	return 0;
+}
+
+const char *service_kind_name(enum service_kind kind)
+{
+	static const char *const names[] = {"smtpd", "imapd", "pop3d", "lmtpd"};
+
+	return names[kind];
+}
+
+/* ---- addresses ---- */
+
+struct addrs {
+	struct sock_addr *v;
+	size_t n;
+};
+
+static void add_addr(struct addrs *list, struct str host, unsigned port)
+{
+	struct sock_addr addr;
+
+	if (list->n < ADDRS_MAX && sock_addr_parse(host, port, &addr))
+		list->v[list->n++] = addr;
+}
+
+static void add_host(struct addrs *list, const struct conf *c,
+	const char *wild4, const char *wild6, unsigned port)
+{
+	bool all = conf_option_has(c->inet_protocols, "all");
+
+	if (all || conf_option_has(c->inet_protocols, "ipv4"))
+		add_addr(list, str_from(wild4), port);
+	if (all || conf_option_has(c->inet_protocols, "ipv6"))
+		add_addr(list, str_from(wild6), port);
+}
+
+static void resolve_host(
+	struct addrs *list, const struct conf *c, struct str host, unsigned port)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+
+	if (list->n >= ADDRS_MAX ||
+		getaddrinfo(arena_cstr(c->a, host), NULL, &hints, &found) != 0)
+		return;
+	for (struct addrinfo *i = found; i != NULL && list->n < ADDRS_MAX;
+		i = i->ai_next) {
+		struct sock_addr addr = {.len = i->ai_addrlen};
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+
+		if (i->ai_family == AF_INET) {
+			memcpy(&in4, i->ai_addr, sizeof(in4));
+			in4.sin_port = htons((uint16_t)port);
+			memcpy(&addr.ss, &in4, sizeof(in4));
+		} else if (i->ai_family == AF_INET6) {
+			memcpy(&in6, i->ai_addr, sizeof(in6));
+			in6.sin6_port = htons((uint16_t)port);
+			memcpy(&addr.ss, &in6, sizeof(in6));
+		} else {
+			continue;
+		}
+		list->v[list->n++] = addr;
+	}
+	freeaddrinfo(found);
+}
+
+static void interface_addrs(
+	struct addrs *list, const struct conf *c, unsigned port)
+{
+	struct str rest = c->inet_interfaces;
+	struct str item;
+
+	while (str_present(item = list_item(&rest))) {
+		struct sock_addr probe;
+
+		if (str_eqc(item, "all"))
+			add_host(list, c, "0.0.0.0", "::", port);
+		else if (str_eqc(item, "loopback-only"))
+			add_host(list, c, "127.0.0.1", "::1", port);
+		else if (sock_addr_parse(item, port, &probe))
+			add_addr(list, item, port);
+		else
+			resolve_host(list, c, item, port);
+	}
+}
+
+static bool is_wildcard(struct str item)
+{
+	return str_eqc(item, "all");
+}
+
+bool conf_is_own_address(
+	const struct conf *c, const unsigned char *addr, size_t len)
+{
+	struct str lists[2] = {c->inet_interfaces, c->proxy_interfaces};
+	struct ifaddrs *all = NULL;
+	bool wild = false, own = false;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct str item;
+
+		while (str_present(item = list_item(&lists[i]))) {
+			unsigned char mine[16];
+			size_t n;
+
+			wild |= is_wildcard(item);
+			own |= address_parse(item, mine, &n) && n == len &&
+				memcmp(mine, addr, len) == 0;
+		}
+	}
+	bool loopback = len == 4 && addr[0] == 127;
+	if (own || !wild || (getifaddrs(&all) != 0))
+		return own || (loopback && wild);
+	for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+		struct sock_addr sa = {0};
+		unsigned char mine[16];
+		size_t n;
+
+		if (i->ifa_addr == NULL)
+			continue;
+		if (i->ifa_addr->sa_family == AF_INET)
+			memcpy(&sa.ss, i->ifa_addr, sizeof(struct sockaddr_in));
+		else if (i->ifa_addr->sa_family == AF_INET6)
+			memcpy(&sa.ss, i->ifa_addr, sizeof(struct sockaddr_in6));
+		else
+			continue;
+		sock_addr_bytes(&sa, mine, &n);
+		own |= n == len && memcmp(mine, addr, len) == 0;
+	}
+	freeifaddrs(all);
+	return own || loopback;
+}
+
+/* ---- lines ---- */
+
+struct loader {
+	const struct conf *base;
+	struct services *out;
+	struct problems *problems;
+	size_t cap;
+	size_t transports_cap;
+};
+
+static void complain(struct loader *l, enum problem_level level, unsigned line,
+	struct str what, struct str write)
+{
+	problem_add(l->problems, level, l->out->master_cf, line, what, write);
+}
+
+static struct conf *line_conf(
+	struct loader *l, const struct master_line *m, unsigned line)
+{
+	struct arena *a = l->base->a;
+	struct conf_override *o =
+		arena_alloc(a, (m->args.n + 1) * sizeof(*o));
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->args.n; i++) {
+		struct str arg = m->args.v[i];
+
+		if (str_eqc(arg, "-v") || str_eqc(arg, "-D"))
+			continue;
+		if (str_eqc(arg, "-o") && i + 1 < m->args.n)
+			arg = m->args.v[++i];
+		else if (str_starts(arg, "-o"))
+			arg = str_from_at(arg, 2);
+		else
+			continue;
+		if (assignment_parse(arg, &o[n].name, &o[n].value) !=
+			ASSIGNMENT_OK) {
+			complain(l, PROBLEM_ERROR, line,
+				arena_printf(a, "-o %.*s: no name=value",
+					STR_ARG(arg)),
+				STR("write -o name=value, or "
+				    "-o { name = value }"));
+			continue;
+		}
+		o[n++].line = line;
+	}
+	/* Problems of main.cf were told once, by the base. */
+	struct problems quiet = {.a = a};
+	struct conf *c = conf_load(l->base->dir.ptr, o, n, &quiet);
+	for (size_t i = 0; i < quiet.n; i++)
+		if (str_eq(quiet.v[i].file, l->out->master_cf))
+			problem_add(l->problems, quiet.v[i].level,
+				quiet.v[i].file, quiet.v[i].line,
+				quiet.v[i].what, quiet.v[i].write);
+	return c;
+}
+
+static bool listener_kind(struct str command, enum service_kind *kind_r)
+{
+	static const struct {
+		const char *command;
+		enum service_kind kind;
+	} commands[] = {{"smtpd", SERVICE_SMTPD}, {"postscreen", SERVICE_SMTPD},
+		{"imapd", SERVICE_IMAPD}, {"pop3d", SERVICE_POP3D},
+		{"lmtpd", SERVICE_LMTPD}};
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (str_eqc(command, commands[i].command)) {
+			*kind_r = commands[i].kind;
+			return true;
+		}
+	return false;
+}
+
+static void add_service(struct loader *l, const struct master_line *m,
+	enum service_kind kind, unsigned line)
+{
+	struct arena *a = l->base->a;
+	struct str host = STR_NONE, port = m->service;
+	ptrdiff_t colon = str_rfind(m->service, ':');
+	struct addrs addrs = {.v = arena_alloc(
+				      a, ADDRS_MAX * sizeof(struct sock_addr))};
+	struct service s = {.kind = kind, .line = line};
+
+	if (colon >= 0) {
+		host = str_sub(m->service, 0, (size_t)colon);
+		port = str_from_at(m->service, (size_t)colon + 1);
+	}
+	unsigned number = service_port(port);
+	if (number == 0) {
+		complain(l, PROBLEM_ERROR, line,
+			arena_printf(a, "%.*s: unknown service or port",
+				STR_ARG(m->service)),
+			STR("write smtp, submission, submissions, imap, imaps, "
+			    "pop3, pop3s or a number"));
+		return;
+	}
+	s.name = arena_str(a, m->service);
+	s.conf = line_conf(l, m, line);
+	if (host.len > 0) {
+		add_addr(&addrs, host, number);
+		if (addrs.n == 0)
+			resolve_host(&addrs, l->base, host, number);
+	} else {
+		interface_addrs(&addrs, s.conf, number);
+	}
+	s.addrs = addrs.v;
+	s.n_addrs = addrs.n;
+	if (addrs.n == 0)
+		complain(l, PROBLEM_ERROR, line,
+			arena_printf(a, "%.*s: no address to listen on",
+				STR_ARG(m->service)),
+			STR("look at inet_interfaces and inet_protocols"));
+	/* The last line of the same name counts, as in Postfix. */
+	for (size_t i = 0; i < l->out->n; i++)
+		if (str_eq(l->out->v[i].name, s.name)) {
+			conf_free(l->out->v[i].conf);
+			l->out->v[i] = s;
+			return;
+		}
+	if (l->out->n == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 16;
+		struct service *v = arena_alloc(a, l->cap * sizeof(*v));
+		if (l->out->n > 0)
+			memcpy(v, l->out->v, l->out->n * sizeof(*v));
+		l->out->v = v;
+	}
+	l->out->v[l->out->n++] = s;
+}
+
+static void add_transport(
+	struct loader *l, const struct master_line *m, unsigned line)
+{
+	struct arena *a = l->base->a;
+
+	if (l->out->n_transports == l->transports_cap) {
+		l->transports_cap =
+			l->transports_cap > 0 ? l->transports_cap * 2 : 16;
+		struct transport *v =
+			arena_alloc(a, l->transports_cap * sizeof(*v));
+		if (l->out->n_transports > 0)
+			memcpy(v, l->out->transports,
+				l->out->n_transports * sizeof(*v));
+		l->out->transports = v;
+	}
+	l->out->transports[l->out->n_transports++] = (struct transport){
+		.name = arena_str(a, m->service),
+		.command = arena_str(a, m->command),
+		.conf = line_conf(l, m, line),
+		.line = line};
+}
+
+static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
+	"tlsmgr", "trivial-rewrite", "bounce", "defer", "trace", "verify",
+	"flush", "proxymap", "proxywrite", "showq", "anvil", "scache",
+	"postlogd", "dnsblog", "tlsproxy", "oqmgr", "postscreen", "smtpd",
+	"qmqpd", "nbdb_reindexd"};
+static const char *const transports[] = {
+	"smtp", "lmtp", "error", "discard", "local", "virtual", "retry"};
+static const char *const later[] = {"pipe", "spawn", "managesieved", "httpd"};
+
+static bool in_list(struct str word, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eqc(word, list[i]))
+			return true;
+	return false;
+}
+
+static void read_line(struct loader *l, const struct logical_line *line)
+{
+	struct arena *a = l->base->a;
+	struct master_line m;
+	enum service_kind kind;
+	const char *why;
+
+	if (!master_line_parse(line->text, a, &m, &why)) {
+		complain(l, PROBLEM_ERROR, line->first, str_from(why), STR_NONE);
+		return;
+	}
+	if (str_eqc(m.type, "inet") && listener_kind(m.command, &kind)) {
+		add_service(l, &m, kind, line->first);
+		return;
+	}
+	if (in_list(m.command, transports, ARRAY_LEN(transports))) {
+		add_transport(l, &m, line->first);
+		return;
+	}
+	if (in_list(m.command, later, ARRAY_LEN(later))) {
+		complain(l, PROBLEM_WARNING, line->first,
+			arena_printf(a, "%.*s does not act yet",
+				STR_ARG(m.command)),
+			STR("remove the line, or live without it"));
+		return;
+	}
+	if (in_list(m.command, silent, ARRAY_LEN(silent)))
+		return;
+	complain(l, PROBLEM_WARNING, line->first,
+		arena_printf(a, "unknown command %.*s: the line is ignored",
+			STR_ARG(m.command)),
+		STR("write smtpd, imapd, pop3d or lmtpd behind inet"));
+}
+
+static const char default_master[] =
+	"smtp inet n - n - - smtpd\n"
+	"submission inet n - n - - smtpd -o smtpd_tls_security_level=encrypt"
+	" -o smtpd_sasl_auth_enable=yes"
+	" -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject\n"
+	"submissions inet n - n - - smtpd -o smtpd_tls_wrappermode=yes"
+	" -o smtpd_sasl_auth_enable=yes"
+	" -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject\n"
+	"imap inet n - n - - imapd\n"
+	"imaps inet n - n - - imapd -o imapd_tls_wrappermode=yes\n"
+	"pop3 inet n - n - - pop3d\n"
+	"pop3s inet n - n - - pop3d -o pop3d_tls_wrappermode=yes\n";
+
+struct services *services_load(
+	const struct conf *base, struct problems *problems)
+{
+	struct services *s = arena_make(base->a, struct services);
+	struct loader l = {.base = base, .out = s, .problems = problems};
+	struct buf text CLEANUP(buf_fini);
+	struct logical_lines lines;
+	struct logical_line line;
+	struct fault f;
+
+	s->master_cf = arena_printf(
+		base->a, "%.*s/master.cf", STR_ARG(base->dir));
+	buf_init(&text, MASTER_FILE_MAX + 65536);
+	if (!file_read(s->master_cf.ptr, MASTER_FILE_MAX, &text, &f)) {
+		complain(&l, PROBLEM_NOTE, 0,
+			STR("no master.cf: the usual services on their "
+			    "standard ports"),
+			STR_NONE);
+		buf_puts(&text, default_master);
+	}
+	logical_lines_init(&lines, buf_str(&text), base->a);
+	while (logical_lines_next(&lines, &line))
+		read_line(&l, &line);
+	return s;
+}
+
+void services_free(struct services *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		conf_free(s->v[i].conf);
+	for (size_t i = 0; i < s->n_transports; i++)
+		conf_free(s->transports[i].conf);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CONF_SERVICE_H
+#define CONF_SERVICE_H
+
+/*
+ * service: the lines of master.cf that mean something here.
+ *
+ * inet lines whose command is smtpd, postscreen (both SMTP), imapd, pop3d or
+ * lmtpd name listeners; their -o settings override main.cf for that listener.
+ * unix lines of smtp, lmtp, relay, local, ... name transports.  The standard
+ * lines of Postfix's own daemons are accepted silently.
+ */
+
+#include "conf/conf.h"
+#include "sys/sock.h"
+
+enum service_kind { SERVICE_SMTPD, SERVICE_IMAPD, SERVICE_POP3D, SERVICE_LMTPD };
+
+struct service {
+	enum service_kind kind;
+	struct str name; /* first field as written */
+	struct sock_addr *addrs;
+	size_t n_addrs;
+	struct conf *conf; /* with the overrides */
+	unsigned line;
+};
+
+struct transport {
+	struct str name; /* "smtp", "relay", "lmtp", ... */
+	struct str command;
+	struct conf *conf;
+	unsigned line;
+};
+
+struct services {
+	struct service *v;
+	size_t n;
+	struct transport *transports;
+	size_t n_transports;
+	struct str master_cf;
+};
+
+/* Never fails; problems say what is wrong.  Lives with base's arena. */
+struct services *services_load(
+	const struct conf *base, struct problems *problems);
+void services_free(struct services *s); /* the confs of the lines */
+
+/* "smtp", "submission", "587" to a number; 0 for an unknown name. */
+unsigned service_port(struct str name);
+const char *service_kind_name(enum service_kind kind);
+/* Our own addresses: inet_interfaces and proxy_interfaces. */
+bool conf_is_own_address(
+	const struct conf *c, const unsigned char *addr, size_t len);
+
+#endif

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+#include "conf/table_private.h"
+#include "sys/clock.h"
+#include "sys/file.h"
+
+enum { TABLE_FILE_MAX = 256 << 20, RECHECK_MS = 1000 };
+
+struct tables {
+	struct table_env env;
+	struct arena *a;
+	struct map *by_spec;
+};
+
+struct maps {
+	struct table **v;
+	size_t n;
+};
+
+static const struct {
+	const char *type;
+	enum table_kind kind;
+} types[] = {{"hash", TABLE_TEXT}, {"btree", TABLE_TEXT},
+	{"lmdb", TABLE_TEXT}, {"dbm", TABLE_TEXT}, {"cdb", TABLE_TEXT},
+	{"texthash", TABLE_TEXT}, {"inline", TABLE_INLINE},
+	{"static", TABLE_STATIC}, {"fail", TABLE_FAIL}, {"cidr", TABLE_CIDR},
+	{"regexp", TABLE_REGEXP}, {"pcre", TABLE_REGEXP}, {"unix", TABLE_UNIX},
+	{"accounts", TABLE_ACCOUNTS}};
+
+struct tables *tables_new(const struct table_env *env)
+{
+	struct tables *t = must_alloc(sizeof(*t));
+
+	t->env = *env;
+	t->a = arena_new(SIZE_MAX);
+	t->by_spec = map_new();
+	return t;
+}
+
+static void content_free(struct table_content *c)
+{
+	if (c == NULL)
+		return;
+	table_rules_free(c);
+	map_free(c->map, NULL);
+	arena_free(c->a);
+	free(c);
+}
+
+static void table_free(void *value)
+{
+	struct table *t = value;
+
+	content_free(t->content);
+	pthread_mutex_destroy(&t->lock);
+}
+
+void tables_free(struct tables *t)
+{
+	if (t == NULL)
+		return;
+	map_free(t->by_spec, table_free);
+	arena_free(t->a);
+	free(t);
+}
+
+void table_spec_split(struct str s, struct str *type_r, struct str *name_r)
+{
+	ptrdiff_t colon = str_find(s, ':');
+	ptrdiff_t brace = str_find(s, '{');
+
+	/* proxy: hands the look-up to a helper process; we have none. */
+	while (str_starts(s, "proxy:")) {
+		s = str_from_at(s, 6);
+		colon = str_find(s, ':');
+	}
+	if (colon < 0 || (brace >= 0 && brace < colon)) {
+		*type_r = STR_NONE;
+		*name_r = s;
+		return;
+	}
+	*type_r = str_sub(s, 0, (size_t)colon);
+	*name_r = list_unbrace(str_from_at(s, (size_t)colon + 1));
+}
+
+static bool is_file_kind(enum table_kind kind)
+{
+	return kind == TABLE_TEXT || kind == TABLE_CIDR || kind == TABLE_REGEXP;
+}
+
+static struct table_content *content_new(void)
+{
+	struct table_content *c = must_alloc(sizeof(*c));
+
+	c->refs = 1;
+	c->a = arena_new(SIZE_MAX);
+	c->map = map_new();
+	return c;
+}
+
+/* inline:{ {key = value}, key=value } */
+static void read_inline(struct table_reader *r, struct str list)
+{
+	struct str item, key, value;
+
+	while (str_present(item = list_item(&list))) {
+		if (assignment_parse(list_unbrace(item), &key, &value) !=
+			ASSIGNMENT_OK) {
+			r->errors++;
+			continue;
+		}
+		struct str *copy = arena_make(r->content->a, struct str);
+		*copy = arena_str(r->content->a, value);
+		map_set(r->content->map, arena_lower(r->content->a, key), copy);
+	}
+}
+
+static void read_content(
+	const struct table *t, struct table_reader *r, struct str text)
+{
+	switch (t->kind) {
+	case TABLE_TEXT:
+		table_read_text(r, text, t->aliases);
+		break;
+	case TABLE_INLINE:
+		read_inline(r, text);
+		break;
+	case TABLE_CIDR:
+	case TABLE_REGEXP:
+		table_read_rules(r, text, t->kind == TABLE_CIDR);
+		break;
+	case TABLE_STATIC:
+	case TABLE_FAIL:
+	case TABLE_UNIX:
+	case TABLE_ACCOUNTS:
+		break;
+	}
+}
+
+/*
+ * Reads the source anew; NULL with a fault when it cannot be read or has
+ * rules that do not parse.
+ */
+static struct table_content *load(
+	struct table *t, struct problems *problems, struct fault *f)
+{
+	struct buf text CLEANUP(buf_fini);
+	struct table_reader r = {.problems = problems, .file = t->name};
+	bool in_name = t->kind == TABLE_INLINE ||
+		(t->kind != TABLE_TEXT && str_starts(t->name, "{"));
+
+	buf_init(&text, TABLE_FILE_MAX + 65536);
+	if (in_name)
+		buf_put(&text, t->name);
+	else if (!file_read(t->name.ptr, TABLE_FILE_MAX, &text, f))
+		return NULL;
+	r.content = content_new();
+	read_content(t, &r, buf_str(&text));
+	if (r.errors == 0)
+		return r.content;
+	content_free(r.content);
+	fault_set(f, FAULT_TEMP, 451, 3, 5, "%.*s: %u lines are wrong",
+		STR_ARG(t->name), r.errors);
+	return NULL;
+}
+
+static void notice(struct table *t, const char *text)
+{
+	if (t->owner->env.notice != NULL)
+		t->owner->env.notice(
+			t->spec, str_from(text), t->owner->env.ctx);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Under the lock: takes an edited file over, or keeps what we have. */
+static void refresh(struct table *t)
+{
+	struct stat st;
+	struct fault f;
+	int64_t now = clock_mono_ms();
+
+	if (!is_file_kind(t->kind) || now - t->checked_ms < RECHECK_MS)
+		return;
+	t->checked_ms = now;
+	if (stat(t->name.ptr, &st) != 0) {
+		if (!t->bad)
+			notice(t, "the file is gone: its last good version stays in force");
+		t->bad = true;
+		return;
+	}
+	if (same_file(&st, &t->seen))
+		return;
+	t->seen = st;
+	struct table_content *fresh = load(t, NULL, &f);
+	if (fresh == NULL) {
+		notice(t, "the edited file is wrong: its last good version stays in force");
+		t->bad = true;
+		return;
+	}
+	if (--t->content->refs == 0)
+		content_free(t->content);
+	t->content = fresh;
+	if (t->bad)
+		notice(t, "the file is good again");
+	t->bad = false;
+}
+
+static struct table_content *content_get(struct table *t)
+{
+	pthread_mutex_lock(&t->lock);
+	refresh(t);
+	struct table_content *c = t->content;
+	c->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return c;
+}
+
+static void content_put(struct table *t, struct table_content *c)
+{
+	pthread_mutex_lock(&t->lock);
+	if (--c->refs == 0)
+		content_free(c);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static enum table_result lookup_content(struct table *t, struct str key,
+	struct arena *a, struct str *value_r, struct fault *f)
+{
+	struct table_content *c = content_get(t);
+	enum table_result result = TABLE_NONE;
+
+	if (t->kind == TABLE_CIDR || t->kind == TABLE_REGEXP) {
+		result = table_match_rules(c, key, a, value_r, f);
+	} else {
+		const struct str *v = map_get(c->map, arena_lower(a, key));
+
+		if (v != NULL) {
+			*value_r = arena_str(a, *v);
+			result = TABLE_FOUND;
+		}
+	}
+	content_put(t, c);
+	return result;
+}
+
+static enum table_result lookup(struct table *t, struct str key,
+	struct arena *a, struct str *value_r, struct fault *f)
+{
+	switch (t->kind) {
+	case TABLE_STATIC:
+		*value_r = arena_str(a, t->name);
+		return TABLE_FOUND;
+	case TABLE_FAIL:
+		fault_set(f, FAULT_TEMP, 451, 3, 0, "%.*s always fails",
+			STR_ARG(t->spec));
+		return TABLE_ERROR;
+	case TABLE_UNIX:
+		return table_unix(t->name, key, a, value_r, f);
+	case TABLE_ACCOUNTS:
+		if (t->owner->env.account == NULL)
+			return TABLE_NONE;
+		return t->owner->env.account(
+			key, a, value_r, f, t->owner->env.ctx);
+	case TABLE_TEXT:
+	case TABLE_INLINE:
+	case TABLE_CIDR:
+	case TABLE_REGEXP:
+		return lookup_content(t, key, a, value_r, f);
+	}
+	return TABLE_NONE;
+}
+
+enum table_result maps_lookup(struct maps *m, struct str key, struct arena *a,
+	struct str *value_r, struct fault *f)
+{
+	if (m == NULL || key.len == 0)
+		return TABLE_NONE;
+	for (size_t i = 0; i < m->n; i++) {
+		enum table_result r = lookup(m->v[i], key, a, value_r, f);
+
+		if (r != TABLE_NONE)
+			return r;
+	}
+	return TABLE_NONE;
+}
+
+/* ---- opening ---- */
+
+static struct table *open_table(struct tables *t, struct str spec,
+	unsigned flags, struct problems *problems, struct fault *f)
+{
+	struct table *table = arena_make(t->a, struct table);
+	size_t i = 0;
+
+	table_spec_split(spec, &table->type, &table->name);
+	if (!str_present(table->type)) {
+		fault_set(f, FAULT_PERM, 0, 3, 5,
+			"a table needs its type: write hash:%.*s",
+			STR_ARG(spec));
+		return NULL;
+	}
+	while (i < ARRAY_LEN(types) && !str_eqc(table->type, types[i].type))
+		i++;
+	if (i == ARRAY_LEN(types)) {
+		fault_set(f, FAULT_PERM, 0, 3, 5,
+			"table type %.*s is not supported",
+			STR_ARG(table->type));
+		return NULL;
+	}
+	table->kind = types[i].kind;
+	table->owner = t;
+	table->spec = arena_str(t->a, spec);
+	table->name = arena_str(t->a, table->name);
+	table->aliases = (flags & MAPS_ALIASES) != 0;
+	pthread_mutex_init(&table->lock, NULL);
+	if (table->kind == TABLE_UNIX &&
+		!str_eqc(table->name, "passwd.byname") &&
+		!str_eqc(table->name, "group.byname")) {
+		fault_set(f, FAULT_PERM, 0, 3, 5,
+			"unix: knows passwd.byname and group.byname");
+		return NULL;
+	}
+	if (is_file_kind(table->kind) || table->kind == TABLE_INLINE) {
+		if (is_file_kind(table->kind) && table->name.len > 0 &&
+			table->name.ptr[0] == '/')
+			stat(table->name.ptr, &table->seen);
+		table->content = load(table, problems, f);
+		if (table->content == NULL)
+			return NULL;
+	}
+	table->checked_ms = clock_mono_ms();
+	return table;
+}
+
+static struct table *get_table(struct tables *t, struct str spec,
+	unsigned flags, struct problems *problems, struct fault *f)
+{
+	struct str key = arena_printf(t->a, "%u %.*s", flags, STR_ARG(spec));
+	struct table *table = map_get(t->by_spec, key);
+
+	if (table == NULL) {
+		table = open_table(t, spec, flags, problems, f);
+		if (table != NULL)
+			map_set(t->by_spec, key, table);
+	}
+	return table;
+}
+
+static struct str suggestion(struct str spec, struct arena *a)
+{
+	struct str type, name;
+
+	table_spec_split(spec, &type, &name);
+	if (!str_present(type))
+		return arena_printf(a, "write hash:%.*s", STR_ARG(spec));
+	if (name.len > 0 && name.ptr[0] == '/')
+		return arena_printf(a, "create %.*s, or take it out of the list",
+			STR_ARG(name));
+	return STR_NONE;
+}
+
+struct maps *maps_open(struct tables *t, const struct conf *c,
+	const char *param, struct str list, unsigned flags,
+	struct problems *problems)
+{
+	struct maps *m = arena_make(t->a, struct maps);
+	struct str rest = list;
+	struct str item;
+	size_t count = 0;
+
+	while (str_present(item = list_item(&rest)))
+		count++;
+	if (count == 0)
+		return NULL;
+	m->v = arena_alloc(t->a, count * sizeof(struct table *));
+	while (str_present(item = list_item(&list))) {
+		struct fault f;
+		struct table *table = get_table(t, item, flags, problems, &f);
+
+		if (table != NULL)
+			m->v[m->n++] = table;
+		else
+			conf_problem(c, problems, PROBLEM_ERROR, param,
+				arena_printf(c->a, "%s: %.*s: %s", param,
+					STR_ARG(item), f.text),
+				suggestion(item, c->a));
+	}
+	return m;
+}
+
+void maps_paths(struct str list, struct arena *a, struct strs *paths)
+{
+	struct str item, type, name;
+
+	while (str_present(item = list_item(&list))) {
+		table_spec_split(item, &type, &name);
+		if (str_present(type) && name.len > 0 && name.ptr[0] == '/')
+			strs_add(paths, a, arena_str(a, name));
+	}
+}
+
+/* ---- address keys ---- */
+
+bool address_extension(struct str local, struct str delimiter,
+	bool owner_request_special, struct str *user_r, struct str *ext_r)
+{
+	*user_r = local;
+	*ext_r = STR_NONE;
+	if (delimiter.len == 0 || str_ieqc(local, "postmaster") ||
+		str_ieqc(local, "mailer-daemon") ||
+		str_ieqc(local, "double-bounce"))
+		return false;
+	if (owner_request_special && str_find(delimiter, '-') >= 0 &&
+		(str_istarts(local, "owner-") ||
+			str_iends(local, STR("-request"))))
+		return false;
+	for (size_t i = 0; i + 1 < local.len; i++)
+		if (str_find(delimiter, local.ptr[i]) >= 0) {
+			if (i == 0)
+				return false;
+			*user_r = str_sub(local, 0, i);
+			*ext_r = str_from_at(local, i);
+			return true;
+		}
+	return false;
+}
+
+enum table_result maps_lookup_address(struct maps *m, struct str address,
+	const struct address_keys *keys, struct arena *a, struct str *value_r,
+	struct str *ext_r, struct fault *f)
+{
+	ptrdiff_t at = str_rfind(address, '@');
+	struct str local = at < 0 ? address : str_sub(address, 0, (size_t)at);
+	struct str at_domain = at < 0 ? STR_NONE
+				      : str_from_at(address, (size_t)at);
+	struct str user, ext, key[8];
+	bool drops[8] = {false};
+	size_t n = 0;
+
+	if (m == NULL)
+		return TABLE_NONE;
+	bool has_ext = address_extension(
+		local, keys->delimiter, true, &user, &ext);
+	*ext_r = STR_NONE;
+	key[n++] = address;
+	if (has_ext && at >= 0) {
+		drops[n] = true;
+		key[n++] = arena_concat(a, user, at_domain);
+	}
+	if (keys->domain_is_ours && at >= 0)
+		key[n++] = local;
+	if (has_ext && (keys->domain_is_ours || at < 0)) {
+		drops[n] = true;
+		key[n++] = user;
+	}
+	if (at >= 0 && !keys->user_at)
+		key[n++] = at_domain;
+	for (size_t i = 0; i < n; i++) {
+		enum table_result r = maps_lookup(m, key[i], a, value_r, f);
+
+		if (r == TABLE_NONE)
+			continue;
+		if (drops[i])
+			*ext_r = ext;
+		return r;
+	}
+	return TABLE_NONE;
+}

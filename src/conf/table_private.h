@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CONF_TABLE_PRIVATE_H
+#define CONF_TABLE_PRIVATE_H
+
+/* For the engines of conf/table.h only. */
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "conf/table.h"
+
+/* What was read from a source; immutable, counted. */
+struct table_content {
+	int refs; /* under the table's lock */
+	struct arena *a;
+	struct map *map; /* text sources */
+	struct table_rule *rules; /* cidr, regexp, pcre */
+	size_t n_rules;
+};
+
+enum table_kind {
+	TABLE_TEXT,
+	TABLE_INLINE,
+	TABLE_STATIC,
+	TABLE_FAIL,
+	TABLE_CIDR,
+	TABLE_REGEXP,
+	TABLE_UNIX,
+	TABLE_ACCOUNTS,
+};
+
+struct table {
+	enum table_kind kind;
+	struct str spec; /* type:name, the key of the cache */
+	struct str type;
+	struct str name;
+	bool aliases;
+	pthread_mutex_t lock; /* content, seen, checked_ms, bad */
+	struct table_content *content;
+	struct stat seen;
+	int64_t checked_ms;
+	bool bad;
+	struct tables *owner;
+};
+
+struct table_reader {
+	struct table_content *content;
+	struct problems *problems; /* may be NULL */
+	struct str file;
+	unsigned errors;
+};
+
+void table_read_text(struct table_reader *r, struct str text, bool aliases);
+void table_read_rules(struct table_reader *r, struct str text, bool cidr);
+void table_rules_free(struct table_content *content);
+enum table_result table_match_rules(const struct table_content *content,
+	struct str key, struct arena *a, struct str *value_r, struct fault *f);
+enum table_result table_unix(struct str name, struct str key, struct arena *a,
+	struct str *value_r, struct fault *f);
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: ISC */
+#include "db/db.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+
+enum { STATEMENTS_MAX = 128 };
+
+struct statement {
+	const char *sql; /* a literal: compared by address */
+	sqlite3_stmt *stmt;
+};
+
+struct db {
+	sqlite3 *handle;
+	struct statement cache[STATEMENTS_MAX];
+	size_t n_cache;
+};
+
+static bool db_fault(struct db *db, struct fault *f, const char *what)
+{
+	int code = sqlite3_extended_errcode(db->handle);
+	bool full = (code & 0xff) == SQLITE_FULL;
+
+	/* RFC 3463 3.4: 4.3.1 mail system full */
+	return fault_set(f, FAULT_TEMP, full ? 452 : 451, 3, full ? 1 : 0,
+		"storage: %s: %s", what, sqlite3_errmsg(db->handle));
+}
+
+struct db *db_open(const char *path, enum db_mode mode, struct fault *f)
+{
+	struct db *db = must_alloc(sizeof(*db));
+	int flags = SQLITE_OPEN_NOMUTEX |
+		(mode == DB_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+				  : SQLITE_OPEN_READWRITE);
+
+	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
+		fault_set(f, FAULT_TEMP, 451, 3, 0, "storage: %s: %s", path,
+			sqlite3_errmsg(db->handle));
+		sqlite3_close(db->handle);
+		free(db);
+		return NULL;
+	}
+	sqlite3_extended_result_codes(db->handle, 1);
+	sqlite3_busy_timeout(db->handle, 10000);
+	if (!db_exec(db, "PRAGMA journal_mode=WAL;"
+			 "PRAGMA synchronous=FULL;"
+			 "PRAGMA temp_store=MEMORY;"
+			 "PRAGMA cache_size=-4096",
+		    f) ||
+		(mode == DB_READ && !db_exec(db, "PRAGMA query_only=1", f))) {
+		db_close(db);
+		return NULL;
+	}
+	return db;
+}
+
+void db_close(struct db *db)
+{
+	if (db == NULL)
+		return;
+	for (size_t i = 0; i < db->n_cache; i++)
+		sqlite3_finalize(db->cache[i].stmt);
+	sqlite3_close(db->handle);
+	free(db);
+}
+
+bool db_exec(struct db *db, const char *sql, struct fault *f)
+{
+	if (sqlite3_exec(db->handle, sql, NULL, NULL, NULL) == SQLITE_OK)
+		return true;
+	return db_fault(db, f, "statement");
+}
+
+static sqlite3_stmt *prepare(struct db *db, const char *sql, struct fault *f)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	for (size_t i = 0; i < db->n_cache; i++)
+		if (db->cache[i].sql == sql)
+			return db->cache[i].stmt;
+	if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+		    &stmt, NULL) != SQLITE_OK) {
+		db_fault(db, f, sql);
+		return NULL;
+	}
+	must(db->n_cache < STATEMENTS_MAX);
+	db->cache[db->n_cache++] = (struct statement){sql, stmt};
+	return stmt;
+}
+
+static sqlite3_stmt *bind(struct db *db, struct fault *f, const char *sql,
+	const char *fmt, va_list args)
+{
+	sqlite3_stmt *stmt = prepare(db, sql, f);
+
+	if (stmt == NULL)
+		return NULL;
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+	for (int i = 1; *fmt != '\0'; fmt++, i++) {
+		int error = SQLITE_OK;
+
+		if (*fmt == 'i') {
+			error = sqlite3_bind_int64(
+				stmt, i, va_arg(args, int64_t));
+		} else {
+			struct str s = va_arg(args, struct str);
+
+			must(*fmt == 't' || *fmt == 'b');
+			if (!str_present(s))
+				error = sqlite3_bind_null(stmt, i);
+			else if (*fmt == 't')
+				error = sqlite3_bind_text64(stmt, i, s.ptr,
+					s.len, SQLITE_STATIC, SQLITE_UTF8);
+			else
+				error = sqlite3_bind_blob64(stmt, i, s.ptr,
+					s.len, SQLITE_STATIC);
+		}
+		must(error == SQLITE_OK);
+	}
+	return stmt;
+}
+
+sqlite3_stmt *db_query(
+	struct db *db, struct fault *f, const char *sql, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	sqlite3_stmt *stmt = bind(db, f, sql, fmt, args);
+	va_end(args);
+	return stmt;
+}
+
+int db_step(struct db *db, sqlite3_stmt *stmt, struct fault *f)
+{
+	int r = stmt != NULL ? sqlite3_step(stmt) : SQLITE_MISUSE;
+
+	if (r == SQLITE_ROW)
+		return 1;
+	if (r != SQLITE_DONE && stmt != NULL)
+		db_fault(db, f, "step");
+	sqlite3_reset(stmt);
+	return r == SQLITE_DONE ? 0 : -1;
+}
+
+void db_reset(sqlite3_stmt *stmt)
+{
+	sqlite3_reset(stmt);
+}
+
+bool db_run(
+	struct db *db, struct fault *f, const char *sql, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	sqlite3_stmt *stmt = bind(db, f, sql, fmt, args);
+	va_end(args);
+	return stmt != NULL && db_step(db, stmt, f) >= 0;
+}
+
+bool db_number(struct db *db, struct fault *f, int64_t *value_r,
+	const char *sql, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	sqlite3_stmt *stmt = bind(db, f, sql, fmt, args);
+	va_end(args);
+	int r = stmt != NULL ? db_step(db, stmt, f) : -1;
+	if (r > 0) {
+		*value_r = sqlite3_column_int64(stmt, 0);
+		sqlite3_reset(stmt);
+	}
+	return r >= 0;
+}
+
+int64_t db_changes(struct db *db)
+{
+	return sqlite3_changes64(db->handle);
+}
+
+int64_t db_last_rowid(struct db *db)
+{
+	return sqlite3_last_insert_rowid(db->handle);
+}
+
+struct str db_text(sqlite3_stmt *stmt, int n)
+{
+	return db_blob(stmt, n);
+}
+
+struct str db_blob(sqlite3_stmt *stmt, int n)
+{
+	if (sqlite3_column_type(stmt, n) == SQLITE_NULL)
+		return STR_NONE;
+	const void *p = sqlite3_column_blob(stmt, n);
+	return str_of(p != NULL ? p : "", (size_t)sqlite3_column_bytes(stmt, n));
+}
+
+int64_t db_int(sqlite3_stmt *stmt, int n)
+{
+	return sqlite3_column_int64(stmt, n);
+}
+
+bool db_schema(struct db *db, int version, const char *schema, struct fault *f)
+{
+	int64_t have = 0;
+	char pragma[64];
+
+	if (!db_number(db, f, &have, "PRAGMA user_version", ""))
+		return false;
+	if (have > version)
+		return fault_set(f, FAULT_TEMP, 451, 3, 0,
+			"storage: written by a newer postern (version %lld, "
+			"this one knows %d)",
+			(long long)have, version);
+	if (have == version)
+		return true;
+	snprintf(pragma, sizeof(pragma), "PRAGMA user_version=%d", version);
+	if (db_exec(db, "BEGIN IMMEDIATE", f) && db_exec(db, schema, f) &&
+		db_exec(db, pragma, f) && db_exec(db, "COMMIT", f))
+		return true;
+	sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+	return false;
+}
+
+/* ---- group commit ---- */
+
+struct work {
+	db_work_f *fn;
+	void *ctx;
+	struct fault *fault;
+	bool ok;
+	bool done;
+	struct work *next;
+};
+
+struct committer {
+	struct db *db;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wanted;
+	pthread_cond_t finished;
+	struct work *first;
+	struct work **last;
+	bool stop;
+};
+
+static void run_one(struct db *db, struct work *w)
+{
+	struct fault ignored;
+
+	w->ok = db_exec(db, "SAVEPOINT work", w->fault) &&
+		w->fn(db, w->ctx, w->fault);
+	if (!w->ok)
+		db_exec(db, "ROLLBACK TO work", &ignored);
+	if (!db_exec(db, "RELEASE work", w->ok ? w->fault : &ignored))
+		w->ok = false;
+}
+
+static void run_batch(struct db *db, struct work *batch)
+{
+	struct fault f;
+	bool begun = db_exec(db, "BEGIN IMMEDIATE", &f);
+
+	for (struct work *w = batch; w != NULL && begun; w = w->next)
+		run_one(db, w);
+	bool ok = begun && db_exec(db, "COMMIT", &f);
+	if (begun && !ok)
+		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+	for (struct work *w = batch; w != NULL && !ok; w = w->next) {
+		if (w->ok || !begun)
+			*w->fault = f;
+		w->ok = false;
+	}
+}
+
+static void *write_loop(void *arg)
+{
+	struct committer *c = arg;
+
+	pthread_mutex_lock(&c->lock);
+	for (;;) {
+		while (c->first == NULL && !c->stop)
+			pthread_cond_wait(&c->wanted, &c->lock);
+		struct work *batch = c->first;
+		if (batch == NULL)
+			break;
+		c->first = NULL;
+		c->last = &c->first;
+		pthread_mutex_unlock(&c->lock);
+		run_batch(c->db, batch);
+		pthread_mutex_lock(&c->lock);
+		for (struct work *w = batch, *next; w != NULL; w = next) {
+			next = w->next;
+			w->done = true;
+		}
+		pthread_cond_broadcast(&c->finished);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+struct committer *committer_new(struct db *db)
+{
+	struct committer *c = must_alloc(sizeof(*c));
+
+	c->db = db;
+	c->last = &c->first;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->wanted, NULL);
+	pthread_cond_init(&c->finished, NULL);
+	must(pthread_create(&c->thread, NULL, write_loop, c) == 0);
+	return c;
+}
+
+void committer_free(struct committer *c)
+{
+	if (c == NULL)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_cond_signal(&c->wanted);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	db_close(c->db);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->wanted);
+	pthread_cond_destroy(&c->finished);
+	free(c);
+}
+
+bool committer_run(
+	struct committer *c, db_work_f *work, void *ctx, struct fault *f)
+{
+	struct work w = {.fn = work, .ctx = ctx, .fault = f};
+
+	pthread_mutex_lock(&c->lock);
+	*c->last = &w;
+	c->last = &w.next;
+	pthread_cond_signal(&c->wanted);
+	while (!w.done)
+		pthread_cond_wait(&c->finished, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	return w.ok;
+}
+
+/* ---- readers ---- */
+
+enum { READERS_KEPT = 16 };
+
+struct readers {
+	pthread_mutex_t lock;
+	char *path;
+	struct db *free[READERS_KEPT];
+	size_t n;
+};
+
+struct readers *readers_new(const char *path)
+{
+	struct readers *r = must_alloc(sizeof(*r));
+
+	pthread_mutex_init(&r->lock, NULL);
+	r->path = must_strdup(path);
+	return r;
+}
+
+void readers_free(struct readers *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < r->n; i++)
+		db_close(r->free[i]);
+	pthread_mutex_destroy(&r->lock);
+	free(r->path);
+	free(r);
+}
+
+struct db *readers_get(struct readers *r, struct fault *f)
+{
+	struct db *db = NULL;
+
+	pthread_mutex_lock(&r->lock);
+	if (r->n > 0)
+		db = r->free[--r->n];
+	pthread_mutex_unlock(&r->lock);
+	return db != NULL ? db : db_open(r->path, DB_READ, f);
+}
+
+void readers_put(struct readers *r, struct db *db)
+{
+	pthread_mutex_lock(&r->lock);
+	bool keep = r->n < READERS_KEPT;
+	if (keep)
+		r->free[r->n++] = db;
+	pthread_mutex_unlock(&r->lock);
+	if (!keep)
+		db_close(db);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef DB_DB_H
+#define DB_DB_H
+
+/*
+ * db: one SQLite file with our rules (WAL, synchronous=FULL), and group
+ * commit on top.
+ *
+ * Invariants
+ * 1. A db is used by one thread at a time.
+ * 2. A committer owns its db; all writing to the file goes through it.
+ * 3. committer_run returns true only after the transaction that holds its
+ *    work is on disk; one flush serves everybody who waited.
+ * 4. Work that fails is rolled back alone; its neighbours commit.
+ */
+
+#include <sqlite3.h>
+
+#include "base/arena.h"
+#include "base/fault.h"
+
+struct db;
+
+enum db_mode { DB_WRITE, DB_READ };
+
+/* Opens or makes the file; NULL with a fault. */
+struct db *db_open(const char *path, enum db_mode mode, struct fault *f);
+void db_close(struct db *db);
+
+/* Runs statements without results. */
+bool db_exec(struct db *db, const char *sql, struct fault *f);
+
+/*
+ * A prepared statement from the db's cache, reset and bound.  fmt: one letter
+ * per parameter: i int64_t, t struct str as text, b struct str as blob (absent
+ * binds NULL).  Strings must live until the statement was stepped.
+ */
+sqlite3_stmt *db_query(
+	struct db *db, struct fault *f, const char *sql, const char *fmt, ...);
+/* Next row: 1, no more: 0, error: -1 with the fault; resets at 0 and -1. */
+int db_step(struct db *db, sqlite3_stmt *stmt, struct fault *f);
+/* A statement without rows, bound as above. */
+bool db_run(struct db *db, struct fault *f, const char *sql, const char *fmt,
+	...);
+/* One number; 0 rows leave *value_r as it is. */
+bool db_number(struct db *db, struct fault *f, int64_t *value_r,
+	const char *sql, const char *fmt, ...);
+void db_reset(sqlite3_stmt *stmt);
+int64_t db_changes(struct db *db);
+int64_t db_last_rowid(struct db *db);
+
+/* Column n as a view, good until the next step. */
+struct str db_text(sqlite3_stmt *stmt, int n);
+struct str db_blob(sqlite3_stmt *stmt, int n);
+int64_t db_int(sqlite3_stmt *stmt, int n);
+
+/*
+ * Checks the schema version (PRAGMA user_version): 0 runs schema and sets
+ * it; newer than ours is refused.
+ */
+bool db_schema(struct db *db, int version, const char *schema, struct fault *f);
+
+/* ---- group commit ---- */
+
+struct committer;
+
+/* Work inside of the transaction, in the writer thread. */
+typedef bool db_work_f(struct db *db, void *ctx, struct fault *f);
+
+struct committer *committer_new(struct db *db); /* takes the db over */
+void committer_free(struct committer *c); /* after everybody is gone */
+/* Blocks until the work is on disk, or has failed.  Any thread. */
+bool committer_run(
+	struct committer *c, db_work_f *work, void *ctx, struct fault *f);
+
+/* ---- readers ---- */
+
+/* Connections for reading, made on demand, kept; any thread. */
+struct readers;
+struct readers *readers_new(const char *path);
+void readers_free(struct readers *r);
+struct db *readers_get(struct readers *r, struct fault *f); /* NULL: fault */
+void readers_put(struct readers *r, struct db *db);
+
+#endif

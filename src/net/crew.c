@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One mutex guards the ready list, the states and the heap of deadlines.
+ * epoll is one-shot per seat: a seat that is served cannot fire.  A worker
+ * lingers on a quiet session only while another worker is free; a fixed
+ * linger starves the others.
+ */
+#include "net/crew.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "sys/clock.h"
+
+enum { LINGER_MS = 5, STACK_BYTES = 512 * 1024, EVENTS = 256, LISTENERS_MAX = 64 };
+enum { SEAT_READY = 1, SEAT_SERVED, SEAT_PARKED };
+
+/*
+ * An epoll event names descriptor and generation, never the seat itself: by
+ * the time it is looked at, a bell may have served and freed the session.
+ */
+struct slot {
+	struct seat *seat;
+	uint32_t generation;
+};
+
+struct listener {
+	int fd;
+	crew_accept_f *accepted;
+	void *ctx;
+};
+
+struct crew {
+	pthread_mutex_t lock;
+	pthread_cond_t ready_cond;
+	pthread_cond_t gone_cond;
+	struct seat *ready_first;
+	struct seat *ready_last;
+	unsigned max_threads;
+	unsigned threads;
+	unsigned idle;
+	unsigned sessions;
+	struct slot *slots; /* every seat, by descriptor */
+	int n_slots;
+	uint32_t generation;
+	struct seat **heap; /* parked seats by deadline */
+	long n_heap;
+	long cap_heap;
+	int epoll;
+	int wake; /* eventfd: the heap's top changed, or we end */
+	struct listener listeners[LISTENERS_MAX];
+	unsigned n_listeners;
+	bool ending;
+	pthread_t lot;
+};
+
+/* ---- heap of deadlines, under the lock ---- */
+
+static void heap_place(struct crew *c, long i, struct seat *s)
+{
+	c->heap[i] = s;
+	s->heap_at = i;
+}
+
+static void heap_up(struct crew *c, long i)
+{
+	struct seat *s = c->heap[i];
+
+	while (i > 0 && c->heap[(i - 1) / 2]->deadline_ms > s->deadline_ms) {
+		heap_place(c, i, c->heap[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+	heap_place(c, i, s);
+}
+
+static void heap_down(struct crew *c, long i)
+{
+	struct seat *s = c->heap[i];
+
+	for (;;) {
+		long child = 2 * i + 1;
+
+		if (child >= c->n_heap)
+			break;
+		if (child + 1 < c->n_heap &&
+			c->heap[child + 1]->deadline_ms <
+				c->heap[child]->deadline_ms)
+			child++;
+		if (c->heap[child]->deadline_ms >= s->deadline_ms)
+			break;
+		heap_place(c, i, c->heap[child]);
+		i = child;
+	}
+	heap_place(c, i, s);
+}
+
+static void heap_add(struct crew *c, struct seat *s)
+{
+	if (c->n_heap == c->cap_heap) {
+		c->cap_heap = c->cap_heap > 0 ? c->cap_heap * 2 : 64;
+		c->heap = must_realloc(c->heap,
+			(unsigned long)c->cap_heap * sizeof(*c->heap));
+	}
+	c->heap[c->n_heap] = s;
+	s->heap_at = c->n_heap++;
+	heap_up(c, s->heap_at);
+}
+
+static void heap_remove(struct crew *c, struct seat *s)
+{
+	long i = s->heap_at;
+
+	if (i < 0)
+		return;
+	s->heap_at = -1;
+	struct seat *last = c->heap[--c->n_heap];
+	if (last == s)
+		return;
+	heap_place(c, i, last);
+	heap_up(c, i);
+	heap_down(c, last->heap_at);
+}
+
+/* ---- seats ---- */
+
+static void poke_lot(struct crew *c)
+{
+	uint64_t one = 1;
+
+	if (write(c->wake, &one, sizeof(one)) < 0)
+		return; /* the counter is full: it is awake */
+}
+
+static void *work(void *arg);
+
+static void start_thread(struct crew *c)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attr, work, c) == 0)
+		c->threads++;
+	else
+		must(c->threads > 0);
+	pthread_attr_destroy(&attr);
+}
+
+static void make_ready(struct crew *c, struct seat *s)
+{
+	s->state = SEAT_READY;
+	s->next = NULL;
+	if (c->ready_last != NULL)
+		c->ready_last->next = s;
+	else
+		c->ready_first = s;
+	c->ready_last = s;
+	if (c->idle > 0)
+		pthread_cond_signal(&c->ready_cond);
+	else if (c->threads < c->max_threads)
+		start_thread(c);
+}
+
+static void unpark(struct crew *c, struct seat *s)
+{
+	heap_remove(c, s);
+	if (s->in_epoll)
+		epoll_ctl(c->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+	s->in_epoll = false;
+	make_ready(c, s);
+}
+
+static void park(struct crew *c, struct seat *s, bool bytes)
+{
+	struct epoll_event e = {
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT};
+
+	e.data.u64 = (uint64_t)c->slots[s->fd].generation << 32 |
+		(uint32_t)s->fd;
+	if (s->bell || c->ending) {
+		s->rung = s->bell;
+		s->bell = false;
+		make_ready(c, s);
+		return;
+	}
+	s->state = SEAT_PARKED;
+	s->heap_at = -1;
+	if (s->deadline_ms > 0) {
+		heap_add(c, s);
+		if (s->heap_at == 0)
+			poke_lot(c);
+	}
+	if (bytes) {
+		s->in_epoll = true;
+		must(epoll_ctl(c->epoll, EPOLL_CTL_ADD, s->fd, &e) == 0);
+	}
+}
+
+static void remember(struct crew *c, struct seat *s)
+{
+	if (s->fd >= c->n_slots) {
+		int n = c->n_slots > 0 ? c->n_slots : 64;
+
+		while (n <= s->fd)
+			n *= 2;
+		c->slots = must_realloc(
+			c->slots, (unsigned long)n * sizeof(*c->slots));
+		memset(c->slots + c->n_slots, 0,
+			(size_t)(n - c->n_slots) * sizeof(*c->slots));
+		c->n_slots = n;
+	}
+	c->slots[s->fd] = (struct slot){s, ++c->generation};
+	c->sessions++;
+}
+
+/* The session is gone, its memory too; the descriptor may be a new one's. */
+static void forget(struct crew *c, int fd, uint32_t generation)
+{
+	if (c->slots[fd].generation == generation)
+		c->slots[fd].seat = NULL;
+	c->sessions--;
+	pthread_cond_broadcast(&c->gone_cond);
+}
+
+static void serve(struct crew *c, struct seat *s)
+{
+	int fd = s->fd;
+	uint32_t generation = c->slots[fd].generation;
+
+	s->state = SEAT_SERVED;
+	s->rung |= s->bell;
+	s->bell = false;
+	pthread_mutex_unlock(&c->lock);
+	enum next next = s->serve(s);
+	while (next == NEXT_PARK) {
+		struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+		pthread_mutex_lock(&c->lock);
+		bool linger = c->idle > 0 && !s->bell && !c->ending;
+		pthread_mutex_unlock(&c->lock);
+		if (!linger || poll(&p, 1, LINGER_MS) <= 0)
+			break;
+		s->timed_out = s->rung = false;
+		next = s->serve(s);
+	}
+	pthread_mutex_lock(&c->lock);
+	if (next == NEXT_CLOSE) {
+		forget(c, fd, generation);
+		return;
+	}
+	s->timed_out = s->rung = false;
+	park(c, s, next == NEXT_PARK);
+}
+
+static void *work(void *arg)
+{
+	struct crew *c = arg;
+
+	pthread_mutex_lock(&c->lock);
+	for (;;) {
+		struct seat *s = c->ready_first;
+
+		if (s == NULL) {
+			c->idle++;
+			pthread_cond_wait(&c->ready_cond, &c->lock);
+			c->idle--;
+			continue;
+		}
+		c->ready_first = s->next;
+		if (c->ready_first == NULL)
+			c->ready_last = NULL;
+		s->next = NULL;
+		serve(c, s);
+	}
+	return NULL;
+}
+
+void crew_add(struct crew *c, struct seat *s)
+{
+	pthread_mutex_lock(&c->lock);
+	s->crew = c;
+	s->heap_at = -1;
+	s->in_epoll = s->bell = s->timed_out = s->rung = false;
+	remember(c, s);
+	make_ready(c, s);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void crew_ring(struct seat *s)
+{
+	struct crew *c = s->crew;
+
+	pthread_mutex_lock(&c->lock);
+	s->bell = true;
+	if (s->state == SEAT_PARKED) {
+		s->rung = true;
+		s->bell = false;
+		unpark(c, s);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+bool crew_ending(const struct crew *c)
+{
+	return __atomic_load_n(&c->ending, __ATOMIC_RELAXED);
+}
+
+unsigned crew_sessions(struct crew *c)
+{
+	pthread_mutex_lock(&c->lock);
+	unsigned n = c->sessions;
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}
+
+/* ---- the lot ---- */
+
+static void accept_all(struct listener *l)
+{
+	for (int i = 0; i < 64; i++) {
+		int fd = accept4(
+			l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return;
+		l->accepted(fd, l->ctx);
+	}
+}
+
+enum { KEY_WAKE = -1, KEY_LISTENER = -2 };
+
+static uint64_t special_key(int kind, unsigned index)
+{
+	return (uint64_t)index << 32 | (uint32_t)kind;
+}
+
+static void take_event(struct crew *c, uint64_t key)
+{
+	int fd = (int)(uint32_t)key;
+	uint32_t high = (uint32_t)(key >> 32);
+	uint64_t count;
+
+	if (fd == KEY_WAKE) {
+		if (read(c->wake, &count, sizeof(count)) < 0)
+			return; /* somebody else's wake-up: nothing to do */
+		return;
+	}
+	if (fd == KEY_LISTENER) {
+		accept_all(&c->listeners[high]);
+		return;
+	}
+	pthread_mutex_lock(&c->lock);
+	struct seat *s = fd < c->n_slots && c->slots[fd].generation == high
+		? c->slots[fd].seat
+		: NULL;
+	/* A bell may have come first; then it is not parked any more. */
+	if (s != NULL && s->state == SEAT_PARKED && s->in_epoll)
+		unpark(c, s);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static int expire(struct crew *c)
+{
+	int64_t now = clock_mono_ms();
+	int64_t wait = -1;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->n_heap > 0) {
+		struct seat *s = c->heap[0];
+
+		if (s->deadline_ms > now) {
+			wait = s->deadline_ms - now;
+			break;
+		}
+		s->timed_out = true;
+		unpark(c, s);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return wait > 60000 ? 60000 : (int)wait;
+}
+
+static void *run_lot(void *arg)
+{
+	struct crew *c = arg;
+	struct epoll_event events[EVENTS];
+
+	for (;;) {
+		int n = epoll_wait(c->epoll, events, EVENTS, expire(c));
+
+		for (int i = 0; i < n; i++)
+			take_event(c, events[i].data.u64);
+	}
+	return NULL;
+}
+
+void crew_listen(
+	struct crew *c, int listen_fd, crew_accept_f *accepted, void *ctx)
+{
+	must(c->n_listeners < LISTENERS_MAX);
+	struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE,
+		.data.u64 = special_key(KEY_LISTENER, c->n_listeners)};
+	struct listener *l = &c->listeners[c->n_listeners++];
+
+	*l = (struct listener){listen_fd, accepted, ctx};
+	must(epoll_ctl(c->epoll, EPOLL_CTL_ADD, listen_fd, &e) == 0);
+}
+
+struct crew *crew_new(unsigned max_threads)
+{
+	struct crew *c = must_alloc(sizeof(*c));
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = special_key(KEY_WAKE, 0)};
+
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->ready_cond, NULL);
+	pthread_cond_init(&c->gone_cond, NULL);
+	c->max_threads = max_threads > 0 ? max_threads : 1;
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	must(c->epoll >= 0 && c->wake >= 0);
+	must(epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wake, &e) == 0);
+	must(pthread_create(&c->lot, NULL, run_lot, c) == 0);
+	return c;
+}
+
+unsigned crew_end(struct crew *c, int64_t wait_ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += wait_ms / 1000;
+	until.tv_nsec += (wait_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	for (unsigned i = 0; i < c->n_listeners; i++)
+		epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listeners[i].fd, NULL);
+	pthread_mutex_lock(&c->lock);
+	__atomic_store_n(&c->ending, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < c->n_slots; i++)
+		if (c->slots[i].seat != NULL &&
+			c->slots[i].seat->state == SEAT_PARKED)
+			unpark(c, c->slots[i].seat);
+	while (c->sessions > 0)
+		if (pthread_cond_timedwait(&c->gone_cond, &c->lock, &until) !=
+			0)
+			break;
+	unsigned left = c->sessions;
+	pthread_mutex_unlock(&c->lock);
+	return left;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef NET_CREW_H
+#define NET_CREW_H
+
+/*
+ * crew: worker threads and the parking lot.
+ *
+ * A session is straight blocking code that a worker runs until it returns
+ * one of the words below.  A parked session costs no thread: the lot (one
+ * epoll thread) holds it until bytes arrive, its deadline passes, or
+ * somebody rings.  A session belongs to the lot or to exactly one worker.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum next {
+	NEXT_PARK, /* until bytes, the deadline or the bell */
+	NEXT_SLEEP, /* until the deadline or the bell (tarpit, failure delay) */
+	NEXT_CLOSE, /* the session has freed itself */
+};
+
+struct crew;
+struct seat;
+
+typedef enum next seat_serve_f(struct seat *seat);
+
+/* Embedded in a session; the session fills fd and serve, then deadline_ms
+ * before each return of PARK or SLEEP.  The rest is the crew's. */
+struct seat {
+	int fd;
+	seat_serve_f *serve;
+	int64_t deadline_ms; /* clock_mono_ms; 0: none */
+	bool timed_out; /* why serve was called */
+	bool rung;
+	/* private */
+	struct crew *crew;
+	struct seat *next;
+	struct seat *prev;
+	int state;
+	bool bell;
+	bool in_epoll;
+	long heap_at;
+};
+
+struct crew *crew_new(unsigned max_threads);
+
+/* Gives a new session to the crew: served at once by a worker. */
+void crew_add(struct crew *c, struct seat *seat);
+/* Wakes a parked session, or makes the next park return at once.  The
+ * caller guarantees that the seat is alive. */
+void crew_ring(struct seat *seat);
+/* Is the crew asked to end?  Sessions say 421 or BYE then. */
+bool crew_ending(const struct crew *c);
+unsigned crew_sessions(struct crew *c);
+
+/* Calls accepted(fd, listener, ctx) in the lot's thread for each connection. */
+typedef void crew_accept_f(int fd, void *ctx);
+void crew_listen(struct crew *c, int listen_fd, crew_accept_f *accepted, void *ctx);
+
+/* Stops listening, wakes every session with crew_ending, waits until all
+ * are gone or the time is over; returns how many are left. */
+unsigned crew_end(struct crew *c, int64_t wait_ms);
+
+#endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: ISC */
+#include "net/resolver.h"
+
+#include <idn2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unbound.h>
+
+#include "base/must.h"
+#include "base/utf8.h"
+#include "codec/dns/rdata.h"
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+
+enum { TYPE_A = 1, TYPE_PTR = 12, TYPE_MX = 15, TYPE_TXT = 16, TYPE_AAAA = 28 };
+enum { RECORDS_MAX = 200 };
+
+struct resolver {
+	struct ub_ctx *ctx;
+};
+
+/* "[addr]:port" or "addr" to unbound's "addr@port" */
+static bool add_server(struct resolver *r, struct str item, struct fault *f)
+{
+	char text[128];
+	struct str host = item, port = STR("53");
+	unsigned char addr[16];
+	size_t len;
+	ptrdiff_t close = str_find(item, ']');
+	ptrdiff_t colon = str_rfind(item, ':');
+
+	if (close >= 0 && colon == close + 1) {
+		host = str_sub(item, 0, (size_t)close + 1);
+		port = str_from_at(item, (size_t)colon + 1);
+	} else if (close < 0 && colon >= 0 && str_find(item, ':') == colon) {
+		host = str_sub(item, 0, (size_t)colon);
+		port = str_from_at(item, (size_t)colon + 1);
+	}
+	if (host.len >= 2 && host.ptr[0] == '[')
+		host = str_sub(host, 1, host.len - 2);
+	uint64_t n;
+	if (!address_parse(host, addr, &len) || !str_u64(port, &n) || n > 65535)
+		return fault_set(f, FAULT_PERM, 0, 3, 5,
+			"dns_resolvers: %.*s is no [address]:port",
+			STR_ARG(item));
+	struct buf b CLEANUP(buf_fini);
+	buf_init(&b, sizeof(text));
+	buf_putf(&b, "%.*s@%.*s", STR_ARG(host), STR_ARG(port));
+	buf_putc(&b, '\0');
+	int error = ub_ctx_set_fwd(r->ctx, b.data);
+	if (error != 0)
+		return fault_set(f, FAULT_PERM, 0, 3, 5, "dns_resolvers: %s",
+			ub_strerror(error));
+	return true;
+}
+
+static void set_option(struct resolver *r, const char *name, const char *value)
+{
+	/* An option that this libunbound does not know keeps its default. */
+	int error = ub_ctx_set_option(r->ctx, name, value);
+
+	(void)error;
+}
+
+struct resolver *resolver_new(const struct resolver_options *o, struct fault *f)
+{
+	struct resolver *r = must_alloc(sizeof(*r));
+	struct str rest = o->servers, item;
+	bool ok = true;
+
+	r->ctx = ub_ctx_create();
+	must(r->ctx != NULL);
+	set_option(r, "do-not-query-localhost:", "no");
+	set_option(r, "msg-cache-size:", "4m");
+	set_option(r, "rrset-cache-size:", "8m");
+	set_option(r, "use-syslog:", "no");
+	ub_ctx_debuglevel(r->ctx, 0);
+	if (o->servers.len == 0)
+		ub_ctx_resolvconf(r->ctx, NULL);
+	while (ok && str_present(item = list_item(&rest)))
+		ok = add_server(r, item, f);
+	ub_ctx_hosts(r->ctx, NULL);
+	if (ok && o->trust_anchor_file.len > 0) {
+		char *path = str_heap(o->trust_anchor_file);
+		int error = ub_ctx_add_ta_file(r->ctx, path);
+
+		free(path);
+		if (error != 0)
+			ok = fault_set(f, FAULT_PERM, 0, 3, 5,
+				"dns_trust_anchor_file: %s",
+				ub_strerror(error));
+	}
+	if (ok)
+		return r;
+	resolver_free(r);
+	return NULL;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (r == NULL)
+		return;
+	ub_ctx_delete(r->ctx);
+	free(r);
+}
+
+/* U-labels to A-labels: RFC 5891 4.4.  NULL when it is no host name. */
+static const char *ascii_name(struct str name, struct arena *a)
+{
+	char *out = NULL;
+	const char *text = arena_cstr(a, name);
+
+	if (utf8_is_ascii(name))
+		return text;
+	if (idn2_to_ascii_8z(text, &out, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=
+		IDN2_OK)
+		return NULL;
+	const char *copy = arena_cstr(a, str_from(out));
+	idn2_free(out);
+	return copy;
+}
+
+static void free_result(struct ub_result **r)
+{
+	ub_resolve_free(*r);
+}
+
+static enum dns_result ask(struct resolver *r, struct str name, int type,
+	struct arena *a, struct ub_result **result_r, struct fault *f)
+{
+	const char *text = ascii_name(name, a);
+
+	*result_r = NULL;
+	if (text == NULL || name.len == 0 || name.len > 1000 ||
+		str_find(name, '\0') >= 0)
+		return DNS_NXDOMAIN;
+	int error = ub_resolve(r->ctx, text, type, 1, result_r);
+	if (error != 0) {
+		fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: %s",
+			STR_ARG(name), ub_strerror(error));
+		return DNS_TEMP;
+	}
+	if ((*result_r)->bogus) {
+		fault_set(f, FAULT_TEMP, 451, 4, 3,
+			"DNS: %.*s: DNSSEC validation failed: %s",
+			STR_ARG(name), (*result_r)->why_bogus);
+		return DNS_TEMP;
+	}
+	if ((*result_r)->nxdomain)
+		return DNS_NXDOMAIN;
+	if ((*result_r)->havedata)
+		return DNS_OK;
+	if ((*result_r)->rcode == 0)
+		return DNS_NONE;
+	fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: the server failed",
+		STR_ARG(name));
+	return DNS_TEMP;
+}
+
+static void add_addr(struct resolver_addrs *addrs, struct arena *a,
+	const unsigned char *bytes, size_t len)
+{
+	struct resolver_addr *v =
+		arena_alloc(a, (addrs->n + 1) * sizeof(*v));
+
+	if (addrs->n > 0)
+		memcpy(v, addrs->v, addrs->n * sizeof(*v));
+	memcpy(v[addrs->n].bytes, bytes, len);
+	v[addrs->n].len = len;
+	addrs->v = v;
+	addrs->n++;
+}
+
+static enum dns_result host_type(struct resolver *r, struct str name, int type,
+	struct arena *a, struct resolver_addrs *addrs, struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	enum dns_result d = ask(r, name, type, a, &result, f);
+	int want = type == TYPE_A ? 4 : 16;
+	size_t before = addrs->n;
+
+	if (d != DNS_OK)
+		return d;
+	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++)
+		if (result->len[i] == want)
+			add_addr(addrs, a,
+				(const unsigned char *)result->data[i],
+				(size_t)want);
+	return addrs->n > before ? DNS_OK : DNS_NONE;
+}
+
+enum dns_result resolver_host(struct resolver *r, struct str name,
+	unsigned families, struct arena *a, struct resolver_addrs *addrs,
+	struct fault *f)
+{
+	unsigned char bytes[16];
+	size_t len;
+	enum dns_result four = DNS_NONE, six = DNS_NONE;
+
+	if (address_parse(name, bytes, &len)) {
+		add_addr(addrs, a, bytes, len);
+		return DNS_OK;
+	}
+	if ((families & RESOLVER_V6) != 0)
+		six = host_type(r, name, TYPE_AAAA, a, addrs, f);
+	if ((families & RESOLVER_V4) != 0)
+		four = host_type(r, name, TYPE_A, a, addrs, f);
+	if (six == DNS_OK || four == DNS_OK)
+		return DNS_OK;
+	if (six == DNS_TEMP || four == DNS_TEMP)
+		return DNS_TEMP;
+	return four == DNS_NXDOMAIN || six == DNS_NXDOMAIN ? DNS_NXDOMAIN
+							   : DNS_NONE;
+}
+
+static int by_preference(const void *x, const void *y)
+{
+	const struct resolver_mx *a = x;
+	const struct resolver_mx *b = y;
+
+	return (int)a->preference - (int)b->preference;
+}
+
+enum dns_result resolver_mx(struct resolver *r, struct str domain,
+	struct arena *a, struct resolver_mx **list_r, size_t *n_r,
+	struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	enum dns_result d = ask(r, domain, TYPE_MX, a, &result, f);
+	struct resolver_mx *list = arena_alloc(a, RECORDS_MAX * sizeof(*list));
+	size_t n = 0;
+
+	if (d != DNS_OK)
+		return d;
+	for (int i = 0; result->data[i] != NULL && n < RECORDS_MAX; i++) {
+		struct dns_mx mx;
+
+		if (dns_mx_parse(str_of(result->data[i],
+					 (size_t)result->len[i]),
+			    a, &mx))
+			list[n++] = (struct resolver_mx){
+				mx.preference, mx.host};
+	}
+	if (n == 0) {
+		fault_set(f, FAULT_TEMP, 451, 4, 3,
+			"DNS: %.*s: no usable MX record", STR_ARG(domain));
+		return DNS_TEMP;
+	}
+	qsort(list, n, sizeof(*list), by_preference);
+	*list_r = list;
+	*n_r = n;
+	return DNS_OK;
+}
+
+enum dns_result resolver_ptr(struct resolver *r, const unsigned char *addr,
+	size_t len, struct arena *a, struct str *name_r, struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	enum dns_result d = ask(r,
+		dns_reverse_name(addr, len, "in-addr.arpa", "ip6.arpa", a),
+		TYPE_PTR, a, &result, f);
+
+	if (d != DNS_OK)
+		return d;
+	struct str rdata = str_of(result->data[0], (size_t)result->len[0]);
+	return dns_name_parse(&rdata, a, name_r) ? DNS_OK : DNS_NONE;
+}
+
+enum dns_result resolver_txt(struct resolver *r, struct str name,
+	struct arena *a, struct strs *texts, struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	enum dns_result d = ask(r, name, TYPE_TXT, a, &result, f);
+
+	if (d != DNS_OK)
+		return d;
+	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++) {
+		struct str text;
+
+		if (dns_txt_parse(str_of(result->data[i],
+					  (size_t)result->len[i]),
+			    a, &text))
+			strs_add(texts, a, text);
+	}
+	return DNS_OK;
+}

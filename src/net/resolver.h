@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef NET_RESOLVER_H
+#define NET_RESOLVER_H
+
+/*
+ * resolver: DNS through libunbound, which caches, retries over TCP and,
+ * given trust anchors, validates DNSSEC itself.
+ *
+ * RFC 5321 5.1 (MX), RFC 7505 (null MX), RFC 1035
+ *
+ * Calls block; any number of threads may call at once.
+ */
+
+#include "base/arena.h"
+#include "base/fault.h"
+
+struct resolver;
+
+enum dns_result {
+	DNS_OK,
+	DNS_NONE, /* the name exists, the type does not */
+	DNS_NXDOMAIN,
+	DNS_TEMP, /* no answer, or a bogus one; the fault says which */
+};
+
+struct resolver_options {
+	struct str servers; /* "[addr]:port" list; empty: /etc/resolv.conf */
+	struct str trust_anchor_file; /* empty: no validation */
+};
+
+struct resolver *resolver_new(
+	const struct resolver_options *o, struct fault *f);
+void resolver_free(struct resolver *r);
+
+struct resolver_addr {
+	unsigned char bytes[16];
+	size_t len; /* 4 or 16 */
+};
+struct resolver_addrs {
+	struct resolver_addr *v;
+	size_t n;
+};
+
+enum resolver_family { RESOLVER_V4 = 1, RESOLVER_V6 = 2 };
+
+/* A and AAAA of a host, or the literal itself; appended to *addrs. */
+enum dns_result resolver_host(struct resolver *r, struct str name,
+	unsigned families, struct arena *a, struct resolver_addrs *addrs,
+	struct fault *f);
+
+struct resolver_mx {
+	unsigned preference;
+	struct str host; /* "." alone: null MX */
+};
+/* Sorted by preference.  NONE: no MX, the host itself is the exchanger. */
+enum dns_result resolver_mx(struct resolver *r, struct str domain,
+	struct arena *a, struct resolver_mx **list_r, size_t *n_r,
+	struct fault *f);
+
+/* First PTR name of an address. */
+enum dns_result resolver_ptr(struct resolver *r, const unsigned char *addr,
+	size_t len, struct arena *a, struct str *name_r, struct fault *f);
+enum dns_result resolver_txt(struct resolver *r, struct str name,
+	struct arena *a, struct strs *texts, struct fault *f);
+
+#endif

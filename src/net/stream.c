@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: ISC */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "net/tls.h"
+#include "sys/clock.h"
+
+enum {
+	CHUNK = 16384,
+	FLUSH_AT = 65536,
+	OUT_MAX = 64 << 20, /* a FETCH of one large header; flushed long before */
+};
+
+struct stream {
+	int fd;
+	SSL *ssl;
+	struct buf in;
+	size_t in_at; /* bytes of in that were eaten */
+	struct buf out;
+	int64_t deadline_ms;
+	bool failed;
+	bool eof;
+	bool timed_out;
+};
+
+struct stream *stream_new(int fd, size_t in_max_bytes)
+{
+	struct stream *s = must_alloc(sizeof(*s));
+
+	s->fd = fd;
+	buf_init(&s->in, in_max_bytes + CHUNK);
+	buf_init(&s->out, OUT_MAX);
+	stream_deadline(s, 300000);
+	return s;
+}
+
+void stream_free(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	if (s->ssl != NULL) {
+		if (!s->failed)
+			SSL_shutdown(s->ssl);
+		SSL_free(s->ssl);
+		ERR_clear_error();
+	}
+	close(s->fd);
+	buf_fini(&s->in);
+	buf_fini(&s->out);
+	free(s);
+}
+
+int stream_fd(const struct stream *s)
+{
+	return s->fd;
+}
+
+void stream_deadline(struct stream *s, int64_t ms)
+{
+	s->deadline_ms = clock_mono_ms() + ms;
+}
+
+void stream_trim(struct stream *s)
+{
+	if (s->in_at == s->in.len) {
+		buf_shrink(&s->in);
+		s->in_at = 0;
+	}
+	if (s->out.len == 0)
+		buf_shrink(&s->out);
+}
+
+bool stream_failed(const struct stream *s)
+{
+	return s->failed;
+}
+
+bool stream_timed_out(const struct stream *s)
+{
+	return s->timed_out;
+}
+
+/* Waits for the events; false at the deadline. */
+static bool wait_for(struct stream *s, short events)
+{
+	for (;;) {
+		struct pollfd p = {.fd = s->fd, .events = events};
+		int64_t left = s->deadline_ms - clock_mono_ms();
+
+		if (left <= 0) {
+			s->timed_out = true;
+			return false;
+		}
+		int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
+		if (n > 0)
+			return true;
+		if (n < 0 && errno != EINTR)
+			return false;
+	}
+}
+
+enum io { IO_OK, IO_READ, IO_WRITE, IO_EOF, IO_ERROR };
+
+static enum io tls_result(struct stream *s, int n)
+{
+	int error = SSL_get_error(s->ssl, n);
+
+	ERR_clear_error();
+	switch (error) {
+	case SSL_ERROR_WANT_READ:
+		return IO_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return IO_WRITE;
+	case SSL_ERROR_ZERO_RETURN:
+		return IO_EOF;
+	default:
+		return IO_ERROR;
+	}
+}
+
+static enum io read_once(struct stream *s, char *to, size_t room, size_t *n_r)
+{
+	if (s->ssl != NULL) {
+		int n = SSL_read(s->ssl, to, (int)room);
+
+		if (n <= 0)
+			return tls_result(s, n);
+		*n_r = (size_t)n;
+		return IO_OK;
+	}
+	ssize_t n = recv(s->fd, to, room, 0);
+	if (n > 0) {
+		*n_r = (size_t)n;
+		return IO_OK;
+	}
+	if (n == 0)
+		return IO_EOF;
+	return errno == EAGAIN || errno == EINTR ? IO_READ : IO_ERROR;
+}
+
+static enum io write_once(struct stream *s, struct str data, size_t *n_r)
+{
+	if (s->ssl != NULL) {
+		int n = SSL_write(s->ssl, data.ptr,
+			data.len > INT32_MAX ? INT32_MAX : (int)data.len);
+
+		if (n <= 0)
+			return tls_result(s, n);
+		*n_r = (size_t)n;
+		return IO_OK;
+	}
+	ssize_t n = send(s->fd, data.ptr, data.len, MSG_NOSIGNAL);
+	if (n >= 0) {
+		*n_r = (size_t)n;
+		return IO_OK;
+	}
+	return errno == EAGAIN || errno == EINTR ? IO_WRITE : IO_ERROR;
+}
+
+/* Reads more into the buffer. */
+static enum line_result fill(struct stream *s)
+{
+	if (s->failed || s->eof)
+		return s->eof ? LINE_EOF : LINE_ERROR;
+	if (s->in_at > 0) {
+		buf_consume(&s->in, s->in_at);
+		s->in_at = 0;
+	}
+	if (!buf_reserve(&s->in, CHUNK)) {
+		s->in.over = false;
+		return LINE_TOO_LONG;
+	}
+	for (;;) {
+		size_t n = 0;
+
+		switch (read_once(s, s->in.data + s->in.len, CHUNK, &n)) {
+		case IO_OK:
+			s->in.len += n;
+			return LINE_OK;
+		case IO_READ:
+			if (wait_for(s, POLLIN))
+				break;
+			return LINE_TIMEOUT;
+		case IO_WRITE:
+			if (wait_for(s, POLLOUT))
+				break;
+			return LINE_TIMEOUT;
+		case IO_EOF:
+			s->eof = true;
+			return LINE_EOF;
+		case IO_ERROR:
+			s->failed = true;
+			return LINE_ERROR;
+		}
+	}
+}
+
+static struct str pending(const struct stream *s)
+{
+	return str_from_at(buf_str(&s->in), s->in_at);
+}
+
+/* Offset behind the line end, 0 when the line is not complete. */
+static size_t find_end(struct str data, size_t from, bool strict, size_t *len_r)
+{
+	while (from < data.len) {
+		ptrdiff_t nl = str_find(str_from_at(data, from), '\n');
+
+		if (nl < 0)
+			return 0;
+		size_t at = from + (size_t)nl;
+		bool cr = at > 0 && data.ptr[at - 1] == '\r';
+		if (cr || !strict) {
+			*len_r = cr ? at - 1 : at;
+			return at + 1;
+		}
+		from = at + 1;
+	}
+	return 0;
+}
+
+static enum line_result drop_line(struct stream *s, bool strict)
+{
+	size_t dropped = 0, len;
+
+	for (;;) {
+		struct str data = pending(s);
+		size_t end = find_end(data, 0, strict, &len);
+
+		if (end > 0) {
+			s->in_at += end;
+			return LINE_TOO_LONG;
+		}
+		/* The last byte may be the CR of a CRLF. */
+		size_t keep = data.len > 0 && data.ptr[data.len - 1] == '\r';
+		dropped += data.len - keep;
+		s->in_at += data.len - keep;
+		if (dropped > 16u << 20)
+			return LINE_ERROR;
+		enum line_result r = fill(s);
+		if (r != LINE_OK)
+			return r;
+	}
+}
+
+enum line_result stream_line(
+	struct stream *s, size_t max, bool strict, struct str *line_r)
+{
+	size_t scanned = 0;
+
+	for (;;) {
+		struct str data = pending(s);
+		size_t len = 0;
+		size_t end = find_end(data, scanned, strict, &len);
+
+		if (end > 0 && len <= max) {
+			*line_r = str_sub(data, 0, len);
+			s->in_at += end;
+			return LINE_OK;
+		}
+		if (end > 0) {
+			s->in_at += end;
+			return LINE_TOO_LONG;
+		}
+		if (data.len > max + 1)
+			return drop_line(s, strict);
+		scanned = data.len > 0 ? data.len - 1 : 0;
+		enum line_result r = fill(s);
+		if (r != LINE_OK)
+			return r == LINE_TOO_LONG ? drop_line(s, strict) : r;
+	}
+}
+
+enum line_result stream_some(struct stream *s, size_t max, struct str *data_r)
+{
+	if (s->in_at == s->in.len) {
+		enum line_result r = fill(s);
+
+		if (r != LINE_OK)
+			return r;
+	}
+	*data_r = str_sub(pending(s), 0, max);
+	s->in_at += data_r->len;
+	return LINE_OK;
+}
+
+void stream_unread(struct stream *s, size_t n)
+{
+	must(n <= s->in_at);
+	s->in_at -= n;
+}
+
+bool stream_buffered(const struct stream *s)
+{
+	return s->in_at < s->in.len ||
+		(s->ssl != NULL && SSL_pending(s->ssl) > 0);
+}
+
+bool stream_readable(struct stream *s, int wait_ms)
+{
+	struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+	return stream_buffered(s) || poll(&p, 1, wait_ms) > 0;
+}
+
+bool stream_drop_input(struct stream *s)
+{
+	bool had = s->in_at < s->in.len;
+
+	buf_reset(&s->in);
+	s->in_at = 0;
+	return had;
+}
+
+/* ---- output ---- */
+
+bool stream_flush(struct stream *s)
+{
+	size_t at = 0;
+
+	while (at < s->out.len && !s->failed) {
+		size_t n = 0;
+		struct str rest = str_from_at(buf_str(&s->out), at);
+
+		switch (write_once(s, rest, &n)) {
+		case IO_OK:
+			at += n;
+			break;
+		case IO_READ:
+			s->failed |= !wait_for(s, POLLIN);
+			break;
+		case IO_WRITE:
+			s->failed |= !wait_for(s, POLLOUT);
+			break;
+		case IO_EOF:
+		case IO_ERROR:
+			s->failed = true;
+			break;
+		}
+	}
+	bool over = buf_over(&s->out);
+	if (s->out.cap > FLUSH_AT * 2)
+		buf_shrink(&s->out);
+	else
+		buf_reset(&s->out);
+	s->failed |= over;
+	return !s->failed;
+}
+
+void stream_put(struct stream *s, struct str data)
+{
+	if (s->out.len + data.len > FLUSH_AT)
+		stream_flush(s);
+	buf_put(&s->out, data);
+}
+
+void stream_puts(struct stream *s, const char *text)
+{
+	stream_put(s, str_from(text));
+}
+
+void stream_putf(struct stream *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	buf_putv(&s->out, fmt, args);
+	va_end(args);
+}
+
+struct buf *stream_out(struct stream *s)
+{
+	if (s->out.len > FLUSH_AT)
+		stream_flush(s);
+	return &s->out;
+}
+
+/* ---- TLS ---- */
+
+static bool handshake(struct stream *s, int (*step)(SSL *), struct fault *f)
+{
+	char why[160];
+
+	for (;;) {
+		ERR_clear_error();
+		int n = step(s->ssl);
+		if (n == 1)
+			return true;
+		int error = SSL_get_error(s->ssl, n);
+		bool go_on = (error == SSL_ERROR_WANT_READ &&
+				     wait_for(s, POLLIN)) ||
+			(error == SSL_ERROR_WANT_WRITE && wait_for(s, POLLOUT));
+		if (go_on)
+			continue;
+		s->failed = true;
+		long verify = SSL_get_verify_result(s->ssl);
+		if (s->timed_out)
+			fault_set(f, FAULT_TEMP, 454, 7, 0,
+				"TLS handshake timed out");
+		else if (verify != X509_V_OK)
+			fault_set(f, FAULT_TEMP, 454, 7, 0,
+				"certificate not trusted: %s",
+				X509_verify_cert_error_string(verify));
+		else
+			fault_set(f, FAULT_TEMP, 454, 7, 0,
+				"TLS handshake failed: %s",
+				error == SSL_ERROR_SYSCALL
+					? "connection lost"
+					: tls_error_text(why, sizeof(why)));
+		return false;
+	}
+}
+
+static void attach(struct stream *s, SSL *ssl)
+{
+	must(s->ssl == NULL);
+	s->ssl = ssl;
+	SSL_set_fd(ssl, s->fd);
+}
+
+bool stream_tls_accept(struct stream *s, SSL *ssl, struct fault *f)
+{
+	attach(s, ssl);
+	return handshake(s, SSL_accept, f);
+}
+
+bool stream_tls_connect(struct stream *s, SSL *ssl, const char *name,
+	bool verify, struct fault *f)
+{
+	attach(s, ssl);
+	if (name != NULL && strchr(name, '[') == NULL)
+		SSL_set_tlsext_host_name(ssl, name);
+	if (verify) {
+		X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
+
+		SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+		/* RFC 9525 6.3: only a whole leftmost label may be "*". */
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		if (X509_VERIFY_PARAM_set1_ip_asc(p, name) != 1)
+			SSL_set1_host(ssl, name);
+		ERR_clear_error();
+	}
+	return handshake(s, SSL_connect, f);
+}
+
+bool stream_is_tls(const struct stream *s)
+{
+	return s->ssl != NULL;
+}
+
+SSL *stream_ssl(const struct stream *s)
+{
+	return s->ssl;
+}
+
+const char *stream_tls_version(const struct stream *s)
+{
+	return s->ssl != NULL ? SSL_get_version(s->ssl) : "";
+}
+
+const char *stream_tls_cipher(const struct stream *s)
+{
+	return s->ssl != NULL ? SSL_get_cipher_name(s->ssl) : "";
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+/*
+ * stream: a connection read and written by straight code, with a deadline on
+ * every wait, in clear or under TLS.
+ *
+ * Output errors are sticky: put what you like, stream_flush tells.  Memory is
+ * bounded by the two limits given at birth.  One thread at a time.
+ */
+
+#include <openssl/ssl.h>
+
+#include "base/buf.h"
+#include "base/fault.h"
+
+enum line_result {
+	LINE_OK,
+	LINE_TIMEOUT,
+	LINE_TOO_LONG, /* the line was read and dropped */
+	LINE_EOF,
+	LINE_ERROR,
+};
+
+struct stream;
+
+/* Takes the (non-blocking) descriptor over. */
+struct stream *stream_new(int fd, size_t in_max_bytes);
+void stream_free(struct stream *s); /* closes; NULL is fine */
+int stream_fd(const struct stream *s);
+
+/* Every wait from here on ends at now + ms. */
+void stream_deadline(struct stream *s, int64_t ms);
+/* Gives the buffers back while the session is parked. */
+void stream_trim(struct stream *s);
+
+/*
+ * Next line without its line end; the view is good until the next read.
+ * strict: only CRLF ends a line, else LF does too.
+ */
+enum line_result stream_line(
+	struct stream *s, size_t max, bool strict, struct str *line_r);
+/* Some bytes, at least one; the view is good until the next read. */
+enum line_result stream_some(struct stream *s, size_t max, struct str *data_r);
+/* Puts bytes that were read by stream_some back in front. */
+void stream_unread(struct stream *s, size_t n);
+/* Bytes that a read would find without waiting: buffered or in TLS. */
+bool stream_buffered(const struct stream *s);
+/* The same, but also looks at the socket for a moment. */
+bool stream_readable(struct stream *s, int wait_ms);
+/* Forgets what was read ahead; true when there was something. RFC 3207 4.2 */
+bool stream_drop_input(struct stream *s);
+
+void stream_put(struct stream *s, struct str data);
+void stream_puts(struct stream *s, const char *text);
+void stream_putf(struct stream *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The output buffer, for codecs that append to a buf. */
+struct buf *stream_out(struct stream *s);
+bool stream_flush(struct stream *s);
+bool stream_failed(const struct stream *s);
+/* Time of the last failed wait: was it the deadline? */
+bool stream_timed_out(const struct stream *s);
+
+/* Handshakes.  The SSL is taken over in any case. */
+bool stream_tls_accept(struct stream *s, SSL *ssl, struct fault *f);
+/*
+ * name: SNI and, with verify, the name that the certificate must show.
+ */
+bool stream_tls_connect(struct stream *s, SSL *ssl, const char *name,
+	bool verify, struct fault *f);
+bool stream_is_tls(const struct stream *s);
+SSL *stream_ssl(const struct stream *s);
+const char *stream_tls_version(const struct stream *s);
+const char *stream_tls_cipher(const struct stream *s);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: ISC */
+#include "net/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/must.h"
+#include "codec/postfix/lines.h"
+#include "sys/clock.h"
+
+enum { RECHECK_MS = 2000, FILES_MAX = 16 };
+
+struct tls_server {
+	pthread_mutex_t lock;
+	struct arena *a;
+	struct tls_files files;
+	const char *paths[FILES_MAX];
+	struct timespec seen[FILES_MAX];
+	size_t n_paths;
+	SSL_CTX *ctx;
+	int64_t checked_ms;
+	unsigned char alpn[32]; /* wire form */
+	unsigned alpn_len;
+};
+
+const char *tls_error_text(char *out, size_t len)
+{
+	unsigned long code = ERR_get_error();
+	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+
+	snprintf(out, len, "%s", reason != NULL ? reason : "unknown TLS error");
+	ERR_clear_error();
+	return out;
+}
+
+static const struct {
+	const char *name;
+	int version;
+} versions[] = {{"SSLv2", 0}, {"SSLv3", 0}, {"TLSv1", 0}, {"TLSv1.1", 0},
+	{"TLSv1.2", TLS1_2_VERSION}, {"TLSv1.3", TLS1_3_VERSION}};
+
+static bool version_of(struct str s, int *version_r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+		if (str_ieqc(s, versions[i].name)) {
+			*version_r = versions[i].version;
+			return true;
+		}
+	return false;
+}
+
+/* postconf(5) smtpd_tls_protocols.  What is older than 1.2 stays off. */
+static bool apply_protocols(struct str list, SSL_CTX *ctx)
+{
+	struct str item;
+	bool ok = true, only = false, has12 = false, has13 = false;
+	int lowest = TLS1_2_VERSION, highest = 0;
+
+	while (str_present(item = list_item(&list))) {
+		bool negated = str_starts(item, "!");
+		bool low = str_starts(item, ">=");
+		bool high = str_starts(item, "<=");
+		int v;
+
+		item = str_from_at(item, negated ? 1 : low || high ? 2 : 0);
+		if (!version_of(item, &v)) {
+			ok = false;
+			continue;
+		}
+		if (low && v > lowest)
+			lowest = v;
+		if (high && v != 0)
+			highest = v;
+		if (negated && v == TLS1_2_VERSION)
+			lowest = TLS1_3_VERSION;
+		if (negated && v == TLS1_3_VERSION)
+			highest = TLS1_2_VERSION;
+		if (!negated && !low && !high) {
+			only = true;
+			has12 |= v == TLS1_2_VERSION;
+			has13 |= v == TLS1_3_VERSION;
+		}
+	}
+	if (only && has13 && !has12)
+		lowest = TLS1_3_VERSION;
+	if (only && has12 && !has13)
+		highest = TLS1_2_VERSION;
+	if (ctx != NULL) {
+		SSL_CTX_set_min_proto_version(ctx, lowest);
+		SSL_CTX_set_max_proto_version(ctx, highest);
+	}
+	return ok;
+}
+
+bool tls_protocols_valid(struct str protocols)
+{
+	return apply_protocols(protocols, NULL);
+}
+
+static void common(SSL_CTX *ctx)
+{
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
+			SSL_MODE_ENABLE_PARTIAL_WRITE |
+			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
+			SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+			SSL_OP_IGNORE_UNEXPECTED_EOF);
+}
+
+/* RFC 7301: a client that offers names must offer ours (ALPACA). */
+static int choose_alpn(SSL *ssl UNUSED, const unsigned char **out,
+	unsigned char *out_len, const unsigned char *in, unsigned in_len,
+	void *arg)
+{
+	struct tls_server *t = arg;
+	unsigned char *picked;
+
+	if (SSL_select_next_proto(&picked, out_len, t->alpn, t->alpn_len, in,
+		    in_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = picked;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static bool use_chain(SSL_CTX *ctx, const char *path)
+{
+	return SSL_CTX_use_certificate_chain_file(ctx, path) == 1;
+}
+
+static bool use_key(SSL_CTX *ctx, const char *path)
+{
+	return SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1;
+}
+
+static SSL_CTX *load(struct tls_server *t, struct fault *f)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	bool pairs = t->files.chain_files.len > 0;
+	char why[160];
+	const char *bad = NULL;
+
+	must(ctx != NULL);
+	common(ctx);
+	apply_protocols(t->files.protocols, ctx);
+	for (size_t i = 0; i < t->n_paths && bad == NULL; i++) {
+		bool ok = pairs ? use_key(ctx, t->paths[i]) &&
+				use_chain(ctx, t->paths[i])
+			: i == 0 ? use_chain(ctx, t->paths[i])
+				 : use_key(ctx, t->paths[i]);
+
+		if (!ok)
+			bad = t->paths[i];
+	}
+	if (bad == NULL && SSL_CTX_check_private_key(ctx) != 1)
+		bad = t->paths[0];
+	if (bad != NULL) {
+		fault_set(f, FAULT_TEMP, 454, 7, 0, "%s: %s", bad,
+			tls_error_text(why, sizeof(why)));
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	/* Tickets are bound to their service: attack 44. */
+	SSL_CTX_set_session_id_context(
+		ctx, t->alpn, t->alpn_len > 0 ? t->alpn_len : 1);
+	if (t->alpn_len > 0)
+		SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, t);
+	return ctx;
+}
+
+static void note_times(struct tls_server *t)
+{
+	for (size_t i = 0; i < t->n_paths; i++) {
+		struct stat st;
+
+		if (stat(t->paths[i], &st) == 0)
+			t->seen[i] = st.st_mtim;
+	}
+}
+
+static bool files_changed(struct tls_server *t)
+{
+	for (size_t i = 0; i < t->n_paths; i++) {
+		struct stat st;
+
+		if (stat(t->paths[i], &st) == 0 &&
+			(st.st_mtim.tv_sec != t->seen[i].tv_sec ||
+				st.st_mtim.tv_nsec != t->seen[i].tv_nsec))
+			return true;
+	}
+	return false;
+}
+
+struct tls_server *tls_server_new(const struct tls_files *files, struct fault *f)
+{
+	struct tls_server *t = must_alloc(sizeof(*t));
+	struct str rest = files->chain_files, item;
+
+	pthread_mutex_init(&t->lock, NULL);
+	t->a = arena_new(SIZE_MAX);
+	t->files = *files;
+	if (files->alpn != NULL) {
+		size_t n = strlen(files->alpn);
+
+		t->alpn[0] = (unsigned char)n;
+		memcpy(t->alpn + 1, files->alpn, n);
+		t->alpn_len = (unsigned)n + 1;
+	}
+	while (str_present(item = list_item(&rest)) && t->n_paths < FILES_MAX)
+		t->paths[t->n_paths++] = arena_cstr(t->a, item);
+	if (files->chain_files.len == 0) {
+		t->paths[0] = arena_cstr(t->a, files->cert_file);
+		t->paths[1] = arena_cstr(t->a,
+			files->key_file.len > 0 ? files->key_file
+						: files->cert_file);
+		t->n_paths = 2;
+	}
+	note_times(t);
+	t->ctx = load(t, f);
+	if (t->ctx == NULL) {
+		tls_server_free(t);
+		return NULL;
+	}
+	t->checked_ms = clock_mono_ms();
+	return t;
+}
+
+void tls_server_free(struct tls_server *t)
+{
+	if (t == NULL)
+		return;
+	SSL_CTX_free(t->ctx);
+	arena_free(t->a);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+SSL *tls_server_session(struct tls_server *t)
+{
+	struct fault f;
+
+	pthread_mutex_lock(&t->lock);
+	int64_t now = clock_mono_ms();
+	if (now - t->checked_ms >= RECHECK_MS) {
+		t->checked_ms = now;
+		if (files_changed(t)) {
+			SSL_CTX *fresh = load(t, &f);
+
+			note_times(t);
+			if (fresh != NULL) {
+				SSL_CTX_free(t->ctx);
+				t->ctx = fresh;
+			}
+		}
+	}
+	SSL *ssl = SSL_new(t->ctx);
+	pthread_mutex_unlock(&t->lock);
+	must(ssl != NULL);
+	return ssl;
+}
+
+SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	char why[160], path[4096];
+
+	must(ctx != NULL);
+	common(ctx);
+	apply_protocols(trust->protocols, ctx);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT);
+	if (trust->ca_file.len == 0 && trust->ca_path.len == 0) {
+		SSL_CTX_set_default_verify_paths(ctx);
+		return ctx;
+	}
+	bool ok = true;
+	if (trust->ca_file.len > 0) {
+		snprintf(path, sizeof(path), "%.*s", STR_ARG(trust->ca_file));
+		ok = SSL_CTX_load_verify_file(ctx, path) == 1;
+	}
+	if (ok && trust->ca_path.len > 0) {
+		snprintf(path, sizeof(path), "%.*s", STR_ARG(trust->ca_path));
+		ok = SSL_CTX_load_verify_dir(ctx, path) == 1;
+	}
+	if (ok)
+		return ctx;
+	fault_set(f, FAULT_TEMP, 451, 7, 0, "%s: %s", path,
+		tls_error_text(why, sizeof(why)));
+	SSL_CTX_free(ctx);
+	return NULL;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+/*
+ * tls: contexts of OpenSSL with our rules: TLS 1.2 and up, no renegotiation,
+ * no compression, buffers given back when idle.  RFC 9325, RFC 8997.
+ */
+
+#include <openssl/ssl.h>
+
+#include "base/arena.h"
+#include "base/fault.h"
+
+/*
+ * A server's certificate.  Files are watched: a new version is taken over by
+ * the next session, a broken one is ignored while the old one lives.
+ * Thread-safe.
+ */
+struct tls_server;
+
+struct tls_files {
+	struct str chain_files; /* list; when set, the others do not count */
+	struct str cert_file;
+	struct str key_file;
+	struct str protocols; /* ">=TLSv1.2", "!TLSv1.3" */
+	const char *alpn; /* "imap", "pop3", ...; NULL: none is chosen */
+};
+
+/* NULL with a fault when a file does not load. */
+struct tls_server *tls_server_new(
+	const struct tls_files *files, struct fault *f);
+void tls_server_free(struct tls_server *t);
+SSL *tls_server_session(struct tls_server *t); /* a fresh SSL */
+
+struct tls_trust {
+	struct str ca_file; /* both empty: the system's */
+	struct str ca_path;
+	struct str protocols;
+};
+SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f);
+
+/* What `postern check` asks: unknown words of a protocol list. */
+bool tls_protocols_valid(struct str protocols);
+/* The last OpenSSL error as text. */
+const char *tls_error_text(char *out, size_t len);
+
+#endif
