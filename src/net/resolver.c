@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unbound.h>
 
+#include "base/buf.h"
 #include "base/must.h"
 #include "base/utf8.h"
 #include "codec/dns/rdata.h"

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: ISC */
+#include "policy/policy.h"
+
+#include "base/buf.h"
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+#include "codec/smtp/path.h"
+#include "conf/service.h"
+#include "policy/restrict.h"
+
+struct policy *policy_new(const struct conf *c, struct tables *tables,
+	struct resolver *resolver, struct problems *problems)
+{
+	struct policy *p = arena_make(c->a, struct policy);
+
+	p->c = c;
+	p->tables = tables;
+	p->resolver = resolver;
+#define LIST(name, kind)                                                       \
+	match_list_new(tables, c, #name, c->name, kind,                        \
+		match_subdomains(c, #name), problems)
+	p->mynetworks = LIST(mynetworks, MATCH_ADDRESSES);
+	p->mydestination = LIST(mydestination, MATCH_DOMAINS);
+	p->relay_domains = LIST(relay_domains, MATCH_DOMAINS);
+	p->virtual_alias_domains = LIST(virtual_alias_domains, MATCH_DOMAINS);
+	p->virtual_mailbox_domains =
+		LIST(virtual_mailbox_domains, MATCH_DOMAINS);
+	p->bare_newline_exclusions =
+		LIST(smtpd_forbid_bare_newline_exclusions, MATCH_ADDRESSES);
+#undef LIST
+#define MAPS(name, flags) maps_open(tables, c, #name, c->name, flags, problems)
+	p->canonical = MAPS(canonical_maps, 0);
+	p->sender_canonical = MAPS(sender_canonical_maps, 0);
+	p->recipient_canonical = MAPS(recipient_canonical_maps, 0);
+	p->virtual_alias = MAPS(virtual_alias_maps, 0);
+	p->virtual_mailbox = MAPS(virtual_mailbox_maps, 0);
+	p->transport = MAPS(transport_maps, 0);
+	p->sender_relayhost = MAPS(sender_dependent_relayhost_maps, 0);
+	p->relay_recipient = MAPS(relay_recipient_maps, 0);
+	p->generic = MAPS(smtp_generic_maps, 0);
+	p->sender_login = MAPS(smtpd_sender_login_maps, 0);
+	p->sasl_password = MAPS(smtp_sasl_password_maps, 0);
+	p->rbl_reply = MAPS(rbl_reply_maps, 0);
+	p->alias = MAPS(alias_maps, MAPS_ALIASES);
+#undef MAPS
+	/* $alias_maps inside of it are aliases(5) files too. */
+	struct str rest = c->local_recipient_maps, item;
+	struct buf open CLEANUP(buf_fini);
+	buf_init(&open, 1 << 16);
+	while (str_present(item = list_item(&rest)))
+		if (str_isearch(c->alias_maps, item) < 0)
+			buf_putf(&open, "%.*s ", STR_ARG(item));
+	p->local_recipient = maps_open(tables, c, "local_recipient_maps",
+		arena_str(c->a, buf_str(&open)), 0, problems);
+	p->restrictions = restrictions_new(p, problems);
+	return p;
+}
+
+const char *address_class_name(enum address_class class)
+{
+	static const char *const names[] = {"local", "virtual alias",
+		"virtual mailbox", "relay", "default"};
+
+	return names[class];
+}
+
+/* user@[ip] is local when the address is ours. */
+static bool own_literal(const struct policy *p, struct str domain)
+{
+	unsigned char addr[16];
+	size_t len;
+
+	return domain.len > 2 && domain.ptr[0] == '[' &&
+		address_parse(domain, addr, &len) &&
+		conf_is_own_address(p->c, addr, len);
+}
+
+bool policy_class(const struct policy *p, struct str domain, struct arena *a,
+	enum address_class *class_r, struct fault *f)
+{
+	const struct {
+		const struct match_list *list;
+		enum address_class class;
+	} order[] = {{p->mydestination, CLASS_LOCAL},
+		{p->virtual_alias_domains, CLASS_VIRTUAL_ALIAS},
+		{p->virtual_mailbox_domains, CLASS_VIRTUAL_MAILBOX},
+		{p->relay_domains, CLASS_RELAY}};
+
+	*class_r = CLASS_DEFAULT;
+	if (domain.len == 0 || own_literal(p, domain)) {
+		*class_r = CLASS_LOCAL;
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		enum table_result r = match_name(order[i].list, domain, a, f);
+
+		if (r == TABLE_ERROR)
+			return false;
+		if (r == TABLE_FOUND) {
+			*class_r = order[i].class;
+			return true;
+		}
+	}
+	return true;
+}
+
+struct address_keys policy_keys(
+	const struct policy *p, struct str address, struct arena *a)
+{
+	struct str local, domain;
+	struct fault f;
+	struct address_keys keys = {.delimiter = p->c->recipient_delimiter};
+
+	smtp_address_split(address, &local, &domain);
+	keys.domain_is_ours = str_present(domain) &&
+		(str_ieq(domain, p->c->myorigin) || own_literal(p, domain) ||
+			match_name(p->mydestination, domain, a, &f) ==
+				TABLE_FOUND);
+	return keys;
+}
+
+/* Three users exist everywhere: RFC 5321 4.5.1, RFC 3464 */
+static bool always_known(struct str local)
+{
+	return str_ieqc(local, "postmaster") ||
+		str_ieqc(local, "mailer-daemon") ||
+		str_ieqc(local, "double-bounce");
+}
+
+static enum table_result in_maps(const struct policy *p, struct maps *maps,
+	struct str address, struct arena *a, struct fault *f)
+{
+	struct address_keys keys = policy_keys(p, address, a);
+	struct str value, ext;
+
+	return maps_lookup_address(maps, address, &keys, a, &value, &ext, f);
+}
+
+/* aliases and passwd know local parts only */
+static enum table_result local_known(const struct policy *p,
+	struct str address, struct str local, struct arena *a, struct fault *f)
+{
+	struct str user, ext, value;
+	struct maps *both[2] = {p->alias, p->local_recipient};
+
+	if (p->c->local_recipient_maps.len == 0)
+		return TABLE_FOUND;
+	address_extension(local, p->c->recipient_delimiter,
+		p->c->owner_request_special, &user, &ext);
+	for (size_t i = 0; i < 2; i++) {
+		enum table_result r = maps_lookup(both[i], local, a, &value, f);
+
+		if (r == TABLE_NONE)
+			r = maps_lookup(both[i], user, a, &value, f);
+		if (r != TABLE_NONE)
+			return r;
+	}
+	return in_maps(p, p->local_recipient, address, a, f);
+}
+
+static enum table_result known_in_class(const struct policy *p,
+	enum address_class class, struct str address, struct str local,
+	struct arena *a, const char **table_r, struct fault *f)
+{
+	switch (class) {
+	case CLASS_LOCAL:
+		*table_r = "local recipient table";
+		return local_known(p, address, local, a, f);
+	case CLASS_VIRTUAL_ALIAS:
+		*table_r = "virtual alias table";
+		return TABLE_NONE;
+	case CLASS_VIRTUAL_MAILBOX:
+		*table_r = "virtual mailbox table";
+		return p->virtual_mailbox == NULL
+			? TABLE_FOUND
+			: in_maps(p, p->virtual_mailbox, address, a, f);
+	case CLASS_RELAY:
+		*table_r = "relay recipient table";
+		return p->relay_recipient == NULL
+			? TABLE_FOUND
+			: in_maps(p, p->relay_recipient, address, a, f);
+	case CLASS_DEFAULT:
+		break;
+	}
+	return TABLE_FOUND;
+}
+
+bool policy_recipient_known(const struct policy *p, struct str address,
+	struct arena *a, bool *known_r, enum address_class *class_r,
+	const char **table_r, struct fault *f)
+{
+	struct maps *rewriting[] = {
+		p->recipient_canonical, p->canonical, p->virtual_alias};
+	struct str local, domain;
+
+	*known_r = true;
+	smtp_address_split(address, &local, &domain);
+	if (!policy_class(p, domain, a, class_r, f))
+		return false;
+	if (*class_r == CLASS_LOCAL && always_known(local))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(rewriting); i++) {
+		enum table_result r = in_maps(p, rewriting[i], address, a, f);
+
+		if (r != TABLE_NONE)
+			return r == TABLE_FOUND;
+	}
+	enum table_result r =
+		known_in_class(p, *class_r, address, local, a, table_r, f);
+	/* Every domain of ours has a postmaster; who is seen at delivery. */
+	if (r == TABLE_NONE && str_ieqc(local, "postmaster"))
+		r = TABLE_FOUND;
+	*known_r = r == TABLE_FOUND;
+	return r != TABLE_ERROR;
+}
+
+/* ---- routing ---- */
+
+static void set_route(struct route *route, struct str spec, struct str domain)
+{
+	struct str rest = spec;
+	struct str transport = str_cut(&rest, ':');
+
+	if (transport.len > 0)
+		route->transport = transport;
+	route->nexthop = rest.len > 0 ? rest : domain;
+}
+
+/* transport(5): user+ext@dom, user@dom, dom, .parent, *  */
+static enum table_result lookup_transport(const struct policy *p,
+	struct str address, struct str domain, struct arena *a,
+	struct str *value_r, struct fault *f)
+{
+	struct address_keys keys = {
+		.delimiter = p->c->recipient_delimiter, .user_at = true};
+	struct str ext;
+	enum table_result r = maps_lookup_address(
+		p->transport, address, &keys, a, value_r, &ext, f);
+
+	if (r == TABLE_NONE)
+		r = maps_lookup(p->transport, domain, a, value_r, f);
+	for (struct str d = domain; r == TABLE_NONE && str_find(d, '.') >= 0;) {
+		ptrdiff_t dot = str_find(str_from_at(d, 1), '.');
+
+		if (dot < 0)
+			break;
+		d = str_from_at(d, (size_t)dot + 1);
+		r = maps_lookup(p->transport, d, a, value_r, f);
+	}
+	if (r == TABLE_NONE)
+		r = maps_lookup(p->transport, STR("*"), a, value_r, f);
+	return r;
+}
+
+/* relayhost, by sender first; only for mail that leaves. */
+static bool choose_relayhost(const struct policy *p, struct str sender,
+	struct arena *a, struct str *host_r, struct fault *f)
+{
+	struct address_keys keys = policy_keys(p, sender, a);
+	struct str value, ext;
+
+	*host_r = p->c->relayhost;
+	if (p->sender_relayhost == NULL)
+		return true;
+	struct str key = sender.len > 0 ? sender : STR("<>");
+	enum table_result r = maps_lookup_address(
+		p->sender_relayhost, key, &keys, a, &value, &ext, f);
+	if (r == TABLE_FOUND)
+		*host_r = str_ieqc(value, "DUNNO") ? p->c->relayhost : value;
+	return r != TABLE_ERROR;
+}
+
+static bool route_default(const struct policy *p, struct str sender,
+	struct str domain, struct arena *a, struct route *route,
+	struct fault *f)
+{
+	struct str relayhost;
+
+	set_route(route, p->c->default_transport, domain);
+	if (!choose_relayhost(p, sender, a, &relayhost, f))
+		return false;
+	if (relayhost.len > 0)
+		route->nexthop = list_item(&relayhost);
+	return true;
+}
+
+bool policy_route(const struct policy *p, struct str sender,
+	struct str recipient, struct arena *a, struct route *route_r,
+	struct fault *f)
+{
+	struct route route = {.transport = STR("smtp")};
+	struct str local, domain, value;
+
+	smtp_address_split(recipient, &local, &domain);
+	if (!policy_class(p, domain, a, &route.class, f))
+		return false;
+	switch (route.class) {
+	case CLASS_LOCAL:
+		set_route(&route, p->c->local_transport, domain);
+		break;
+	case CLASS_VIRTUAL_ALIAS:
+		route.transport = STR("error");
+		route.nexthop = STR("5.1.1 User unknown in virtual alias table");
+		break;
+	case CLASS_VIRTUAL_MAILBOX:
+		set_route(&route, p->c->virtual_transport, domain);
+		break;
+	case CLASS_RELAY: {
+		set_route(&route, p->c->relay_transport, domain);
+		struct str relayhost;
+
+		if (!choose_relayhost(p, sender, a, &relayhost, f))
+			return false;
+		if (relayhost.len > 0 &&
+			str_find(p->c->relay_transport, ':') < 0)
+			route.nexthop = list_item(&relayhost);
+		break;
+	}
+	case CLASS_DEFAULT:
+		if (!route_default(p, sender, domain, a, &route, f))
+			return false;
+		break;
+	}
+	if (p->transport != NULL) {
+		enum table_result r = lookup_transport(
+			p, recipient, domain, a, &value, f);
+
+		if (r == TABLE_ERROR)
+			return false;
+		if (r == TABLE_FOUND)
+			set_route(&route, value, domain);
+	}
+	*route_r = route;
+	return true;
+}
+
+bool policy_login_owns(const struct policy *p, struct str login,
+	struct str sender, struct arena *a, bool *owns_r, bool *owned_r,
+	struct fault *f)
+{
+	struct address_keys keys = policy_keys(p, sender, a);
+	struct str value = STR_NONE, ext, item;
+	struct str local, domain, user, dropped;
+
+	*owns_r = *owned_r = false;
+	enum table_result r = maps_lookup_address(
+		p->sender_login, sender, &keys, a, &value, &ext, f);
+	if (r == TABLE_ERROR)
+		return false;
+	if (r == TABLE_FOUND) {
+		*owned_r = true;
+		while (str_present(item = list_item(&value)))
+			*owns_r |= str_ieq(item, login);
+		return true;
+	}
+	/* An account owns its address, with any extension. */
+	smtp_address_split(sender, &local, &domain);
+	address_extension(local, p->c->recipient_delimiter,
+		p->c->owner_request_special, &user, &dropped);
+	struct str plain = arena_printf(
+		a, "%.*s@%.*s", STR_ARG(user), STR_ARG(domain));
+	*owns_r = str_ieq(login, sender) || str_ieq(login, plain);
+	r = maps_lookup(p->virtual_mailbox, plain, a, &value, f);
+	*owned_r = *owns_r || r == TABLE_FOUND;
+	return r != TABLE_ERROR;
+}

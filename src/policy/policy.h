@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+/*
+ * policy: a configuration with its tables and lists opened, ready to decide.
+ *
+ * Made once per listener or role, then only read: threads share it.  Decides
+ * without I/O of its own: tables and the resolver are passed in.
+ */
+
+#include "conf/match.h"
+#include "net/resolver.h"
+
+struct policy {
+	const struct conf *c;
+	struct tables *tables;
+	struct resolver *resolver; /* NULL: DNS checks answer "temporary" */
+
+	struct match_list *mynetworks;
+	struct match_list *mydestination;
+	struct match_list *relay_domains;
+	struct match_list *virtual_alias_domains;
+	struct match_list *virtual_mailbox_domains;
+	struct match_list *bare_newline_exclusions;
+
+	struct maps *canonical;
+	struct maps *sender_canonical;
+	struct maps *recipient_canonical;
+	struct maps *virtual_alias;
+	struct maps *virtual_mailbox;
+	struct maps *local_recipient;
+	struct maps *relay_recipient;
+	struct maps *transport;
+	struct maps *sender_relayhost;
+	struct maps *generic;
+	struct maps *sender_login;
+	struct maps *sasl_password;
+	struct maps *alias;
+	struct maps *rbl_reply;
+
+	struct restrictions *restrictions; /* policy/restrict.h */
+};
+
+/* Lives until the conf is freed.  Problems of every list and table it names
+ * are added. */
+struct policy *policy_new(const struct conf *c, struct tables *tables,
+	struct resolver *resolver, struct problems *problems);
+
+/* ---- the address classes: postfix ADDRESS_CLASS_README ---- */
+
+enum address_class {
+	CLASS_LOCAL, /* mydestination */
+	CLASS_VIRTUAL_ALIAS,
+	CLASS_VIRTUAL_MAILBOX,
+	CLASS_RELAY,
+	CLASS_DEFAULT,
+};
+
+const char *address_class_name(enum address_class class);
+/* Of user@domain or user@[ip]; false with a temporary fault. */
+bool policy_class(const struct policy *p, struct str domain, struct arena *a,
+	enum address_class *class_r, struct fault *f);
+
+/* Is the recipient known in its class?  result_r TABLE_NONE: unknown, and
+ * *table_r names the table for the reply. */
+bool policy_recipient_known(const struct policy *p, struct str address,
+	struct arena *a, bool *known_r, enum address_class *class_r,
+	const char **table_r, struct fault *f);
+
+/* ---- routing ---- */
+
+struct route {
+	enum address_class class;
+	struct str transport; /* "smtp", "relay", "local", "store", "error" */
+	struct str nexthop; /* domain, [host]:port, or the text behind error: */
+};
+bool policy_route(const struct policy *p, struct str sender,
+	struct str recipient, struct arena *a, struct route *route_r,
+	struct fault *f);
+
+/* keys for maps_lookup_address: is this domain one of ours for bare users? */
+struct address_keys policy_keys(
+	const struct policy *p, struct str address, struct arena *a);
+
+/* A login name may use a sender address?  postconf(5) smtpd_sender_login_maps
+ * and, without it, the account itself.  owned_r: anybody owns it. */
+bool policy_login_owns(const struct policy *p, struct str login,
+	struct str sender, struct arena *a, bool *owns_r, bool *owned_r,
+	struct fault *f);
+
+#endif

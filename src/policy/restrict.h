@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef POLICY_RESTRICT_H
+#define POLICY_RESTRICT_H
+
+/*
+ * restrict: smtpd_*_restrictions.  SMTPD_ACCESS_README.
+ *
+ * A list is parsed once; an unknown name is a problem found before start.
+ * The first restriction that rejects ends it all, a permit ends its list.
+ */
+
+#include "policy/policy.h"
+
+enum restriction_stage {
+	STAGE_CLIENT,
+	STAGE_HELO,
+	STAGE_SENDER,
+	STAGE_RELAY,
+	STAGE_RECIPIENT,
+	STAGE_DATA,
+	STAGE_END_OF_DATA,
+	STAGES,
+};
+
+/* What is known about the session; absent where not (yet) known. */
+struct check {
+	const struct policy *policy;
+	struct arena *a;
+	unsigned char client_addr[16];
+	size_t client_addr_len; /* 0: not from the Internet */
+	struct str client_text; /* "192.0.2.1" */
+	struct str client_name; /* verified; "unknown" without */
+	struct str reverse_name; /* PTR, unverified; "unknown" without */
+	bool client_temp; /* the look-ups failed for a moment */
+	struct str helo; /* absent before HELO */
+	struct str sender; /* "" for <>; absent before MAIL */
+	struct str recipient; /* absent before RCPT */
+	struct str login; /* absent without AUTH */
+	size_t recipients; /* accepted so far, at DATA */
+	bool tls;
+	bool pipelined; /* talked before its turn */
+
+	/* results of the evaluation */
+	struct str rule; /* the restriction that decided */
+	struct str defer_if_permit; /* reply kept until a permit; absent */
+	struct str defer_if_reject;
+	struct str redirect; /* REDIRECT of an access map */
+	struct strs prepend; /* PREPEND lines */
+	bool hold;
+	bool discard;
+	struct strs warnings; /* WARN, warn_if_reject: for the log */
+};
+
+enum verdict { VERDICT_PERMIT, VERDICT_REJECT };
+
+struct decision {
+	enum verdict verdict;
+	int code; /* with VERDICT_REJECT */
+	struct str text; /* "5.7.1 <x>: Relay access denied" */
+	int64_t sleep_ms; /* restriction "sleep n" */
+};
+
+struct restrictions;
+struct restrictions *restrictions_new(
+	struct policy *p, struct problems *problems);
+
+/* Evaluates one list. */
+struct decision restrict_stage(struct check *c, enum restriction_stage stage);
+/* reject_unlisted_recipient as it acts behind the lists. */
+struct decision restrict_unlisted_recipient(struct check *c);
+/* reject_sender_login_mismatch as it acts on submission. */
+struct decision restrict_sender_login(struct check *c);
+
+/* Whether strangers could relay: no list has a destination check before a
+ * permit.  For `postern check`. */
+bool restrictions_relay_open(const struct policy *p);
+
+#endif

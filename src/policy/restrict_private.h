@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef POLICY_RESTRICT_PRIVATE_H
+#define POLICY_RESTRICT_PRIVATE_H
+
+/* Shared by the parts of policy/restrict.h. */
+
+#include "policy/restrict.h"
+
+enum outcome { OUT_DUNNO, OUT_PERMIT, OUT_REJECT };
+
+struct rule; /* one parsed restriction */
+typedef enum outcome restriction_f(
+	struct check *c, const struct rule *rule, struct decision *d);
+
+struct restriction_def {
+	const char *name;
+	restriction_f *fn;
+	const char *arg; /* what follows the name; NULL: nothing */
+	bool relay_guard; /* counts as a destination check */
+};
+
+struct rule {
+	const struct restriction_def *def;
+	struct str arg;
+	struct maps *maps; /* check_*_access */
+	const struct rule *class; /* a restriction class */
+	size_t n_class;
+};
+
+/* Which fact of the session an access map is asked for. */
+enum subject { SUBJECT_CLIENT, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RECIPIENT,
+	SUBJECT_LOGIN };
+
+/* Fills the decision: "<what>: <label> rejected: why", RFC 3463 code. */
+enum outcome restrict_reject(struct check *c, struct decision *d,
+	int64_t code, const char *enhanced, enum subject subject,
+	const char *why, ...) PRINTF_LIKE(6, 7);
+enum outcome restrict_temp(
+	struct check *c, struct decision *d, const struct fault *f);
+/* Keeps a 4xx that counts when the list would permit. */
+enum outcome restrict_defer_if_permit(struct check *c, struct decision *d);
+
+/* restrict_access.c */
+enum outcome restrict_access(struct check *c, const struct rule *rule,
+	enum subject subject, struct decision *d);
+/* restrict_rules.c: the table of all restrictions */
+extern const struct restriction_def restriction_defs[];
+extern const size_t n_restriction_defs;
+/* restrict.c: runs a list */
+enum outcome restrict_run(struct check *c, const struct rule *rules, size_t n,
+	struct decision *d);
+struct restrictions *policy_restrictions(const struct policy *p);
+/* An action word that is itself a restriction or class ("permit"). */
+enum outcome restrict_run_text(
+	struct check *c, struct str text, struct decision *d);
+
+#endif

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: ISC */
+/* The restrictions themselves, one function each, and their table. */
+#include <string.h>
+
+#include "codec/dns/rdata.h"
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+#include "codec/smtp/path.h"
+#include "conf/service.h"
+#include "policy/restrict_private.h"
+
+#define RULE(name)                                                             \
+	static enum outcome name(struct check *c UNUSED,                       \
+		const struct rule *rule UNUSED, struct decision *d UNUSED)
+
+RULE(permit)
+{
+	return OUT_PERMIT;
+}
+
+static enum subject subject_now(const struct check *c)
+{
+	return str_present(c->recipient) ? SUBJECT_RECIPIENT
+		: str_present(c->sender) ? SUBJECT_SENDER
+		: str_present(c->helo)	 ? SUBJECT_HELO
+					 : SUBJECT_CLIENT;
+}
+
+RULE(reject)
+{
+	return restrict_reject(c, d, c->policy->c->reject_code, "5.7.1",
+		subject_now(c), "Access denied");
+}
+
+RULE(defer)
+{
+	return restrict_reject(c, d, c->policy->c->defer_code, "4.7.1",
+		subject_now(c), "Try again later");
+}
+
+RULE(defer_if_permit)
+{
+	defer(c, rule, d);
+	return restrict_defer_if_permit(c, d);
+}
+
+RULE(defer_if_reject)
+{
+	defer(c, rule, d);
+	c->defer_if_reject =
+		arena_printf(c->a, "%d %.*s", d->code, STR_ARG(d->text));
+	*d = (struct decision){.verdict = VERDICT_PERMIT};
+	return OUT_DUNNO;
+}
+
+RULE(sleep_rule)
+{
+	uint64_t seconds;
+
+	if (str_u64(rule->arg, &seconds) && seconds <= 30)
+		d->sleep_ms += (int64_t)seconds * 1000;
+	return OUT_DUNNO;
+}
+
+RULE(permit_mynetworks)
+{
+	struct fault f;
+	enum table_result r = match_address(c->policy->mynetworks,
+		c->client_addr, c->client_addr_len, c->client_text, c->a, &f);
+
+	if (r == TABLE_ERROR)
+		return restrict_temp(c, d, &f);
+	return r == TABLE_FOUND ? OUT_PERMIT : OUT_DUNNO;
+}
+
+RULE(permit_inet_interfaces)
+{
+	return conf_is_own_address(
+		       c->policy->c, c->client_addr, c->client_addr_len)
+		? OUT_PERMIT
+		: OUT_DUNNO;
+}
+
+RULE(permit_sasl_authenticated)
+{
+	return str_present(c->login) ? OUT_PERMIT : OUT_DUNNO;
+}
+
+/* A destination of ours, without tricks like user%elsewhere@here. */
+static bool auth_destination(struct check *c, bool *ours_r, struct fault *f)
+{
+	struct str local, domain;
+	enum address_class class;
+
+	*ours_r = true;
+	smtp_address_split(c->recipient, &local, &domain);
+	if (!policy_class(c->policy, domain, c->a, &class, f))
+		return false;
+	if (class == CLASS_DEFAULT) {
+		*ours_r = false;
+		return true;
+	}
+	/* Sender-specified routing is for nobody: attack "percent hack". */
+	if (class == CLASS_RELAY || class == CLASS_LOCAL)
+		*ours_r = str_find(local, '%') < 0 && str_find(local, '@') < 0 &&
+			(str_find(local, '!') < 0 || class == CLASS_LOCAL);
+	return true;
+}
+
+static enum outcome unauth(struct check *c, struct decision *d, int64_t code)
+{
+	struct fault f;
+	bool ours;
+
+	if (!str_present(c->recipient))
+		return OUT_DUNNO;
+	if (!auth_destination(c, &ours, &f))
+		return restrict_temp(c, d, &f);
+	return ours ? OUT_DUNNO
+		    : restrict_reject(c, d, code, "5.7.1", SUBJECT_RECIPIENT,
+			      "Relay access denied");
+}
+
+RULE(reject_unauth_destination)
+{
+	return unauth(c, d, c->policy->c->relay_domains_reject_code);
+}
+
+RULE(defer_unauth_destination)
+{
+	/* Postfix: the relay code of the class 4: 454 4.7.1 */
+	return unauth(c, d, 454);
+}
+
+RULE(permit_auth_destination)
+{
+	struct fault f;
+	bool ours;
+
+	if (!str_present(c->recipient))
+		return OUT_DUNNO;
+	if (!auth_destination(c, &ours, &f))
+		return restrict_temp(c, d, &f);
+	return ours ? OUT_PERMIT : OUT_DUNNO;
+}
+
+RULE(reject_unauth_pipelining)
+{
+	if (!c->pipelined)
+		return OUT_DUNNO;
+	d->verdict = VERDICT_REJECT;
+	d->code = 503;
+	d->text = STR("5.5.0 Improper use of SMTP command pipelining");
+	return OUT_REJECT;
+}
+
+RULE(reject_plaintext_session)
+{
+	return c->tls ? OUT_DUNNO
+		      : restrict_reject(c, d,
+				c->policy->c->plaintext_reject_code, "5.7.1",
+				subject_now(c), "Session encryption is required");
+}
+
+RULE(reject_multi_recipient_bounce)
+{
+	return str_present(c->sender) && c->sender.len == 0 && c->recipients > 1
+		? restrict_reject(c, d, 550, "5.5.3", SUBJECT_SENDER,
+			  "Multi-recipient bounce")
+		: OUT_DUNNO;
+}
+
+/* ---- names ---- */
+
+static bool is_fqdn(struct str name)
+{
+	if (name.len > 0 && name.ptr[0] == '[')
+		return smtp_literal_valid(name);
+	if (str_ends(name, "."))
+		name.len--;
+	return str_find(name, '.') > 0 && smtp_domain_valid(name, true);
+}
+
+RULE(reject_invalid_helo_hostname)
+{
+	struct str helo = c->helo;
+	unsigned char addr[16];
+	size_t len;
+
+	if (!str_present(helo))
+		return OUT_DUNNO;
+	if (str_ends(helo, ".") && helo.len > 1)
+		helo.len--;
+	bool ok = helo.len > 0 && helo.ptr[0] == '['
+		? smtp_literal_valid(helo)
+		: hostname_valid(helo) || address_parse(helo, addr, &len);
+	return ok ? OUT_DUNNO
+		  : restrict_reject(c, d,
+			    c->policy->c->invalid_hostname_reject_code, "5.5.2",
+			    SUBJECT_HELO, "Invalid name");
+}
+
+RULE(reject_non_fqdn_helo_hostname)
+{
+	return !str_present(c->helo) || is_fqdn(c->helo)
+		? OUT_DUNNO
+		: restrict_reject(c, d, c->policy->c->non_fqdn_reject_code,
+			  "5.5.2", SUBJECT_HELO, "need fully-qualified hostname");
+}
+
+/* Has the domain an MX or an address?  -1: temporary */
+static int has_mail_host(
+	struct check *c, struct str domain, bool *null_mx_r, struct fault *f)
+{
+	struct resolver_mx *mx;
+	struct resolver_addrs addrs = {0};
+	size_t n;
+
+	*null_mx_r = false;
+	if (domain.len > 0 && domain.ptr[0] == '[')
+		return 1;
+	if (c->policy->resolver == NULL)
+		return -1;
+	switch (resolver_mx(c->policy->resolver, domain, c->a, &mx, &n, f)) {
+	case DNS_OK:
+		*null_mx_r = n == 1 && str_eqc(mx[0].host, ".");
+		return 1;
+	case DNS_TEMP:
+		return -1;
+	case DNS_NXDOMAIN:
+		return 0;
+	case DNS_NONE:
+		break;
+	}
+	enum dns_result r = resolver_host(c->policy->resolver, domain,
+		RESOLVER_V4 | RESOLVER_V6, c->a, &addrs, f);
+	return r == DNS_OK ? 1 : r == DNS_TEMP ? -1 : 0;
+}
+
+RULE(reject_unknown_helo_hostname)
+{
+	struct fault f;
+	bool null_mx;
+
+	if (!str_present(c->helo))
+		return OUT_DUNNO;
+	int known = has_mail_host(c, c->helo, &null_mx, &f);
+	if (known > 0)
+		return OUT_DUNNO;
+	restrict_reject(c, d,
+		known < 0 ? 450 : c->policy->c->unknown_hostname_reject_code,
+		"5.7.1", SUBJECT_HELO, "Host not found");
+	return known < 0 ? restrict_defer_if_permit(c, d) : OUT_REJECT;
+}
+
+static enum outcome non_fqdn_address(struct check *c, struct decision *d,
+	struct str address, const char *enhanced, enum subject subject)
+{
+	struct str local, domain;
+
+	if (!str_present(address) || address.len == 0)
+		return OUT_DUNNO;
+	smtp_address_split(address, &local, &domain);
+	if (str_ieqc(address, "postmaster") ||
+		(str_present(domain) && is_fqdn(domain)))
+		return OUT_DUNNO;
+	return restrict_reject(c, d, c->policy->c->non_fqdn_reject_code,
+		enhanced, subject, "need fully-qualified address");
+}
+
+RULE(reject_non_fqdn_sender)
+{
+	return non_fqdn_address(c, d, c->sender, "5.5.2", SUBJECT_SENDER);
+}
+
+RULE(reject_non_fqdn_recipient)
+{
+	return non_fqdn_address(c, d, c->recipient, "5.5.2", SUBJECT_RECIPIENT);
+}
+
+static enum outcome unknown_domain(struct check *c, struct decision *d,
+	struct str address, bool is_sender)
+{
+	enum subject subject = is_sender ? SUBJECT_SENDER : SUBJECT_RECIPIENT;
+	struct str local, domain;
+	enum address_class class;
+	struct fault f;
+	bool null_mx;
+
+	if (!str_present(address) || address.len == 0)
+		return OUT_DUNNO;
+	smtp_address_split(address, &local, &domain);
+	if (!policy_class(c->policy, domain, c->a, &class, &f))
+		return restrict_temp(c, d, &f);
+	if (class != CLASS_DEFAULT || !str_present(domain))
+		return OUT_DUNNO;
+	int known = has_mail_host(c, domain, &null_mx, &f);
+	/* RFC 7505 4.2: mail from a null-MX domain cannot be answered */
+	if (known > 0 && null_mx)
+		return restrict_reject(c, d, is_sender ? 550 : 556,
+			is_sender ? "5.7.27" : "5.1.10", subject,
+			"Domain does not accept mail (nullMX)");
+	if (known > 0)
+		return OUT_DUNNO;
+	restrict_reject(c, d,
+		known < 0 ? 450 : c->policy->c->unknown_address_reject_code,
+		is_sender ? "5.1.8" : "5.1.2", subject, "Domain not found");
+	return known < 0 ? restrict_defer_if_permit(c, d) : OUT_REJECT;
+}
+
+RULE(reject_unknown_sender_domain)
+{
+	return unknown_domain(c, d, c->sender, true);
+}
+
+RULE(reject_unknown_recipient_domain)
+{
+	return unknown_domain(c, d, c->recipient, false);
+}
+
+static enum outcome unknown_client(
+	struct check *c, struct decision *d, struct str name, const char *what)
+{
+	if (!str_ieqc(name, "unknown"))
+		return OUT_DUNNO;
+	restrict_reject(c, d,
+		c->client_temp ? 450 : c->policy->c->unknown_client_reject_code,
+		"5.7.25", SUBJECT_CLIENT, "cannot find your %s, [%.*s]", what,
+		STR_ARG(c->client_text));
+	return c->client_temp ? restrict_defer_if_permit(c, d) : OUT_REJECT;
+}
+
+RULE(reject_unknown_client_hostname)
+{
+	return unknown_client(c, d, c->client_name, "hostname");
+}
+
+RULE(reject_unknown_reverse_client_hostname)
+{
+	return unknown_client(c, d, c->reverse_name, "reverse hostname");
+}
+
+/* ---- listed users ---- */
+
+static enum outcome unlisted(
+	struct check *c, struct decision *d, struct str address, bool is_sender)
+{
+	const struct conf *conf = c->policy->c;
+	const char *table = "recipient table";
+	enum address_class class;
+	struct fault f;
+	bool known;
+
+	if (!str_present(address) || address.len == 0)
+		return OUT_DUNNO;
+	if (!policy_recipient_known(c->policy, address, c->a, &known, &class,
+		    &table, &f))
+		return restrict_temp(c, d, &f);
+	if (known)
+		return OUT_DUNNO;
+	const int64_t codes[] = {conf->unknown_local_recipient_reject_code,
+		conf->unknown_virtual_alias_reject_code,
+		conf->unknown_virtual_mailbox_reject_code,
+		conf->unknown_relay_recipient_reject_code, 550};
+	return restrict_reject(c, d, codes[class],
+		is_sender ? "5.1.0" : "5.1.1",
+		is_sender ? SUBJECT_SENDER : SUBJECT_RECIPIENT,
+		conf->show_user_unknown_table_name ? "User unknown in %s"
+						   : "User unknown",
+		table);
+}
+
+RULE(reject_unlisted_recipient)
+{
+	return unlisted(c, d, c->recipient, false);
+}
+
+RULE(reject_unlisted_sender)
+{
+	return unlisted(c, d, c->sender, true);
+}
+
+static enum outcome login_mismatch(
+	struct check *c, struct decision *d, bool only_known, bool only_auth)
+{
+	struct fault f;
+	bool owns, owned;
+
+	if (!str_present(c->sender) || c->sender.len == 0)
+		return OUT_DUNNO;
+	if (!policy_login_owns(c->policy, c->login, c->sender, c->a, &owns,
+		    &owned, &f))
+		return restrict_temp(c, d, &f);
+	if (str_present(c->login)) {
+		if (owns || (only_known && !owned))
+			return OUT_DUNNO;
+		return restrict_reject(c, d, 553, "5.7.1", SUBJECT_SENDER,
+			"not owned by user %.*s", STR_ARG(c->login));
+	}
+	if (only_auth || !owned)
+		return OUT_DUNNO;
+	return restrict_reject(c, d, 553, "5.7.1", SUBJECT_SENDER,
+		"not logged in");
+}
+
+RULE(reject_sender_login_mismatch)
+{
+	return login_mismatch(c, d, false, false);
+}
+
+RULE(reject_authenticated_sender_login_mismatch)
+{
+	return login_mismatch(c, d, false, true);
+}
+
+RULE(reject_known_sender_login_mismatch)
+{
+	return login_mismatch(c, d, true, false);
+}
+
+RULE(reject_unauthenticated_sender_login_mismatch)
+{
+	return str_present(c->login) ? OUT_DUNNO
+				     : login_mismatch(c, d, false, false);
+}
+
+/* ---- access maps ---- */
+
+RULE(check_client_access)
+{
+	return restrict_access(c, rule, SUBJECT_CLIENT, d);
+}
+
+RULE(check_helo_access)
+{
+	return restrict_access(c, rule, SUBJECT_HELO, d);
+}
+
+RULE(check_sender_access)
+{
+	return restrict_access(c, rule, SUBJECT_SENDER, d);
+}
+
+RULE(check_recipient_access)
+{
+	return restrict_access(c, rule, SUBJECT_RECIPIENT, d);
+}
+
+RULE(check_sasl_access)
+{
+	return restrict_access(c, rule, SUBJECT_LOGIN, d);
+}
+
+/* ---- DNS lists: RFC 5782 ---- */
+
+/* "list.example=127.0.0.[2..11]": does one of the answers fit? */
+static bool octet_fits(struct str filter, unsigned value)
+{
+	uint64_t n, low, high;
+	struct str item;
+
+	if (filter.len < 2 || filter.ptr[0] != '[')
+		return str_u64(filter, &n) && n == value;
+	filter = str_sub(filter, 1, filter.len - 2);
+	while (str_present(filter)) {
+		item = str_cut(&filter, ';');
+		ptrdiff_t dots = str_isearch(item, STR(".."));
+
+		if (dots < 0 ? str_u64(item, &n) && n == value
+			     : str_u64(str_sub(item, 0, (size_t)dots), &low) &&
+				     str_u64(str_from_at(item, (size_t)dots + 2),
+					     &high) &&
+				     value >= low && value <= high)
+			return true;
+	}
+	return false;
+}
+
+static bool reply_fits(struct str filter, const struct resolver_addr *addr)
+{
+	if (addr->len != 4 || addr->bytes[0] != 127)
+		return false;
+	if (!str_present(filter))
+		return true;
+	for (size_t i = 0; i < 4; i++) {
+		size_t n = 0;
+		int depth = 0;
+
+		while (n < filter.len &&
+			(depth > 0 || filter.ptr[n] != '.')) {
+			depth += filter.ptr[n] == '[';
+			depth -= filter.ptr[n] == ']';
+			n++;
+		}
+		if (!octet_fits(str_sub(filter, 0, n), addr->bytes[i]))
+			return false;
+		filter = str_from_at(filter, n + 1);
+	}
+	return true;
+}
+
+static enum outcome rbl(struct check *c, const struct rule *rule,
+	struct str query, enum subject subject, struct decision *d)
+{
+	struct resolver_addrs addrs = {0};
+	struct strs texts = {0};
+	struct str filter = rule->arg;
+	struct str list = str_cut(&filter, '=');
+	struct fault f;
+
+	if (c->policy->resolver == NULL || query.len == 0)
+		return OUT_DUNNO;
+	struct str name = arena_printf(
+		c->a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
+	if (resolver_host(c->policy->resolver, name, RESOLVER_V4, c->a, &addrs,
+		    &f) != DNS_OK)
+		return OUT_DUNNO; /* a silent list blocks nobody */
+	for (size_t i = 0; i < addrs.n; i++) {
+		if (!reply_fits(filter, &addrs.v[i]))
+			continue;
+		resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
+		return restrict_reject(c, d,
+			c->policy->c->maps_rbl_reject_code, "5.7.1", subject,
+			"Service unavailable; %s [%.*s] blocked using %.*s%s%.*s",
+			subject == SUBJECT_CLIENT ? "Client host" : "Address",
+			STR_ARG(subject == SUBJECT_CLIENT ? c->client_text
+							  : query),
+			STR_ARG(list), texts.n > 0 ? "; " : "",
+			STR_ARG(texts.n > 0 ? texts.v[0] : STR("")));
+	}
+	return OUT_DUNNO;
+}
+
+RULE(reject_rbl_client)
+{
+	if (c->client_addr_len == 0)
+		return OUT_DUNNO;
+	struct str reversed = dns_reverse_name(
+		c->client_addr, c->client_addr_len, "", "", c->a);
+	if (str_ends(reversed, "."))
+		reversed.len--;
+	return rbl(c, rule, reversed, SUBJECT_CLIENT, d);
+}
+
+static struct str domain_of(struct str address)
+{
+	struct str local, domain;
+
+	smtp_address_split(address, &local, &domain);
+	return str_present(domain) && domain.len > 0 && domain.ptr[0] != '['
+		? domain
+		: STR("");
+}
+
+RULE(reject_rhsbl_sender)
+{
+	return rbl(c, rule, domain_of(c->sender), SUBJECT_SENDER, d);
+}
+
+RULE(reject_rhsbl_recipient)
+{
+	return rbl(c, rule, domain_of(c->recipient), SUBJECT_RECIPIENT, d);
+}
+
+RULE(reject_rhsbl_helo)
+{
+	bool name = str_present(c->helo) && c->helo.len > 0 &&
+		c->helo.ptr[0] != '[';
+
+	return rbl(c, rule, name ? c->helo : STR(""), SUBJECT_HELO, d);
+}
+
+static struct str known_name(struct str name)
+{
+	return str_ieqc(name, "unknown") ? STR("") : name;
+}
+
+RULE(reject_rhsbl_client)
+{
+	return rbl(c, rule, known_name(c->client_name), SUBJECT_CLIENT, d);
+}
+
+RULE(reject_rhsbl_reverse_client)
+{
+	return rbl(c, rule, known_name(c->reverse_name), SUBJECT_CLIENT, d);
+}
+
+const struct restriction_def restriction_defs[] = {
+	{"permit", permit, NULL, false},
+	{"reject", reject, NULL, true},
+	{"defer", defer, NULL, true},
+	{"defer_if_permit", defer_if_permit, NULL, true},
+	{"defer_if_reject", defer_if_reject, NULL, false},
+	{"warn_if_reject", permit, NULL, false},
+	{"sleep", sleep_rule, "seconds", false},
+	{"permit_mynetworks", permit_mynetworks, NULL, false},
+	{"permit_inet_interfaces", permit_inet_interfaces, NULL, false},
+	{"permit_sasl_authenticated", permit_sasl_authenticated, NULL, false},
+	{"permit_auth_destination", permit_auth_destination, NULL, false},
+	{"reject_unauth_destination", reject_unauth_destination, NULL, true},
+	{"defer_unauth_destination", defer_unauth_destination, NULL, true},
+	{"reject_unauth_pipelining", reject_unauth_pipelining, NULL, false},
+	{"reject_plaintext_session", reject_plaintext_session, NULL, false},
+	{"reject_multi_recipient_bounce", reject_multi_recipient_bounce, NULL,
+		false},
+	{"reject_invalid_helo_hostname", reject_invalid_helo_hostname, NULL,
+		false},
+	{"reject_invalid_hostname", reject_invalid_helo_hostname, NULL, false},
+	{"reject_non_fqdn_helo_hostname", reject_non_fqdn_helo_hostname, NULL,
+		false},
+	{"reject_non_fqdn_hostname", reject_non_fqdn_helo_hostname, NULL,
+		false},
+	{"reject_unknown_helo_hostname", reject_unknown_helo_hostname, NULL,
+		false},
+	{"reject_unknown_hostname", reject_unknown_helo_hostname, NULL, false},
+	{"reject_non_fqdn_sender", reject_non_fqdn_sender, NULL, false},
+	{"reject_non_fqdn_recipient", reject_non_fqdn_recipient, NULL, false},
+	{"reject_unknown_sender_domain", reject_unknown_sender_domain, NULL,
+		false},
+	{"reject_unknown_recipient_domain", reject_unknown_recipient_domain,
+		NULL, false},
+	{"reject_unknown_client_hostname", reject_unknown_client_hostname, NULL,
+		false},
+	{"reject_unknown_client", reject_unknown_client_hostname, NULL, false},
+	{"reject_unknown_reverse_client_hostname",
+		reject_unknown_reverse_client_hostname, NULL, false},
+	{"reject_unlisted_recipient", reject_unlisted_recipient, NULL, false},
+	{"check_recipient_maps", reject_unlisted_recipient, NULL, false},
+	{"reject_unlisted_sender", reject_unlisted_sender, NULL, false},
+	{"reject_sender_login_mismatch", reject_sender_login_mismatch, NULL,
+		false},
+	{"reject_authenticated_sender_login_mismatch",
+		reject_authenticated_sender_login_mismatch, NULL, false},
+	{"reject_known_sender_login_mismatch",
+		reject_known_sender_login_mismatch, NULL, false},
+	{"reject_unauthenticated_sender_login_mismatch",
+		reject_unauthenticated_sender_login_mismatch, NULL, false},
+	{"check_client_access", check_client_access, "a table", false},
+	{"check_helo_access", check_helo_access, "a table", false},
+	{"check_sender_access", check_sender_access, "a table", false},
+	{"check_recipient_access", check_recipient_access, "a table", false},
+	{"check_sasl_access", check_sasl_access, "a table", false},
+	{"reject_rbl_client", reject_rbl_client, "a list", false},
+	{"reject_rhsbl_sender", reject_rhsbl_sender, "a list", false},
+	{"reject_rhsbl_recipient", reject_rhsbl_recipient, "a list", false},
+	{"reject_rhsbl_helo", reject_rhsbl_helo, "a list", false},
+	{"reject_rhsbl_client", reject_rhsbl_client, "a list", false},
+	{"reject_rhsbl_reverse_client", reject_rhsbl_reverse_client, "a list",
+		false},
+};
+const size_t n_restriction_defs = ARRAY_LEN(restriction_defs);
+
+struct decision restrict_unlisted_recipient(struct check *c)
+{
+	struct decision d = {.verdict = VERDICT_PERMIT};
+
+	if (reject_unlisted_recipient(c, NULL, &d) == OUT_REJECT)
+		c->rule = STR("smtpd_reject_unlisted_recipient");
+	return d;
+}
+
+struct decision restrict_sender_login(struct check *c)
+{
+	struct decision d = {.verdict = VERDICT_PERMIT};
+
+	if (reject_sender_login_mismatch(c, NULL, &d) == OUT_REJECT)
+		c->rule = STR("reject_sender_login_mismatch");
+	return d;
+}
