@@ -40,7 +40,6 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->generic = MAPS(smtp_generic_maps, 0);
 	p->sender_login = MAPS(smtpd_sender_login_maps, 0);
 	p->sasl_password = MAPS(smtp_sasl_password_maps, 0);
-	p->rbl_reply = MAPS(rbl_reply_maps, 0);
 	p->alias = MAPS(alias_maps, MAPS_ALIASES);
 #undef MAPS
 	/* $alias_maps inside of it are aliases(5) files too. */

@@ -37,7 +37,6 @@ struct policy {
 	struct maps *sender_login;
 	struct maps *sasl_password;
 	struct maps *alias;
-	struct maps *rbl_reply;
 
 	struct restrictions *restrictions; /* policy/restrict.h */
 };

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: ISC */
+#include "ipc/ipc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "ipc/messages.h"
+#include "sys/clock.h"
+#include "sys/file.h"
+#include "sys/sock.h"
+
+enum { HEAD_BYTES = 8, POOL_MAX = 32 };
+
+void ipc_frame_init(struct ipc_frame *frame)
+{
+	*frame = (struct ipc_frame){.fd = -1};
+	buf_init(&frame->payload, IPC_PAYLOAD_MAX);
+}
+
+void ipc_frame_fini(struct ipc_frame *frame)
+{
+	buf_fini(&frame->payload);
+	fd_close(&frame->fd);
+}
+
+static bool send_all(int sock, struct str data, int fd, struct fault *f)
+{
+	while (data.len > 0) {
+		union {
+			struct cmsghdr head;
+			char room[CMSG_SPACE(sizeof(int))];
+		} control = {0};
+		union {
+			const char *in;
+			void *out;
+		} base = {.in = data.ptr};
+		struct iovec iov = {base.out, data.len};
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+		if (fd >= 0) {
+			msg.msg_control = control.room;
+			msg.msg_controllen = sizeof(control.room);
+			struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+			c->cmsg_level = SOL_SOCKET;
+			c->cmsg_type = SCM_RIGHTS;
+			c->cmsg_len = CMSG_LEN(sizeof(int));
+			memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+		}
+		ssize_t n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			struct pollfd p = {.fd = sock, .events = POLLOUT};
+
+			if (poll(&p, 1, 10000) > 0)
+				continue;
+		}
+		if (n < 0)
+			return fault_sys(f, "send to another role");
+		fd = -1;
+		data = str_from_at(data, (size_t)n);
+	}
+	return true;
+}
+
+bool ipc_send(int sock, enum ipc_type type, struct str payload, int fd,
+	struct fault *f)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	must(payload.len <= IPC_PAYLOAD_MAX);
+	buf_init(&b, payload.len + HEAD_BYTES);
+	wire_put_u32(&b, (uint32_t)payload.len);
+	wire_put_u32(&b, (uint32_t)type);
+	buf_put(&b, payload);
+	return send_all(sock, buf_str(&b), fd, f);
+}
+
+static bool wait_readable(int sock, int64_t deadline_ms, struct fault *f)
+{
+	for (;;) {
+		struct pollfd p = {.fd = sock, .events = POLLIN};
+		int64_t left = deadline_ms < 0 ? 60000
+					       : deadline_ms - clock_mono_ms();
+
+		if (left <= 0)
+			return fault_set(f, FAULT_TEMP, 451, 3, 0,
+				"another role does not answer");
+		int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
+		if (n > 0)
+			return true;
+		if (n < 0 && errno != EINTR)
+			return fault_sys(f, "poll");
+	}
+}
+
+/* Reads exactly len bytes; takes a descriptor along. */
+static bool recv_exact(int sock, char *to, size_t len, int64_t deadline_ms,
+	int *fd, struct fault *f)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		union {
+			struct cmsghdr head;
+			char room[CMSG_SPACE(sizeof(int))];
+		} control = {0};
+		struct iovec iov = {to + at, len - at};
+		struct msghdr msg = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control.room,
+			.msg_controllen = sizeof(control.room)};
+
+		if (!wait_readable(sock, deadline_ms, f))
+			return false;
+		ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return fault_sys(f, "receive from another role");
+		if (n == 0)
+			return fault_set(f, FAULT_TEMP, 451, 3, 0,
+				"another role has gone; it is being restarted");
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		if (c != NULL && c->cmsg_type == SCM_RIGHTS) {
+			fd_close(fd);
+			memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+		}
+		at += (size_t)n;
+	}
+	return true;
+}
+
+bool ipc_recv(int sock, int64_t timeout_ms, struct ipc_frame *frame,
+	struct fault *f)
+{
+	int64_t deadline_ms =
+		timeout_ms < 0 ? -1 : clock_mono_ms() + timeout_ms;
+	char head[HEAD_BYTES];
+
+	fd_close(&frame->fd);
+	buf_reset(&frame->payload);
+	if (!recv_exact(sock, head, HEAD_BYTES, deadline_ms, &frame->fd, f))
+		return false;
+	struct wire w = {.rest = str_of(head, HEAD_BYTES)};
+	uint32_t len = wire_u32(&w);
+	frame->type = (enum ipc_type)wire_u32(&w);
+	if (len > IPC_PAYLOAD_MAX)
+		return fault_set(f, FAULT_TEMP, 451, 3, 0,
+			"another role sent nonsense");
+	if (len == 0)
+		return true;
+	if (!buf_reserve(&frame->payload, len))
+		return fault_set(f, FAULT_TEMP, 451, 3, 0, "frame too large");
+	frame->payload.len = len;
+	return recv_exact(sock, frame->payload.data, len, deadline_ms,
+		&frame->fd, f);
+}
+
+/* ---- client side ---- */
+
+struct ipc_client {
+	pthread_mutex_t lock;
+	char *path;
+	int pool[POOL_MAX];
+	size_t n;
+};
+
+struct ipc_client *ipc_client_new(const char *socket_path)
+{
+	struct ipc_client *c = must_alloc(sizeof(*c));
+
+	pthread_mutex_init(&c->lock, NULL);
+	c->path = must_strdup(socket_path);
+	return c;
+}
+
+void ipc_client_free(struct ipc_client *c)
+{
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < c->n; i++)
+		close(c->pool[i]);
+	pthread_mutex_destroy(&c->lock);
+	free(c->path);
+	free(c);
+}
+
+/* A kept connection that says something, or nothing for ever, is dead. */
+static bool is_alive(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN | POLLRDHUP};
+
+	return poll(&p, 1, 0) == 0;
+}
+
+int ipc_client_take(struct ipc_client *c, struct fault *f)
+{
+	for (;;) {
+		int sock = -1;
+
+		pthread_mutex_lock(&c->lock);
+		if (c->n > 0)
+			sock = c->pool[--c->n];
+		pthread_mutex_unlock(&c->lock);
+		if (sock < 0)
+			return sock_unix_connect(c->path, f);
+		if (is_alive(sock))
+			return sock;
+		close(sock);
+	}
+}
+
+void ipc_client_give(struct ipc_client *c, int sock)
+{
+	pthread_mutex_lock(&c->lock);
+	bool keep = c->n < POOL_MAX;
+	if (keep)
+		c->pool[c->n++] = sock;
+	pthread_mutex_unlock(&c->lock);
+	if (!keep)
+		close(sock);
+}
+
+bool ipc_call(struct ipc_client *c, enum ipc_type type, struct str payload,
+	int fd, int64_t timeout_ms, struct ipc_frame *reply, struct fault *f)
+{
+	int sock = ipc_client_take(c, f);
+
+	if (sock < 0)
+		return false;
+	if (!ipc_send(sock, type, payload, fd, f) ||
+		!ipc_recv(sock, timeout_ms, reply, f)) {
+		close(sock);
+		return false;
+	}
+	ipc_client_give(c, sock);
+	if (reply->type != IPC_NO)
+		return true;
+	return ipc_read_fault(buf_str(&reply->payload), f);
+}

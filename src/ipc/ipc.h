@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef IPC_IPC_H
+#define IPC_IPC_H
+
+/*
+ * ipc: how roles talk: a Unix stream socket per conversation, frames of type
+ * and payload, at most one descriptor with a frame.
+ *
+ * Every message there is stands in this list; the payload of each is
+ * described beside it and read and written by ipc/messages.h.
+ */
+
+#include <pthread.h>
+
+#include "base/buf.h"
+#include "base/fault.h"
+
+enum ipc_type {
+	/* answers */
+	IPC_OK = 1, /* depends on the request */
+	IPC_NO, /* fault */
+	IPC_MORE, /* str: a SASL challenge, or one of many rows */
+
+	/* to auth */
+	IPC_AUTH_START = 20, /* str mechanism, initial, service, client */
+	IPC_AUTH_STEP, /* str response */
+	IPC_ACCOUNT, /* str key -> OK u8 found, str value */
+
+	/* to queue */
+	IPC_QUEUE_PUT = 40, /* envelope, descriptor -> OK */
+	IPC_JOB_NEXT, /* u8 agent kind -> JOB, some time later */
+	IPC_JOB, /* job */
+	IPC_JOB_BODY, /* -> OK with a descriptor */
+	IPC_JOB_DONE, /* results -> nothing */
+	IPC_QUEUE_LIST, /* -> MORE str json ..., OK */
+	IPC_QUEUE_SHOW, /* str id -> OK with a descriptor */
+	IPC_QUEUE_ACT, /* u8 action, str id or ALL -> OK u64 count */
+
+	/* to mailbox */
+	IPC_DELIVER = 60, /* envelope, descriptor -> OK results */
+
+	/* to master */
+	IPC_STATUS = 80, /* -> OK str json */
+	IPC_LOCAL, /* local delivery, descriptor -> OK result */
+};
+
+enum { IPC_PAYLOAD_MAX = 16 << 20 };
+
+struct ipc_frame {
+	enum ipc_type type;
+	struct buf payload;
+	int fd; /* -1: none; the receiver owns it */
+};
+
+void ipc_frame_init(struct ipc_frame *frame);
+void ipc_frame_fini(struct ipc_frame *frame); /* also for CLEANUP */
+
+/* fd: descriptor to pass, -1 for none; stays the caller's. */
+bool ipc_send(int sock, enum ipc_type type, struct str payload, int fd,
+	struct fault *f);
+/* timeout_ms < 0: wait for ever.  False at the end of the stream too. */
+bool ipc_recv(int sock, int64_t timeout_ms, struct ipc_frame *frame,
+	struct fault *f);
+
+/* ---- client side ---- */
+
+/* Connections to one role, kept between calls; any thread. */
+struct ipc_client;
+struct ipc_client *ipc_client_new(const char *socket_path);
+void ipc_client_free(struct ipc_client *c);
+
+/*
+ * One request, one answer.  A role that was restarted in between gives a
+ * temporary fault: the request may or may not have been carried out.
+ * An IPC_NO answer becomes the fault, too.
+ */
+bool ipc_call(struct ipc_client *c, enum ipc_type type, struct str payload,
+	int fd, int64_t timeout_ms, struct ipc_frame *reply, struct fault *f);
+
+/* A conversation of several frames: take a connection, give it back only
+ * when it is at a boundary; else close it. */
+int ipc_client_take(struct ipc_client *c, struct fault *f);
+void ipc_client_give(struct ipc_client *c, int sock);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+#include "ipc/messages.h"
+
+enum { ENVELOPE_VERSION = 1 };
+
+void ipc_put_fault(struct buf *b, const struct fault *f)
+{
+	wire_put_u8(b, (uint8_t)f->class);
+	wire_put_u32(b, (uint32_t)f->code);
+	wire_put_u32(b, (uint32_t)f->subject);
+	wire_put_u32(b, (uint32_t)f->detail);
+	wire_put_str(b, str_from(f->text));
+}
+
+bool ipc_read_fault(struct str payload, struct fault *f)
+{
+	struct wire w = {.rest = payload};
+	enum fault_class class = wire_u8(&w) == FAULT_PERM ? FAULT_PERM
+							   : FAULT_TEMP;
+	int code = (int)wire_u32(&w);
+	int subject = (int)wire_u32(&w);
+	int detail = (int)wire_u32(&w);
+	struct str text = wire_str(&w);
+
+	if (!wire_ok(&w))
+		return fault_set(f, FAULT_TEMP, 451, 3, 0,
+			"another role sent nonsense");
+	return fault_set(f, class, code, subject, detail, "%.*s", STR_ARG(text));
+}
+
+void envelope_put(struct buf *b, const struct envelope *e)
+{
+	wire_put_u8(b, ENVELOPE_VERSION);
+	wire_put_u64(b, e->id);
+	wire_put_u64(b, (uint64_t)e->arrival);
+	wire_put_u32(b, e->flags);
+	wire_put_u64(b, e->size);
+	wire_put_str(b, e->sender);
+	wire_put_str(b, e->envid);
+	wire_put_str(b, e->login);
+	wire_put_str(b, e->client);
+	wire_put_u32(b, e->n_rcpts);
+	for (uint32_t i = 0; i < e->n_rcpts; i++) {
+		wire_put_str(b, e->rcpts[i].address);
+		wire_put_str(b, e->rcpts[i].original);
+		wire_put_str(b, e->rcpts[i].orcpt);
+		wire_put_u32(b, e->rcpts[i].notify);
+	}
+}
+
+bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r)
+{
+	struct envelope e = {0};
+
+	if (wire_u8(w) != ENVELOPE_VERSION)
+		w->bad = true;
+	e.id = wire_u64(w);
+	e.arrival = (int64_t)wire_u64(w);
+	e.flags = wire_u32(w);
+	e.size = wire_u64(w);
+	e.sender = wire_str(w);
+	e.envid = wire_str(w);
+	e.login = wire_str(w);
+	e.client = wire_str(w);
+	e.n_rcpts = wire_count(w, 16);
+	e.rcpts = arena_alloc(a, e.n_rcpts * sizeof(*e.rcpts));
+	for (uint32_t i = 0; i < e.n_rcpts; i++) {
+		e.rcpts[i].address = wire_str(w);
+		e.rcpts[i].original = wire_str(w);
+		e.rcpts[i].orcpt = wire_str(w);
+		e.rcpts[i].notify = wire_u32(w);
+	}
+	if (w->bad)
+		return false;
+	*e_r = e;
+	return true;
+}
+
+void outcomes_put(struct buf *b, const struct outcomes *o)
+{
+	wire_put_u8(b, o->site_failed);
+	wire_put_u32(b, o->n);
+	for (uint32_t i = 0; i < o->n; i++) {
+		wire_put_u32(b, o->v[i].n);
+		wire_put_u8(b, (uint8_t)o->v[i].kind);
+		wire_put_u32(b, (uint32_t)o->v[i].code);
+		wire_put_u32(b, (uint32_t)o->v[i].subject);
+		wire_put_u32(b, (uint32_t)o->v[i].detail);
+		wire_put_str(b, o->v[i].text);
+		wire_put_str(b, o->v[i].mta);
+	}
+}
+
+bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
+{
+	struct outcomes o = {0};
+
+	o.site_failed = wire_u8(w) != 0;
+	o.n = wire_count(w, 25);
+	o.v = arena_alloc(a, o.n * sizeof(*o.v));
+	for (uint32_t i = 0; i < o.n; i++) {
+		o.v[i].n = wire_u32(w);
+		uint8_t kind = wire_u8(w);
+		o.v[i].kind = kind <= BOUNCED ? (enum outcome_kind)kind
+					      : DEFERRED;
+		o.v[i].code = (int)wire_u32(w);
+		o.v[i].subject = (int)wire_u32(w);
+		o.v[i].detail = (int)wire_u32(w);
+		o.v[i].text = wire_str(w);
+		o.v[i].mta = wire_str(w);
+	}
+	if (w->bad)
+		return false;
+	*o_r = o;
+	return true;
+}
+
+void job_put(struct buf *b, const struct job *j)
+{
+	envelope_put(b, &j->env);
+	wire_put_u32(b, j->n_pick);
+	for (uint32_t i = 0; i < j->n_pick; i++)
+		wire_put_u32(b, j->pick[i]);
+	wire_put_str(b, j->transport);
+	wire_put_str(b, j->nexthop);
+}
+
+bool job_read(struct wire *w, struct arena *a, struct job *j_r)
+{
+	struct job j = {0};
+
+	if (!envelope_read(w, a, &j.env))
+		return false;
+	j.n_pick = wire_count(w, 4);
+	j.pick = arena_alloc(a, j.n_pick * sizeof(*j.pick));
+	for (uint32_t i = 0; i < j.n_pick; i++) {
+		j.pick[i] = wire_u32(w);
+		if (j.pick[i] >= j.env.n_rcpts)
+			w->bad = true;
+	}
+	j.transport = wire_str(w);
+	j.nexthop = wire_str(w);
+	if (!wire_ok(w))
+		return false;
+	*j_r = j;
+	return true;
+}
+
+void local_request_put(struct buf *b, const struct local_request *r)
+{
+	wire_put_str(b, r->user);
+	wire_put_str(b, r->path);
+	wire_put_str(b, r->prefix);
+	wire_put_str(b, r->sender);
+	wire_put_u64(b, r->size_limit);
+}
+
+bool local_request_read(struct wire *w, struct local_request *r_r)
+{
+	struct local_request r;
+
+	r.user = wire_str(w);
+	r.path = wire_str(w);
+	r.prefix = wire_str(w);
+	r.sender = wire_str(w);
+	r.size_limit = wire_u64(w);
+	if (!wire_ok(w))
+		return false;
+	*r_r = r;
+	return true;
+}

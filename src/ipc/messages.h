@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef IPC_MESSAGES_H
+#define IPC_MESSAGES_H
+
+/*
+ * The structs that travel between roles, and their one codec.  The envelope's
+ * form is also what the queue stores: it starts with a version, and a newer
+ * program reads the older ones.
+ *
+ * Reading returns views into the message; lists live in the arena.
+ */
+
+#include "base/fault.h"
+#include "ipc/ipc.h"
+#include "ipc/wire.h"
+
+/* A fault as payload of IPC_NO; ipc_read_fault always returns false. */
+void ipc_put_fault(struct buf *b, const struct fault *f);
+bool ipc_read_fault(struct str payload, struct fault *f);
+
+enum envelope_flags {
+	ENV_8BIT = 1u << 0,
+	ENV_UTF8 = 1u << 1, /* SMTPUTF8 */
+	ENV_RET_HDRS = 1u << 2, /* RFC 3461 4.3 */
+	ENV_HOLD = 1u << 3,
+	ENV_DSN = 1u << 4, /* written by us: a bounce, a warning */
+};
+
+struct recipient {
+	struct str address; /* where it goes: after aliases */
+	struct str original; /* as the client said it */
+	struct str orcpt; /* "rfc822;..."; absent without */
+	uint32_t notify; /* smtp_notify flags; 0: not said */
+};
+
+struct envelope {
+	uint64_t id;
+	int64_t arrival; /* Unix seconds */
+	uint32_t flags;
+	uint64_t size; /* bytes of the message */
+	struct str sender; /* "" for <> */
+	struct str envid; /* absent without */
+	struct str login; /* absent without AUTH */
+	struct str client; /* "name[address]" */
+	struct recipient *rcpts;
+	uint32_t n_rcpts;
+};
+void envelope_put(struct buf *b, const struct envelope *e);
+bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r);
+
+enum outcome_kind { DELIVERED, DEFERRED, BOUNCED };
+
+struct outcome_of {
+	uint32_t n; /* index of the recipient in the envelope */
+	enum outcome_kind kind;
+	int code; /* SMTP reply code; 0: not from a server */
+	int subject, detail; /* enhanced code behind the class */
+	struct str text; /* the reply, or our own words */
+	struct str mta; /* who said so; absent: we */
+};
+struct outcomes {
+	struct outcome_of *v;
+	uint32_t n;
+	bool site_failed; /* nobody was reached: the whole site waits */
+};
+void outcomes_put(struct buf *b, const struct outcomes *o);
+bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r);
+
+enum agent_kind { AGENT_SENDER, AGENT_MAILBOX };
+
+struct job {
+	struct envelope env; /* all recipients of the message */
+	uint32_t *pick; /* indices of those to deliver to now */
+	uint32_t n_pick;
+	struct str transport;
+	struct str nexthop;
+};
+void job_put(struct buf *b, const struct job *j);
+bool job_read(struct wire *w, struct arena *a, struct job *j_r);
+
+enum queue_action { QUEUE_FLUSH, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE };
+
+/* Delivery into a user's own files, by a child of master with that uid. */
+struct local_request {
+	struct str user; /* whose uid */
+	struct str path; /* mbox, or Maildir with "/" at the end */
+	struct str prefix; /* header lines in front of the message */
+	struct str sender; /* for the From_ line */
+	uint64_t size_limit; /* mailbox_size_limit; 0: none */
+};
+void local_request_put(struct buf *b, const struct local_request *r);
+bool local_request_read(struct wire *w, struct local_request *r_r);
+
+#endif

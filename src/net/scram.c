@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+#include "net/scram.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+#include "codec/mail/base64.h"
+#include "codec/sasl/sasl.h"
+#include "sys/clock.h"
+#include "sys/crypto.h"
+
+enum { NONCE_BYTES = 18, ITERATIONS_MIN = 1, ITERATIONS_MAX = 1000000 };
+
+void scram_client_begin(struct scram_client *s, struct str user,
+	struct str password, struct arena *a)
+{
+	unsigned char nonce[NONCE_BYTES];
+
+	random_fill(nonce, sizeof(nonce));
+	*s = (struct scram_client){.password = password, .a = a};
+	s->nonce = base64_encode_a(str_of(nonce, sizeof(nonce)), a);
+	s->bare = arena_printf(a, "n=%.*s,r=%.*s",
+		STR_ARG(scram_name_encode(user, a)), STR_ARG(s->nonce));
+	s->first = arena_concat(a, STR("n,,"), s->bare);
+}
+
+bool scram_client_answer(
+	struct scram_client *s, struct str server_first, struct str *final_r)
+{
+	struct scram_server_first first;
+	unsigned char client_key[SCRAM_KEY_BYTES], stored[SCRAM_KEY_BYTES],
+		server_key[SCRAM_KEY_BYTES], signature[SCRAM_KEY_BYTES];
+	struct str salt;
+
+	if (!scram_server_first_parse(server_first, &first) ||
+		!base64_decode(first.salt, s->a, &salt) ||
+		first.iterations < ITERATIONS_MIN ||
+		first.iterations > ITERATIONS_MAX ||
+		first.nonce.len <= s->nonce.len ||
+		!str_eq(str_sub(first.nonce, 0, s->nonce.len), s->nonce))
+		return false;
+	scram_keys(s->password, salt, (int64_t)first.iterations, client_key,
+		stored, server_key);
+	struct str final = arena_printf(
+		s->a, "c=biws,r=%.*s", STR_ARG(first.nonce));
+	struct str message = arena_printf(s->a, "%.*s,%.*s,%.*s",
+		STR_ARG(s->bare), STR_ARG(server_first), STR_ARG(final));
+	scram_hmac(str_of(stored, sizeof(stored)), message, signature);
+	scram_hmac(str_of(server_key, sizeof(server_key)), message,
+		s->server_signature);
+	for (size_t i = 0; i < SCRAM_KEY_BYTES; i++)
+		client_key[i] ^= signature[i];
+	*final_r = arena_printf(s->a, "%.*s,p=%.*s", STR_ARG(final),
+		STR_ARG(base64_encode_a(
+			str_of(client_key, sizeof(client_key)), s->a)));
+	OPENSSL_cleanse(client_key, sizeof(client_key));
+	return true;
+}
+
+bool scram_client_verify(const struct scram_client *s, struct str server_final)
+{
+	struct str expected = base64_encode_a(
+		str_of(s->server_signature, SCRAM_BYTES), s->a);
+
+	return str_starts(server_final, "v=") &&
+		str_eq_secret(str_from_at(server_final, 2), expected);
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: ISC */
+#include "net/smtp_client.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/mail/base64.h"
+#include "codec/sasl/sasl.h"
+#include "codec/smtp/command.h"
+#include "codec/smtp/data.h"
+#include "net/scram.h"
+
+enum { REPLY_LINE_MAX = 4096, IN_MAX = 16384, PIPELINE_MAX = 50 };
+
+void smtp_client_init(struct smtp_client *c, int fd, struct arena *a,
+	struct str helo_name, bool lmtp, const struct smtp_timeouts *t)
+{
+	*c = (struct smtp_client){.stream = stream_new(fd, IN_MAX),
+		.a = a,
+		.helo_name = helo_name,
+		.lmtp = lmtp,
+		.timeouts = *t};
+	smtp_reply_init(&c->reply);
+}
+
+static bool lost(struct smtp_client *c, struct fault *f)
+{
+	return fault_set(f, FAULT_TEMP, 421, 4, 2, "%s",
+		stream_timed_out(c->stream)
+			? "the server does not answer in time"
+			: "the server ended the connection");
+}
+
+static bool read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
+{
+	smtp_reply_fini(&c->reply);
+	smtp_reply_init(&c->reply);
+	stream_deadline(c->stream, ms);
+	if (!stream_flush(c->stream))
+		return lost(c, f);
+	for (;;) {
+		struct str line;
+		enum line_result r = stream_line(
+			c->stream, REPLY_LINE_MAX, false, &line);
+
+		if (r == LINE_TOO_LONG)
+			return fault_set(f, FAULT_TEMP, 451, 5, 0,
+				"the server sent an endless line");
+		if (r != LINE_OK)
+			return lost(c, f);
+		switch (smtp_reply_feed(&c->reply, line)) {
+		case SMTP_REPLY_MORE:
+			continue;
+		case SMTP_REPLY_DONE:
+			return true;
+		case SMTP_REPLY_BAD:
+			return fault_set(f, FAULT_TEMP, 451, 5, 0,
+				"the server does not speak SMTP");
+		}
+	}
+}
+
+bool smtp_client_refused(struct smtp_client *c, struct fault *f)
+{
+	const struct smtp_reply *r = &c->reply;
+	bool perm = r->code >= 500;
+	/* 2xx or 3xx where it does not belong is no promise. */
+	bool odd = r->code < 400;
+
+	return fault_set(f, perm ? FAULT_PERM : FAULT_TEMP, r->code,
+		r->class != 0 && !odd ? r->subject : 0,
+		r->class != 0 && !odd ? r->detail : 0, "%s%.*s",
+		odd ? "unexpected reply: " : "", STR_ARG(buf_str(&r->text)));
+}
+
+static bool expect(struct smtp_client *c, int64_t ms, int class, struct fault *f)
+{
+	if (!read_reply(c, ms, f))
+		return false;
+	return c->reply.code / 100 == class || smtp_client_refused(c, f);
+}
+
+/* ---- greeting and EHLO ---- */
+
+static void take_cap(struct smtp_client *c, struct str line)
+{
+	struct str rest = line;
+	struct str word = str_word(&rest, " ");
+
+	if (str_ieqc(word, "PIPELINING")) {
+		c->caps |= CAP_PIPELINING;
+	} else if (str_ieqc(word, "SIZE")) {
+		c->caps |= CAP_SIZE;
+		if (!str_present(rest) ||
+			!str_u64(str_trim(rest), &c->size_max))
+			c->size_max = 0;
+	} else if (str_ieqc(word, "8BITMIME")) {
+		c->caps |= CAP_8BITMIME;
+	} else if (str_ieqc(word, "SMTPUTF8")) {
+		c->caps |= CAP_SMTPUTF8;
+	} else if (str_ieqc(word, "STARTTLS")) {
+		c->caps |= CAP_STARTTLS;
+	} else if (str_ieqc(word, "DSN")) {
+		c->caps |= CAP_DSN;
+	} else if (str_ieqc(word, "AUTH") && str_present(rest)) {
+		c->caps |= CAP_AUTH;
+		c->auth_mechs = arena_str(c->a, str_trim(rest));
+	}
+}
+
+/* EHLO with its lines read as capabilities. */
+static bool ehlo(struct smtp_client *c, struct fault *f)
+{
+	bool first = true;
+
+	c->caps = 0;
+	smtp_reply_fini(&c->reply);
+	smtp_reply_init(&c->reply);
+	stream_putf(c->stream, "%s %.*s\r\n", c->lmtp ? "LHLO" : "EHLO",
+		STR_ARG(c->helo_name));
+	stream_deadline(c->stream, c->timeouts.helo_ms);
+	if (!stream_flush(c->stream))
+		return lost(c, f);
+	for (;;) {
+		struct str line;
+		enum line_result r = stream_line(
+			c->stream, REPLY_LINE_MAX, false, &line);
+
+		if (r == LINE_TOO_LONG)
+			continue; /* a capability we cannot know */
+		if (r != LINE_OK)
+			return lost(c, f);
+		enum smtp_reply_state state =
+			smtp_reply_feed(&c->reply, line);
+		if (state == SMTP_REPLY_BAD)
+			return fault_set(f, FAULT_TEMP, 451, 5, 0,
+				"the server does not speak SMTP");
+		if (!first && c->reply.code == 250)
+			take_cap(c, smtp_reply_line_text(line));
+		first = false;
+		if (state == SMTP_REPLY_DONE)
+			return c->reply.code == 250 ||
+				smtp_client_refused(c, f);
+	}
+}
+
+static bool hello_again(struct smtp_client *c, struct fault *f)
+{
+	if (ehlo(c, f))
+		return true;
+	/* RFC 5321 3.2: an old server refuses EHLO and knows HELO. */
+	if (c->lmtp || c->reply.code < 500 || stream_failed(c->stream))
+		return false;
+	stream_putf(
+		c->stream, "HELO %.*s\r\n", STR_ARG(c->helo_name));
+	return expect(c, c->timeouts.helo_ms, 2, f);
+}
+
+bool smtp_client_hello(struct smtp_client *c, struct fault *f)
+{
+	if (!expect(c, c->timeouts.helo_ms, 2, f)) {
+		c->greeting_5xx = c->reply.code >= 500;
+		return false;
+	}
+	return hello_again(c, f);
+}
+
+bool smtp_client_starttls(struct smtp_client *c, SSL *ssl, const char *name,
+	bool verify, struct fault *f)
+{
+	stream_puts(c->stream, "STARTTLS\r\n");
+	if (!expect(c, c->timeouts.helo_ms, 2, f)) {
+		SSL_free(ssl);
+		return false;
+	}
+	/* RFC 3207 4.2: what came with the 220 is an attack. */
+	if (stream_drop_input(c->stream)) {
+		SSL_free(ssl);
+		return fault_set(f, FAULT_TEMP, 454, 7, 0,
+			"the server talked before the TLS handshake");
+	}
+	if (!stream_tls_connect(c->stream, ssl, name, verify, f))
+		return false;
+	return hello_again(c, f);
+}
+
+/* ---- AUTH ---- */
+
+static bool has_mech(const struct smtp_client *c, const char *name)
+{
+	struct str rest = c->auth_mechs, word;
+
+	while (str_present(word = str_word(&rest, " =")))
+		if (str_ieqc(word, name))
+			return true;
+	return false;
+}
+
+/* A 334 challenge, decoded. */
+static bool challenge(struct smtp_client *c, struct str *text_r, struct fault *f)
+{
+	if (!read_reply(c, c->timeouts.helo_ms, f))
+		return false;
+	if (c->reply.code != 334)
+		return smtp_client_refused(c, f);
+	struct str text = str_trim(
+		str_from_at(buf_str(&c->reply.text), 3));
+	return base64_decode(text, c->a, text_r) ||
+		fault_set(f, FAULT_TEMP, 451, 5, 0,
+			"the server sent a broken AUTH challenge");
+}
+
+static void put_base64(struct smtp_client *c, const char *before, struct str s)
+{
+	stream_putf(c->stream, "%s%.*s\r\n", before,
+		STR_ARG(base64_encode_a(s, c->a)));
+}
+
+static bool auth_plain(struct smtp_client *c, struct str user,
+	struct str password, struct fault *f)
+{
+	struct str message = arena_printf(c->a, "%c%.*s%c%.*s", 0,
+		STR_ARG(user), 0, STR_ARG(password));
+
+	put_base64(c, "AUTH PLAIN ", message);
+	return expect(c, c->timeouts.helo_ms, 2, f);
+}
+
+static bool auth_login(struct smtp_client *c, struct str user,
+	struct str password, struct fault *f)
+{
+	struct str ignored;
+
+	stream_puts(c->stream, "AUTH LOGIN\r\n");
+	if (!challenge(c, &ignored, f))
+		return false;
+	put_base64(c, "", user);
+	if (!challenge(c, &ignored, f))
+		return false;
+	put_base64(c, "", password);
+	return expect(c, c->timeouts.helo_ms, 2, f);
+}
+
+static bool auth_scram(struct smtp_client *c, struct str user,
+	struct str password, struct fault *f)
+{
+	struct scram_client s;
+	struct str server, final;
+
+	scram_client_begin(&s, user, password, c->a);
+	put_base64(c, "AUTH SCRAM-SHA-256 ", s.first);
+	if (!challenge(c, &server, f))
+		return false;
+	if (!scram_client_answer(&s, server, &final))
+		return fault_set(f, FAULT_TEMP, 451, 7, 0,
+			"the server sent a broken SCRAM message");
+	put_base64(c, "", final);
+	if (!challenge(c, &server, f))
+		return false;
+	/* RFC 5802 3: the server, too, has to prove that it knows us. */
+	if (!scram_client_verify(&s, server))
+		return fault_set(f, FAULT_TEMP, 451, 7, 0,
+			"the server could not prove that it knows the password");
+	stream_puts(c->stream, "\r\n");
+	return expect(c, c->timeouts.helo_ms, 2, f);
+}
+
+bool smtp_client_auth(struct smtp_client *c, struct str user,
+	struct str password, bool plaintext, struct fault *f)
+{
+	bool ok;
+
+	if (has_mech(c, "SCRAM-SHA-256"))
+		ok = auth_scram(c, user, password, f);
+	else if (plaintext && has_mech(c, "PLAIN"))
+		ok = auth_plain(c, user, password, f);
+	else if (plaintext && has_mech(c, "LOGIN"))
+		ok = auth_login(c, user, password, f);
+	else
+		return fault_set(f, FAULT_TEMP, 451, 7, 0,
+			(c->caps & CAP_AUTH) != 0
+				? "the server offers no AUTH mechanism that "
+				  "may be used here"
+				: "the server does not offer AUTH");
+	return ok;
+}
+
+/* ---- mail ---- */
+
+static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
+{
+	stream_putf(c->stream, "MAIL FROM:<%.*s>", STR_ARG(m->sender));
+	if ((c->caps & CAP_SIZE) != 0)
+		stream_putf(c->stream, " SIZE=%llu",
+			(unsigned long long)m->size);
+	if (m->has_8bit && (c->caps & CAP_8BITMIME) != 0)
+		stream_puts(c->stream, " BODY=8BITMIME");
+	if (m->utf8)
+		stream_puts(c->stream, " SMTPUTF8");
+	if ((c->caps & CAP_DSN) != 0 && m->ret_hdrs)
+		stream_puts(c->stream, " RET=HDRS");
+	if ((c->caps & CAP_DSN) != 0 && m->envid.len > 0)
+		stream_putf(c->stream, " ENVID=%.*s",
+			STR_ARG(smtp_xtext_encode(m->envid, c->a)));
+	stream_puts(c->stream, "\r\n");
+}
+
+static void put_rcpt(struct smtp_client *c, const struct smtp_client_rcpt *r)
+{
+	static const char *const names[] = {
+		"NEVER", "SUCCESS", "FAILURE", "DELAY"};
+	const char *sep = " NOTIFY=";
+
+	stream_putf(c->stream, "RCPT TO:<%.*s>", STR_ARG(r->address));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if ((c->caps & CAP_DSN) != 0 && (r->notify & 1u << i) != 0) {
+			stream_putf(c->stream, "%s%s", sep, names[i]);
+			sep = ",";
+		}
+	if ((c->caps & CAP_DSN) != 0 && r->orcpt.len > 0) {
+		struct str rest = r->orcpt;
+		struct str type = str_cut(&rest, ';');
+
+		stream_putf(c->stream, " ORCPT=%.*s;%.*s", STR_ARG(type),
+			STR_ARG(smtp_xtext_encode(rest, c->a)));
+	}
+	stream_puts(c->stream, "\r\n");
+}
+
+static bool take_rcpt_reply(struct smtp_client *c, struct smtp_client_rcpt *r,
+	size_t *accepted, struct fault *f)
+{
+	if (!read_reply(c, c->timeouts.rcpt_ms, f))
+		return false;
+	r->ok = c->reply.code / 100 == 2;
+	r->refused = !r->ok;
+	if (r->ok)
+		(*accepted)++;
+	else
+		smtp_client_refused(c, &r->fault);
+	return true;
+}
+
+/* MAIL and RCPTs, in groups where the server takes them. */
+static bool envelope(struct smtp_client *c, struct smtp_client_mail *m,
+	size_t *accepted, struct fault *f)
+{
+	bool group = (c->caps & CAP_PIPELINING) != 0;
+	size_t sent = 0, answered = 0;
+
+	put_mail(c, m);
+	while (group && sent < m->n_rcpts && sent < PIPELINE_MAX)
+		put_rcpt(c, &m->rcpts[sent++]);
+	bool mail_ok = expect(c, c->timeouts.mail_ms, 2, f);
+	if (!mail_ok && (c->reply.code == 0 || stream_failed(c->stream)))
+		return false;
+	while (answered < m->n_rcpts && (mail_ok || answered < sent)) {
+		struct fault dropped;
+
+		while (mail_ok && sent < m->n_rcpts &&
+			sent < answered + (group ? PIPELINE_MAX : 1))
+			put_rcpt(c, &m->rcpts[sent++]);
+		if (!take_rcpt_reply(c, &m->rcpts[answered], accepted,
+			    mail_ok ? f : &dropped))
+			return false;
+		answered++;
+	}
+	return mail_ok;
+}
+
+static bool put_message(struct smtp_client *c, const struct smtp_client_mail *m)
+{
+	enum { PIECE = 32768 };
+	bool line_start = true;
+
+	for (size_t at = 0; at < m->message.len; at += PIECE) {
+		struct str piece = str_sub(m->message, at, PIECE);
+
+		smtp_data_stuff(piece, &line_start, stream_out(c->stream));
+		stream_deadline(c->stream, c->timeouts.data_xfer_ms);
+		if (!stream_flush(c->stream))
+			return false;
+		if (m->progress != NULL)
+			m->progress(at + piece.len, m->message.len, m->ctx);
+	}
+	stream_puts(c->stream, line_start ? ".\r\n" : "\r\n.\r\n");
+	return stream_flush(c->stream);
+}
+
+/* RFC 2033 4.2: one reply for each accepted recipient. */
+static bool lmtp_replies(struct smtp_client *c, struct smtp_client_mail *m,
+	struct fault *f)
+{
+	for (size_t i = 0; i < m->n_rcpts; i++) {
+		struct smtp_client_rcpt *r = &m->rcpts[i];
+
+		if (!r->ok)
+			continue;
+		if (!read_reply(c, c->timeouts.data_done_ms, f)) {
+			/* What is not answered is not delivered. */
+			for (; i < m->n_rcpts; i++)
+				m->rcpts[i].ok = false;
+			return false;
+		}
+		r->ok = c->reply.code / 100 == 2;
+		r->refused = !r->ok;
+		if (!r->ok)
+			smtp_client_refused(c, &r->fault);
+	}
+	return true;
+}
+
+static bool fits(struct smtp_client *c, const struct smtp_client_mail *m,
+	struct fault *f)
+{
+	if (m->utf8 && (c->caps & CAP_SMTPUTF8) == 0)
+		return fault_set(f, FAULT_PERM, 553, 6, 7,
+			"the next server does not take internationalized mail "
+			"(SMTPUTF8)");
+	if (c->size_max > 0 && m->size > c->size_max)
+		return fault_set(f, FAULT_PERM, 552, 3, 4,
+			"the next server takes at most %llu bytes",
+			(unsigned long long)c->size_max);
+	return true;
+}
+
+bool smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m,
+	struct fault *f)
+{
+	size_t accepted = 0;
+
+	if (!fits(c, m, f) || !envelope(c, m, &accepted, f))
+		return false;
+	if (accepted == 0) {
+		*f = m->rcpts[0].fault;
+		return false;
+	}
+	stream_puts(c->stream, "DATA\r\n");
+	if (!expect(c, c->timeouts.data_init_ms, 3, f))
+		return false;
+	if (!put_message(c, m))
+		return lost(c, f);
+	if (c->lmtp)
+		return lmtp_replies(c, m, f);
+	return expect(c, c->timeouts.data_done_ms, 2, f);
+}
+
+void smtp_client_close(struct smtp_client *c, bool polite)
+{
+	struct fault f;
+
+	if (polite && !stream_failed(c->stream)) {
+		stream_puts(c->stream, "QUIT\r\n");
+		read_reply(c, c->timeouts.quit_ms, &f);
+	}
+	stream_free(c->stream);
+	c->stream = NULL;
+	smtp_reply_fini(&c->reply);
+}

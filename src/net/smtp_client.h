@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef NET_SMTP_CLIENT_H
+#define NET_SMTP_CLIENT_H
+
+/*
+ * smtp_client: the dialog with a server, for relaying and for `postern send`.
+ *
+ * RFC 5321 4.1.1 and 4.3.2, RFC 3207 (STARTTLS), RFC 4954 (AUTH),
+ * RFC 2920 (PIPELINING), RFC 1870, 6152, 6531, 3461; RFC 2033 (LMTP)
+ *
+ * A reply from the server is never trusted to be sane: lines and their number
+ * are bounded, what came before a command was sent is dropped, and whatever
+ * goes wrong is a fault.  One thread at a time.
+ */
+
+#include "base/arena.h"
+#include "codec/smtp/reply.h"
+#include "net/stream.h"
+
+enum smtp_cap {
+	CAP_PIPELINING = 1u << 0,
+	CAP_SIZE = 1u << 1,
+	CAP_8BITMIME = 1u << 2,
+	CAP_SMTPUTF8 = 1u << 3,
+	CAP_STARTTLS = 1u << 4,
+	CAP_AUTH = 1u << 5,
+	CAP_DSN = 1u << 6,
+};
+
+struct smtp_timeouts {
+	int64_t helo_ms, mail_ms, rcpt_ms, data_init_ms, data_xfer_ms,
+		data_done_ms, quit_ms;
+};
+
+struct smtp_client {
+	struct stream *stream;
+	struct arena *a; /* the caller's */
+	struct str helo_name;
+	bool lmtp;
+	struct smtp_timeouts timeouts;
+	unsigned caps;
+	uint64_t size_max; /* with CAP_SIZE; 0: not said */
+	struct str auth_mechs;
+	struct smtp_reply reply; /* the last one */
+	bool greeting_5xx; /* the fault is a refused greeting */
+};
+
+/* fd is taken over.  The client must be closed in any case. */
+void smtp_client_init(struct smtp_client *c, int fd, struct arena *a,
+	struct str helo_name, bool lmtp, const struct smtp_timeouts *t);
+/* QUIT when polite, then close. */
+void smtp_client_close(struct smtp_client *c, bool polite);
+
+/* Reads the greeting, says EHLO (HELO when that is refused). */
+bool smtp_client_hello(struct smtp_client *c, struct fault *f);
+/* STARTTLS and EHLO again; name and verify as stream_tls_connect. */
+bool smtp_client_starttls(struct smtp_client *c, SSL *ssl, const char *name,
+	bool verify, struct fault *f);
+
+/* Mechanisms, best first: SCRAM-SHA-256, PLAIN, LOGIN.  plaintext: may PLAIN
+ * and LOGIN be used.  A refused password is FAULT_PERM 535. */
+bool smtp_client_auth(struct smtp_client *c, struct str user,
+	struct str password, bool plaintext, struct fault *f);
+
+struct smtp_client_rcpt {
+	struct str address;
+	struct str orcpt; /* absent without */
+	unsigned notify;
+	/* results */
+	bool ok;
+	bool refused; /* the server said no; fault has its words */
+	struct fault fault;
+};
+
+struct smtp_client_mail {
+	struct str sender;
+	struct str envid;
+	bool ret_hdrs;
+	bool utf8; /* needs SMTPUTF8 */
+	bool has_8bit;
+	uint64_t size;
+	struct smtp_client_rcpt *rcpts;
+	size_t n_rcpts;
+	struct str message; /* with CRLF lines */
+	void (*progress)(uint64_t sent, uint64_t size, void *ctx); /* or NULL */
+	void *ctx;
+};
+
+/*
+ * Sends one mail.  True: the server took it for every recipient with .ok; its
+ * words are in c->reply.  False: nobody got it, or (c->stream failed) nobody
+ * knows; the fault says why.
+ */
+bool smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m,
+	struct fault *f);
+
+/* The last reply as a fault: class, code, enhanced code, text. */
+bool smtp_client_refused(struct smtp_client *c, struct fault *f);
+
+#endif

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * store on SQLite: K shard files, account modulo K.
+ *
+ * Invariants
+ * 1. All changes of one call are one transaction of one shard.
+ * 2. A blob has refs rows that name it; at 0 it is deleted with its file in
+ *    the same transaction (the file after the commit).
+ * 3. A blob beyond ROW_MAX bytes is a file, linked and synced before its row
+ *    commits.  A file without a row is garbage and swept at open.
+ * 4. mailboxes.uidnext is above every UID that was ever given out there.
+ * 5. mailboxes 0 of an account is its root row: its modseq is the account's
+ *    last one; every change takes the next.
+ * 6. n_exists, n_unseen and bytes equal what the rows say.
+ * 7. UIDVALIDITY comes from the root row's uidnext, which only grows.
+ */
+#include "store/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "store/sqlite_private.h"
+#include "sys/clock.h"
+
+static const char schema[] =
+	"CREATE TABLE mailboxes(account INT, mailbox INT, name TEXT NOT NULL,"
+	" role INT NOT NULL, subscribed INT NOT NULL,"
+	" uidvalidity INT NOT NULL, uidnext INT NOT NULL, modseq INT NOT NULL,"
+	" n_exists INT NOT NULL, n_unseen INT NOT NULL, bytes INT NOT NULL,"
+	" PRIMARY KEY(account, mailbox)) WITHOUT ROWID;"
+	"CREATE TABLE messages(account INT, mailbox INT, uid INT,"
+	" msg INT NOT NULL, modseq INT NOT NULL, flags INT NOT NULL,"
+	" keywords TEXT, size INT NOT NULL, received INT NOT NULL,"
+	" savedate INT NOT NULL, blob INT NOT NULL, prefix BLOB, cache BLOB,"
+	" PRIMARY KEY(account, mailbox, uid)) WITHOUT ROWID;"
+	"CREATE INDEX messages_modseq ON messages(account, mailbox, modseq);"
+	"CREATE UNIQUE INDEX messages_msg ON messages(account, mailbox, msg);"
+	"CREATE TABLE vanished(account INT, mailbox INT, modseq INT, uid INT,"
+	" PRIMARY KEY(account, mailbox, modseq, uid)) WITHOUT ROWID;"
+	"CREATE TABLE blobs(blob INTEGER PRIMARY KEY, refs INT NOT NULL,"
+	" size INT NOT NULL, data BLOB)";
+
+enum { SCHEMA_VERSION = 1 };
+
+struct store_shard *store_shard_of(struct store *s, int64_t account)
+{
+	return &s->shards[(uint64_t)account % s->n_shards];
+}
+
+void store_blob_path(
+	const struct store_shard *shard, int64_t blob, char *out, size_t len)
+{
+	char text[ID_TEXT];
+
+	id_text((uint64_t)blob, text);
+	snprintf(out, len, "%s/%s", shard->blob_dir, text);
+}
+
+static bool sweep(struct store_shard *shard, struct db *db, struct fault *f)
+{
+	DIR *d = opendir(shard->blob_dir);
+	bool ok = true;
+
+	if (d == NULL)
+		return fault_sys(f, "open %s", shard->blob_dir);
+	for (struct dirent *e; ok && (e = readdir(d)) != NULL;) {
+		char path[4096];
+		uint64_t id;
+		int64_t n = 1;
+
+		if (!id_parse(str_from(e->d_name), &id))
+			continue;
+		ok = db_number(db, f, &n,
+			"SELECT count(*) FROM blobs WHERE blob=?", "i",
+			(int64_t)id);
+		if (ok && n == 0) {
+			store_blob_path(shard, (int64_t)id, path, sizeof(path));
+			unlink(path);
+		}
+	}
+	closedir(d);
+	return ok;
+}
+
+static bool open_shard(struct store_shard *shard, const char *dir, unsigned i,
+	struct fault *f)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/blobs.%u", dir, i);
+	shard->blob_dir = must_strdup(path);
+	snprintf(path, sizeof(path), "%s/mail.%u.db", dir, i);
+	if (!dir_make(shard->blob_dir, 0700, f))
+		return false;
+	struct db *db = db_open(path, DB_WRITE, f);
+	if (db == NULL || !db_schema(db, SCHEMA_VERSION, schema, f) ||
+		!sweep(shard, db, f)) {
+		db_close(db);
+		return false;
+	}
+	shard->committer = committer_new(db);
+	shard->readers = readers_new(path);
+	return true;
+}
+
+/* The number of shards is fixed by the first start. */
+static bool fix_shards(
+	const char *dir, unsigned wanted, unsigned *n_r, struct fault *f)
+{
+	struct buf text CLEANUP(buf_fini);
+	char path[4096], fresh[32];
+	uint64_t have;
+
+	buf_init(&text, 4096);
+	snprintf(path, sizeof(path), "%s/shards", dir);
+	if (access(path, F_OK) == 0) {
+		if (!file_read(path, 64, &text, f))
+			return false;
+		if (!str_u64(str_trim(buf_str(&text)), &have) || have == 0 ||
+			have > 256)
+			return fault_set(f, FAULT_TEMP, 451, 3, 0,
+				"%s: not a number of shards", path);
+		*n_r = (unsigned)have;
+		return true;
+	}
+	*n_r = wanted > 0 && wanted <= 256 ? wanted : 4;
+	snprintf(fresh, sizeof(fresh), "%u\n", *n_r);
+	return file_replace(path, str_from(fresh), 0600, f);
+}
+
+struct store *store_open(const char *dir, unsigned shards, struct fault *f)
+{
+	struct store *s = must_alloc(sizeof(*s));
+	bool ok = dir_make(dir, 0700, f) &&
+		fix_shards(dir, shards, &s->n_shards, f);
+
+	s->shards = must_alloc((s->n_shards + 1) * sizeof(*s->shards));
+	for (unsigned i = 0; ok && i < s->n_shards; i++)
+		ok = open_shard(&s->shards[i], dir, i, f);
+	if (ok)
+		return s;
+	store_close(s);
+	return NULL;
+}
+
+void store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->n_shards; i++) {
+		readers_free(s->shards[i].readers);
+		committer_free(s->shards[i].committer);
+		free(s->shards[i].blob_dir);
+	}
+	free(s->shards);
+	free(s);
+}
+
+/* ---- mailboxes, inside of a transaction ---- */
+
+static bool insert_mailbox(struct db *db, int64_t account, int64_t mailbox,
+	struct str name, enum store_role role, bool subscribed,
+	int64_t uidvalidity, struct fault *f)
+{
+	return db_run(db, f,
+		"INSERT INTO mailboxes VALUES(?,?,?,?,?,?,1,1,0,0,0)", "iitiii",
+		account, mailbox, name, (int64_t)role, (int64_t)subscribed,
+		uidvalidity);
+}
+
+bool store_next_modseq(
+	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f)
+{
+	return db_run(db, f,
+		       "UPDATE mailboxes SET modseq=modseq+1"
+		       " WHERE account=? AND mailbox=0",
+		       "i", account) &&
+		db_number(db, f, modseq_r,
+			"SELECT modseq FROM mailboxes"
+			" WHERE account=? AND mailbox=0",
+			"i", account);
+}
+
+/* Invariant 7; at least the time, so that a restored backup moves on. */
+static bool next_uidvalidity(
+	struct db *db, int64_t account, int64_t *v_r, struct fault *f)
+{
+	return db_run(db, f,
+		       "UPDATE mailboxes SET uidnext=max(uidnext+1, ?)"
+		       " WHERE account=? AND mailbox=0",
+		       "ii", clock_unix(), account) &&
+		db_number(db, f, v_r,
+			"SELECT uidnext FROM mailboxes"
+			" WHERE account=? AND mailbox=0",
+			"i", account);
+}
+
+bool store_make_mailbox(struct db *db, int64_t account, struct str name,
+	enum store_role role, bool subscribed, int64_t *mailbox_r,
+	struct fault *f)
+{
+	int64_t uidvalidity = 0;
+
+	*mailbox_r = 0;
+	return next_uidvalidity(db, account, &uidvalidity, f) &&
+		db_number(db, f, mailbox_r,
+			"SELECT max(mailbox)+1 FROM mailboxes WHERE account=?",
+			"i", account) &&
+		insert_mailbox(db, account, *mailbox_r, name, role, subscribed,
+			uidvalidity, f);
+}
+
+bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
+{
+	static const struct {
+		const char *name;
+		enum store_role role;
+	} born[] = {{"INBOX", ROLE_NONE}, {"Drafts", ROLE_DRAFTS},
+		{"Sent", ROLE_SENT}, {"Junk", ROLE_JUNK},
+		{"Trash", ROLE_TRASH}, {"Archive", ROLE_ARCHIVE}};
+	int64_t n = 0, id;
+
+	if (!db_number(db, f, &n,
+		    "SELECT count(*) FROM mailboxes"
+		    " WHERE account=? AND mailbox=0",
+		    "i", account))
+		return false;
+	if (n > 0)
+		return true;
+	if (!insert_mailbox(db, account, 0, STR(""), ROLE_NONE, false, 0, f))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(born); i++)
+		if (!store_make_mailbox(db, account, str_from(born[i].name),
+			    born[i].role, true, &id, f))
+			return false;
+	return true;
+}
+
+bool store_find_mailbox(struct db *db, int64_t account, struct str name,
+	int64_t *mailbox_r, struct fault *f)
+{
+	*mailbox_r = 0;
+	return db_number(db, f, mailbox_r,
+		"SELECT mailbox FROM mailboxes"
+		" WHERE account=? AND mailbox>0 AND name=?",
+		"it", account, name);
+}
+
+struct ensure {
+	int64_t account;
+};
+
+static bool ensure_work(struct db *db, void *ctx, struct fault *f)
+{
+	return store_ensure_account(db, ((struct ensure *)ctx)->account, f);
+}
+
+static bool read_mailboxes(struct db *db, int64_t account, struct arena *a,
+	struct store_mailbox **v_r, size_t *n_r, struct fault *f)
+{
+	sqlite3_stmt *s = db_query(db, f,
+		"SELECT mailbox, name, role, subscribed, uidvalidity, uidnext,"
+		" modseq, n_exists, n_unseen, bytes FROM mailboxes"
+		" WHERE account=? AND mailbox>0 ORDER BY name",
+		"i", account);
+	size_t cap = 0;
+	int r;
+
+	*n_r = 0;
+	*v_r = NULL;
+	while ((r = db_step(db, s, f)) > 0) {
+		if (*n_r == cap) {
+			cap = cap > 0 ? cap * 2 : 16;
+			struct store_mailbox *v =
+				arena_alloc(a, cap * sizeof(*v));
+			if (*n_r > 0)
+				memcpy(v, *v_r, *n_r * sizeof(*v));
+			*v_r = v;
+		}
+		(*v_r)[(*n_r)++] = (struct store_mailbox){.id = db_int(s, 0),
+			.name = arena_str(a, db_text(s, 1)),
+			.role = (enum store_role)db_int(s, 2),
+			.subscribed = db_int(s, 3) != 0,
+			.uidvalidity = (uint32_t)db_int(s, 4),
+			.uidnext = (uint32_t)db_int(s, 5),
+			.modseq = (uint64_t)db_int(s, 6),
+			.n_exists = (uint64_t)db_int(s, 7),
+			.n_unseen = (uint64_t)db_int(s, 8),
+			.bytes = (uint64_t)db_int(s, 9)};
+	}
+	return r == 0;
+}
+
+bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
+	struct store_mailbox **v_r, size_t *n_r, struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct ensure e = {account};
+
+	for (int round = 0; round < 2; round++) {
+		struct db *db = readers_get(shard->readers, f);
+
+		if (db == NULL)
+			return false;
+		bool ok = read_mailboxes(db, account, a, v_r, n_r, f);
+		readers_put(shard->readers, db);
+		if (!ok || *n_r > 0)
+			return ok;
+		if (!committer_run(shard->committer, ensure_work, &e, f))
+			return false;
+	}
+	return true;
+}
+
+/* ---- changes of mailboxes ---- */
+
+struct change {
+	struct store_shard *shard;
+	int64_t account;
+	enum store_change kind;
+	struct str name;
+	struct str to;
+	struct strs gone; /* blob files to unlink after the commit */
+	struct arena *a;
+};
+
+static bool no_such(struct str name, struct fault *f)
+{
+	return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
+		STR_ARG(name));
+}
+
+static bool there_is(struct str name, struct fault *f)
+{
+	return fault_set(f, FAULT_PERM, 0, 0, 1, "mailbox %.*s exists already",
+		STR_ARG(name));
+}
+
+/* RFC 9051 6.3.4: a/b/c makes a and a/b, too. */
+static bool create_path(struct db *db, struct change *c, struct str name,
+	bool subscribed, struct fault *f)
+{
+	int64_t id = 0;
+
+	for (size_t i = 1; i <= name.len; i++) {
+		struct str part = str_sub(name, 0, i);
+
+		if (i < name.len && name.ptr[i] != '/')
+			continue;
+		if (!store_find_mailbox(db, c->account, part, &id, f))
+			return false;
+		if (id == 0 &&
+			!store_make_mailbox(db, c->account, part, ROLE_NONE,
+				subscribed && i == name.len, &id, f))
+			return false;
+	}
+	return true;
+}
+
+static bool delete_mailbox(struct db *db, struct change *c, int64_t id,
+	struct fault *f)
+{
+	int64_t modseq;
+
+	return store_drop_all(db, c->shard, c->account, id, c->a, &c->gone,
+		       f) &&
+		store_next_modseq(db, c->account, &modseq, f) &&
+		db_run(db, f,
+			"DELETE FROM vanished WHERE account=? AND mailbox=?",
+			"ii", c->account, id) &&
+		db_run(db, f,
+			"DELETE FROM mailboxes WHERE account=? AND mailbox=?",
+			"ii", c->account, id);
+}
+
+static bool rename_one(struct db *db, int64_t account, int64_t id,
+	struct str name, struct fault *f)
+{
+	return db_run(db, f,
+		"UPDATE mailboxes SET name=? WHERE account=? AND mailbox=?",
+		"tii", name, account, id);
+}
+
+/* INBOX keeps its name: its messages move to a fresh one. RFC 9051 6.3.6 */
+static bool rename_inbox(struct db *db, struct change *c, int64_t inbox,
+	struct fault *f)
+{
+	int64_t to = 0;
+
+	if (!create_path(db, c, c->to, true, f) ||
+		!store_find_mailbox(db, c->account, c->to, &to, f))
+		return false;
+	return store_move_all(db, c->account, inbox, to, f);
+}
+
+static bool rename_tree(struct db *db, struct change *c, int64_t id,
+	struct fault *f)
+{
+	struct store_mailbox *v;
+	size_t n;
+	struct str parent = c->to;
+	ptrdiff_t slash = str_rfind(c->to, '/');
+
+	if (slash > 0) {
+		parent.len = (size_t)slash;
+		if (!create_path(db, c, parent, false, f))
+			return false;
+	}
+	if (!read_mailboxes(db, c->account, c->a, &v, &n, f) ||
+		!rename_one(db, c->account, id, c->to, f))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct str tail = str_from_at(v[i].name, c->name.len);
+
+		if (tail.len < 2 || tail.ptr[0] != '/' ||
+			!str_eq(str_sub(v[i].name, 0, c->name.len), c->name))
+			continue;
+		if (!rename_one(db, c->account, v[i].id,
+			    arena_concat(c->a, c->to, tail), f))
+			return false;
+	}
+	return true;
+}
+
+static bool subscribe(struct db *db, struct change *c, int64_t id, bool on,
+	struct fault *f)
+{
+	return db_run(db, f,
+		"UPDATE mailboxes SET subscribed=?"
+		" WHERE account=? AND mailbox=?",
+		"iii", (int64_t)on, c->account, id);
+}
+
+static bool change_work(struct db *db, void *ctx, struct fault *f)
+{
+	struct change *c = ctx;
+	int64_t id = 0, other = 0;
+
+	if (!store_ensure_account(db, c->account, f) ||
+		!store_find_mailbox(db, c->account, c->name, &id, f))
+		return false;
+	if (c->kind == STORE_CREATE)
+		return id == 0 ? create_path(db, c, c->name, true, f)
+			       : there_is(c->name, f);
+	if (id == 0)
+		return no_such(c->name, f);
+	switch (c->kind) {
+	case STORE_DELETE:
+		return delete_mailbox(db, c, id, f);
+	case STORE_RENAME:
+		if (!store_find_mailbox(db, c->account, c->to, &other, f))
+			return false;
+		if (other != 0)
+			return there_is(c->to, f);
+		return str_eqc(c->name, "INBOX") ? rename_inbox(db, c, id, f)
+						 : rename_tree(db, c, id, f);
+	case STORE_SUBSCRIBE:
+	case STORE_UNSUBSCRIBE:
+		return subscribe(db, c, id, c->kind == STORE_SUBSCRIBE, f);
+	case STORE_CREATE:
+		break;
+	}
+	return false;
+}
+
+bool store_change_mailbox(struct store *s, int64_t account,
+	enum store_change kind, struct str name, struct str to,
+	struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct change c = {.shard = shard,
+		.account = account,
+		.kind = kind,
+		.name = name,
+		.to = to,
+		.a = arena_new(SIZE_MAX)};
+	bool ok = committer_run(shard->committer, change_work, &c, f);
+
+	if (ok)
+		store_unlink(&c.gone);
+	arena_free(c.a);
+	return ok;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef STORE_SQLITE_PRIVATE_H
+#define STORE_SQLITE_PRIVATE_H
+
+/* Shared by the files of the SQLite engine of store.h. */
+
+#include "db/db.h"
+#include "store/store.h"
+#include "sys/file.h"
+
+enum { STORE_ROW_MAX = 64 * 1024 };
+
+struct store_shard {
+	struct committer *committer;
+	struct readers *readers;
+	char *blob_dir;
+};
+
+struct store {
+	unsigned n_shards;
+	struct store_shard *shards;
+};
+
+struct store_shard *store_shard_of(struct store *s, int64_t account);
+void store_blob_path(const struct store_shard *shard, int64_t blob, char *out,
+	size_t len);
+
+/* Inside of a transaction. */
+bool store_ensure_account(struct db *db, int64_t account, struct fault *f);
+bool store_find_mailbox(struct db *db, int64_t account, struct str name,
+	int64_t *mailbox_r, struct fault *f); /* 0: there is none */
+bool store_make_mailbox(struct db *db, int64_t account, struct str name,
+	enum store_role role, bool subscribed, int64_t *mailbox_r,
+	struct fault *f);
+bool store_next_modseq(
+	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f);
+/* Removes one message; a blob file that lost its last row goes to gone. */
+bool store_drop(struct db *db, struct store_shard *shard, int64_t account,
+	int64_t mailbox, int64_t uid, int64_t modseq, struct arena *a,
+	struct strs *gone, struct fault *f);
+bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
+	int64_t mailbox, struct arena *a, struct strs *gone, struct fault *f);
+bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
+	struct fault *f);
+void store_unlink(const struct strs *gone);
+
+#endif
