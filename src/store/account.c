@@ -29,10 +29,11 @@ struct accounts {
 struct accounts *accounts_open(const char *data_dir, struct fault *f)
 {
 	struct accounts *a = must_alloc(sizeof(*a));
-	char path[4096];
+	char path[4096], dir[4000];
 
-	snprintf(path, sizeof(path), "%s/accounts.db", data_dir);
-	if (dir_make(data_dir, 0700, f))
+	snprintf(path, sizeof(path), "%s/accounts/accounts.db", data_dir);
+	snprintf(dir, sizeof(dir), "%s/accounts", data_dir);
+	if (dir_make(dir, 0700, f))
 		a->db = db_open(path, DB_WRITE, f);
 	if (a->db != NULL && db_schema(a->db, SCHEMA_VERSION, schema, f))
 		return a;

@@ -3,7 +3,7 @@
 #define STORE_ACCOUNT_H
 
 /*
- * account: the built-in account directory, $data_directory/accounts.db.
+ * account: the built-in account directory, $data_directory/accounts/.
  *
  * Addresses are kept in lower case.  A password is stored as a yescrypt hash
  * (crypt(5)) and as SCRAM-SHA-256 verifiers (RFC 5802 3, RFC 7677): neither

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CODEC_MAIL_DSN_H
+#define CODEC_MAIL_DSN_H
+
+/*
+ * dsn: a delivery status notification as a whole message.
+ *
+ * RFC 3464 2 (message/delivery-status), RFC 6522 (multipart/report),
+ * RFC 3461 6 (who gets which), RFC 3834 5 (Auto-Submitted)
+ *
+ * Pure.  Lines end in CRLF.
+ */
+
+#include "base/buf.h"
+
+enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED };
+
+struct dsn_rcpt {
+	struct str address;
+	struct str orcpt; /* "rfc822;..."; absent without */
+	enum dsn_action action;
+	int class, subject, detail; /* Status */
+	struct str reply; /* Diagnostic-Code */
+	bool from_mta; /* the reply is another server's */
+	struct str mta; /* Remote-MTA; absent without */
+	int64_t will_retry_until; /* DSN_DELAYED */
+};
+
+struct dsn {
+	struct str reporting_mta; /* myhostname */
+	struct str mail_name;
+	struct str message_id; /* without <> */
+	struct str to; /* who gets the report */
+	struct str envid; /* absent without */
+	struct str queue_id;
+	int64_t arrival;
+	int64_t now;
+	int zone_minutes;
+	const struct dsn_rcpt *rcpts;
+	size_t n_rcpts;
+	struct str original; /* the message */
+	bool headers_only;
+};
+
+void dsn_put(const struct dsn *d, struct buf *out);
+
+#endif

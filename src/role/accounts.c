@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/accounts.h"
+
+#include <unistd.h>
+
+#include "ipc/messages.h"
+
+enum { AUTH_TIMEOUT_MS = 30000 };
+
+enum table_result accounts_table_lookup(struct str key, struct arena *a,
+	struct str *value_r, struct fault *f, void *ctx)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+
+	ipc_frame_init(&reply);
+	buf_init(&b, 4096);
+	wire_put_str(&b, str_sub(key, 0, 2000));
+	if (!ipc_call(ctx, IPC_ACCOUNT, buf_str(&b), -1, AUTH_TIMEOUT_MS,
+		    &reply, f))
+		return TABLE_ERROR;
+	struct wire w = {.rest = buf_str(&reply.payload)};
+	bool found = wire_u8(&w) != 0;
+	struct str value = wire_str(&w);
+	if (!wire_ok(&w)) {
+		fault_set(f, FAULT_TEMP, 451, 3, 0, "auth sent nonsense");
+		return TABLE_ERROR;
+	}
+	if (found)
+		*value_r = arena_str(a, value);
+	return found ? TABLE_FOUND : TABLE_NONE;
+}
+
+enum table_result accounts_id(struct ipc_client *auth, struct str address,
+	struct arena *a, int64_t *id_r, struct fault *f)
+{
+	struct str value;
+	enum table_result r =
+		accounts_table_lookup(address, a, &value, f, auth);
+
+	if (r == TABLE_FOUND && !str_i64(value, id_r))
+		r = TABLE_NONE;
+	return r;
+}
+
+void auth_talk_init(
+	struct auth_talk *t, struct ipc_client *auth, struct arena *a)
+{
+	*t = (struct auth_talk){auth, -1, a};
+}
+
+void auth_talk_fini(struct auth_talk *t)
+{
+	/* Never given back: auth forgets the conversation with it. */
+	if (t->sock >= 0)
+		close(t->sock);
+	t->sock = -1;
+}
+
+static enum auth_result exchange(struct auth_talk *t, enum ipc_type type,
+	struct str payload, struct str *text_r, struct str *login_r,
+	int64_t *id_r, struct fault *f)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+
+	ipc_frame_init(&reply);
+	if (!ipc_send(t->sock, type, payload, -1, f) ||
+		!ipc_recv(t->sock, AUTH_TIMEOUT_MS, &reply, f))
+		return AUTH_TEMP;
+	struct wire w = {.rest = buf_str(&reply.payload)};
+	if (reply.type == IPC_MORE) {
+		*text_r = arena_str(t->a, wire_str(&w));
+		return AUTH_CONTINUE;
+	}
+	if (reply.type == IPC_OK) {
+		*login_r = arena_str(t->a, wire_str(&w));
+		*id_r = (int64_t)wire_u64(&w);
+		*text_r = arena_str(t->a, wire_str(&w));
+		return wire_ok(&w) ? AUTH_DONE : AUTH_TEMP;
+	}
+	ipc_read_fault(buf_str(&reply.payload), f);
+	if (f->class == FAULT_TEMP)
+		return AUTH_TEMP;
+	return f->code == 501 ? AUTH_BROKEN : AUTH_REFUSED;
+}
+
+enum auth_result auth_start(struct auth_talk *t, const char *mechanism,
+	struct str initial, struct str client, struct str *text_r,
+	struct str *login_r, int64_t *id_r, struct fault *f)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	auth_talk_fini(t);
+	t->sock = ipc_client_take(t->auth, f);
+	if (t->sock < 0)
+		return AUTH_TEMP;
+	buf_init(&b, 65536);
+	wire_put_str(&b, str_from(mechanism));
+	wire_put_str(&b, initial);
+	wire_put_str(&b, client);
+	return exchange(
+		t, IPC_AUTH_START, buf_str(&b), text_r, login_r, id_r, f);
+}
+
+enum auth_result auth_step(struct auth_talk *t, struct str response,
+	struct str *text_r, struct str *login_r, int64_t *id_r,
+	struct fault *f)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	buf_init(&b, 65536);
+	wire_put_str(&b, response);
+	return exchange(
+		t, IPC_AUTH_STEP, buf_str(&b), text_r, login_r, id_r, f);
+}

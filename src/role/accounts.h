@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_ACCOUNTS_H
+#define ROLE_ACCOUNTS_H
+
+/*
+ * accounts: what other roles ask the auth role.
+ */
+
+#include "conf/table.h"
+#include "ipc/ipc.h"
+
+/* The accounts: table, see conf/table.h; ctx: struct ipc_client of auth.
+ * user@domain gives the account's id, a domain "1" when it has accounts. */
+enum table_result accounts_table_lookup(struct str key, struct arena *a,
+	struct str *value_r, struct fault *f, void *ctx);
+/* The id of an account. */
+enum table_result accounts_id(struct ipc_client *auth, struct str address,
+	struct arena *a, int64_t *id_r, struct fault *f);
+
+/* ---- SASL: one conversation ---- */
+
+enum auth_result {
+	AUTH_DONE, /* login_r, id_r; text_r: SCRAM's server-final, or absent */
+	AUTH_CONTINUE, /* text_r: the challenge */
+	AUTH_REFUSED,
+	AUTH_BROKEN, /* the client's message is malformed */
+	AUTH_TEMP,
+};
+
+struct auth_talk {
+	struct ipc_client *auth;
+	int sock; /* -1: not begun */
+	struct arena *a;
+};
+
+void auth_talk_init(
+	struct auth_talk *t, struct ipc_client *auth, struct arena *a);
+void auth_talk_fini(struct auth_talk *t);
+/* initial: the client's first message; absent: ask for it. */
+enum auth_result auth_start(struct auth_talk *t, const char *mechanism,
+	struct str initial, struct str client, struct str *text_r,
+	struct str *login_r, int64_t *id_r, struct fault *f);
+enum auth_result auth_step(struct auth_talk *t, struct str response,
+	struct str *text_r, struct str *login_r, int64_t *id_r,
+	struct fault *f);
+
+#endif

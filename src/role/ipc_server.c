@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/ipc_server.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/must.h"
+
+enum { FRAME_TIMEOUT_MS = 30000 };
+
+struct server {
+	struct crew *crew;
+	const struct ipc_handlers *handlers;
+	void *role_ctx;
+};
+
+struct session {
+	struct ipc_session s; /* first: a seat is a session */
+	struct server *server;
+};
+
+static struct session *session_of(struct seat *seat)
+{
+	union {
+		struct seat *seat;
+		struct session *session;
+	} u = {.seat = seat};
+
+	return u.session;
+}
+
+static enum next end(struct session *x)
+{
+	if (x->server->handlers->closed != NULL)
+		x->server->handlers->closed(&x->s);
+	close(x->s.seat.fd);
+	pthread_mutex_destroy(&x->s.write_lock);
+	free(x);
+	return NEXT_CLOSE;
+}
+
+static enum next serve(struct seat *seat)
+{
+	struct session *x = session_of(seat);
+
+	for (;;) {
+		struct ipc_frame frame CLEANUP(ipc_frame_fini);
+		struct pollfd p = {.fd = seat->fd, .events = POLLIN};
+		struct fault f;
+
+		ipc_frame_init(&frame);
+		if (crew_ending(seat->crew))
+			return end(x);
+		if (poll(&p, 1, 0) <= 0)
+			return NEXT_PARK;
+		if (!ipc_recv(seat->fd, FRAME_TIMEOUT_MS, &frame, &f) ||
+			!x->server->handlers->frame(&x->s, &frame))
+			return end(x);
+	}
+}
+
+static void accepted(int fd, void *ctx)
+{
+	struct server *server = ctx;
+	struct session *x = must_alloc(sizeof(*x));
+
+	x->server = server;
+	x->s.role_ctx = server->role_ctx;
+	x->s.seat.fd = fd;
+	x->s.seat.serve = serve;
+	pthread_mutex_init(&x->s.write_lock, NULL);
+	crew_add(server->crew, &x->s.seat);
+}
+
+void ipc_serve(struct crew *crew, int listen_fd,
+	const struct ipc_handlers *handlers, void *role_ctx)
+{
+	struct server *server = must_alloc(sizeof(*server));
+
+	*server = (struct server){crew, handlers, role_ctx};
+	crew_listen(crew, listen_fd, accepted, server);
+}
+
+bool ipc_answer(struct ipc_session *s, enum ipc_type type, struct str payload,
+	int fd)
+{
+	struct fault f;
+
+	pthread_mutex_lock(&s->write_lock);
+	bool ok = ipc_send(s->seat.fd, type, payload, fd, &f);
+	pthread_mutex_unlock(&s->write_lock);
+	return ok;
+}
+
+bool ipc_answer_fault(struct ipc_session *s, const struct fault *f)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	buf_init(&b, 4096);
+	ipc_put_fault(&b, f);
+	return ipc_answer(s, IPC_NO, buf_str(&b), -1);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: ISC */
+/* The queue role: owns queue.db, answers smtpd, the agents and people. */
+#include "base/must.h"
+#include "role/queue/sched.h"
+#include "sys/clock.h"
+#include "sys/file.h"
+
+struct queue_role {
+	struct role *role;
+	struct queue *queue;
+	struct sched *sched;
+};
+
+static bool put(struct ipc_session *s, struct ipc_frame *frame)
+{
+	struct queue_role *q = s->role_ctx;
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct wire w = {.rest = buf_str(&frame->payload)};
+	struct envelope env;
+	struct fault f;
+
+	if (!envelope_read(&w, a, &env) || !wire_ok(&w) || frame->fd < 0 ||
+		env.n_rcpts == 0)
+		return false;
+	if (!queue_put(q->queue, &env, frame->fd, &f)) {
+		log_error("queue not written", log_fault(&f));
+		return ipc_answer_fault(s, &f);
+	}
+	bool ok = ipc_answer(s, IPC_OK, STR_NONE, -1);
+	sched_add(q->sched, &env);
+	return ok;
+}
+
+static bool job_body(struct ipc_session *s)
+{
+	struct queue_role *q = s->role_ctx;
+	uint64_t id = sched_agent_job(q->sched, s);
+	struct fault f;
+
+	if (id == 0)
+		return false;
+	int fd CLEANUP(fd_close) = queue_body(q->queue, id, &f);
+	return fd < 0 ? ipc_answer_fault(s, &f)
+		      : ipc_answer(s, IPC_OK, STR_NONE, fd);
+}
+
+static bool job_done(struct ipc_session *s, struct wire *w)
+{
+	struct queue_role *q = s->role_ctx;
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct outcomes o;
+
+	if (!outcomes_read(w, a, &o))
+		return false;
+	sched_agent_done(q->sched, s, &o);
+	__atomic_add_fetch(&q->role->slot->served, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool send_row(struct str json, void *ctx)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	wire_put_str(&b, json);
+	return buf_over(&b) || ipc_answer(ctx, IPC_MORE, buf_str(&b), -1);
+}
+
+static bool show(struct ipc_session *s, struct wire *w)
+{
+	struct queue_role *q = s->role_ctx;
+	struct fault f;
+	uint64_t id;
+
+	if (!id_parse(wire_str(w), &id)) {
+		fault_set(&f, FAULT_PERM, 550, 5, 4, "not a queue id");
+		return ipc_answer_fault(s, &f);
+	}
+	int fd CLEANUP(fd_close) = queue_body(q->queue, id, &f);
+	return fd < 0 ? ipc_answer_fault(s, &f)
+		      : ipc_answer(s, IPC_OK, STR_NONE, fd);
+}
+
+static bool act(struct ipc_session *s, struct wire *w)
+{
+	struct queue_role *q = s->role_ctx;
+	struct buf b CLEANUP(buf_fini);
+	uint8_t action = wire_u8(w);
+	struct str which = wire_str(w);
+	uint64_t id = 0;
+	struct fault f;
+
+	if (!wire_ok(w) || action > QUEUE_DELETE)
+		return false;
+	if (!str_ieqc(which, "ALL") && !id_parse(which, &id)) {
+		fault_set(&f, FAULT_PERM, 550, 5, 4, "not a queue id: %.*s",
+			STR_ARG(which));
+		return ipc_answer_fault(s, &f);
+	}
+	buf_init(&b, 16);
+	wire_put_u64(
+		&b, sched_act(q->sched, (enum queue_action)action, id));
+	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+}
+
+static bool handle(struct ipc_session *s, struct ipc_frame *frame)
+{
+	struct queue_role *q = s->role_ctx;
+	struct wire w = {.rest = buf_str(&frame->payload)};
+
+	if (frame->type == IPC_QUEUE_PUT)
+		return put(s, frame);
+	if (frame->type == IPC_JOB_NEXT) {
+		sched_agent_wait(q->sched, s,
+			wire_u8(&w) == AGENT_MAILBOX ? AGENT_MAILBOX
+						     : AGENT_SENDER);
+		return true;
+	}
+	if (frame->type == IPC_JOB_BODY)
+		return job_body(s);
+	if (frame->type == IPC_JOB_DONE)
+		return job_done(s, &w);
+	if (frame->type == IPC_QUEUE_LIST) {
+		sched_list(q->sched, 0, send_row, s);
+		return ipc_answer(s, IPC_OK, STR_NONE, -1);
+	}
+	if (frame->type == IPC_QUEUE_SHOW)
+		return show(s, &w);
+	return frame->type == IPC_QUEUE_ACT && act(s, &w);
+}
+
+static void closed(struct ipc_session *s)
+{
+	struct queue_role *q = s->role_ctx;
+
+	sched_agent_gone(q->sched, s);
+}
+
+int role_queue(struct role *r)
+{
+	static const struct ipc_handlers handlers = {handle, closed};
+	struct queue_role *q = must_alloc(sizeof(*q));
+	struct problems ignored = {.a = r->a};
+	const struct conf *c = r->conf;
+	const struct str lists[] = {c->transport_maps, c->mydestination,
+		c->relay_domains, c->virtual_alias_domains,
+		c->virtual_mailbox_domains, c->virtual_mailbox_maps,
+		c->sender_dependent_relayhost_maps, c->virtual_alias_maps};
+	struct fault f;
+
+	q->role = r;
+	struct policy *p = policy_new(c, r->tables, NULL, &ignored);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		role_may_read_tables(r, lists[i]);
+	struct str dir = arena_printf(
+		r->a, "%.*s/queue", STR_ARG(c->queue_directory));
+	role_may_write(r, dir);
+	/* Nameless files of smtpd are linked from there. */
+	role_may_write(r, arena_printf(r->a, "%.*s/tmp",
+				  STR_ARG(c->queue_directory)));
+	q->queue = queue_open(dir.ptr, &f);
+	if (q->queue == NULL)
+		role_die(r, &f);
+	q->sched = sched_new(r, q->queue, p);
+	role_sandbox(r, false);
+	r->crew = crew_new(128);
+	if (!sched_start(q->sched, &f))
+		role_die(r, &f);
+	ipc_serve(r->crew, r->ipc_fd, &handlers, q);
+	int rc = role_run(r, 500);
+	return rc;
+}

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/queue/sched.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/must.h"
+#include "codec/smtp/reply.h"
+#include "role/queue/sched_private.h"
+#include "sys/clock.h"
+
+enum { SITE_CLOSED_S = 60, FAR = 3600 };
+
+static struct str id_key(const uint64_t *id)
+{
+	return str_of(id, sizeof(*id));
+}
+
+struct message *sched_find(struct sched *s, uint64_t id)
+{
+	return map_get(s->by_id, id_key(&id));
+}
+
+void sched_wake(struct sched *s, int64_t due)
+{
+	if (s->next_due == 0 || due < s->next_due) {
+		s->next_due = due;
+		pthread_cond_signal(&s->changed);
+	}
+}
+
+void sched_forget(struct sched *s, struct message *m)
+{
+	must(m->leased == 0);
+	map_remove(s->by_id, id_key(&m->env.id));
+	if (m->prev != NULL)
+		m->prev->next = m->next;
+	else
+		s->first = m->next;
+	if (m->next != NULL)
+		m->next->prev = m->prev;
+	else
+		s->last = m->prev;
+	s->n_messages--;
+	for (uint32_t i = 0; i < m->env.n_rcpts; i++)
+		free(m->items[i].reason);
+	free(m->items);
+	arena_free(m->a);
+	free(m);
+}
+
+/* ---- destinations ---- */
+
+static enum agent_kind kind_of(struct str transport)
+{
+	return str_eqc(transport, "local") || str_eqc(transport, "store") ||
+			str_eqc(transport, "virtual")
+		? AGENT_MAILBOX
+		: AGENT_SENDER;
+}
+
+static struct dest *dest_get(
+	struct sched *s, struct str transport, struct str nexthop)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct str key = arena_lower(a, arena_printf(a, "%.*s %.*s",
+						 STR_ARG(transport),
+						 STR_ARG(nexthop)));
+	struct dest *d = map_get(s->dest_by_key, key);
+
+	if (d != NULL)
+		return d;
+	d = must_alloc(sizeof(*d) + transport.len + nexthop.len + 1);
+	memcpy(d->text, transport.ptr, transport.len);
+	if (nexthop.len > 0)
+		memcpy(d->text + transport.len, nexthop.ptr, nexthop.len);
+	d->transport = str_of(d->text, transport.len);
+	d->nexthop = str_of(d->text + transport.len, nexthop.len);
+	d->kind = kind_of(transport);
+	d->next = s->dests;
+	s->dests = d;
+	map_set(s->dest_by_key, key, d);
+	return d;
+}
+
+static void line_up(struct dest *d, struct item *it)
+{
+	it->state = ITEM_LINED;
+	it->dest = d;
+	it->next = NULL;
+	if (d->last != NULL)
+		d->last->next = it;
+	else
+		d->first = it;
+	d->last = it;
+}
+
+/* error:, retry:, discard: end here and now. */
+static bool internal_transport(
+	const struct route *route, struct outcome_of *o)
+{
+	struct str text = route->nexthop;
+
+	if (str_eqc(route->transport, "discard")) {
+		o->kind = DELIVERED;
+		o->subject = o->detail = 0;
+		o->text = STR("discarded");
+		return true;
+	}
+	bool retry = str_eqc(route->transport, "retry");
+	if (!retry && !str_eqc(route->transport, "error"))
+		return false;
+	int class = 5;
+	o->kind = retry ? DEFERRED : BOUNCED;
+	if (smtp_enhanced_parse(text, &class, &o->subject, &o->detail)) {
+		str_word(&text, " ");
+		text = str_trim(text);
+		if (class == 4)
+			o->kind = DEFERRED;
+	}
+	o->text = text;
+	return true;
+}
+
+/* A recipient whose time has come: routed and lined up.  Outcomes that need
+ * no agent are collected for the caller. */
+static void schedule_item(struct sched *s, struct item *it, struct arena *a,
+	struct outcomes *now)
+{
+	struct message *m = it->m;
+	struct outcome_of o = {.n = it->n, .subject = 3, .detail = 0};
+	struct route route;
+	struct fault f;
+
+	if (!policy_route(s->policy, m->env.sender,
+		    m->env.rcpts[it->n].address, a, &route, &f)) {
+		o.kind = DEFERRED;
+		o.text = arena_str(a, str_from(f.text));
+	} else if (!internal_transport(&route, &o)) {
+		line_up(dest_get(s, route.transport, route.nexthop), it);
+		return;
+	}
+	it->state = ITEM_LEASED;
+	now->v[now->n++] = o;
+}
+
+/* Lines up what is due.  The lock is held, and given away while outcomes
+ * that need no agent are written. */
+static void schedule_message(struct sched *s, struct message *m, int64_t now)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct outcomes ready = {
+		.v = arena_alloc(a, m->env.n_rcpts * sizeof(*ready.v))};
+
+	if (m->hold || m->removed || m->ending)
+		return;
+	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
+		struct item *it = &m->items[i];
+
+		if (it->state != ITEM_WAITING)
+			continue;
+		if (it->due <= now)
+			schedule_item(s, it, a, &ready);
+		else
+			sched_wake(s, it->due);
+	}
+	if (ready.n == 0)
+		return;
+	m->leased++;
+	pthread_mutex_unlock(&s->lock);
+	sched_finish(s, m, &ready);
+	pthread_mutex_lock(&s->lock);
+}
+
+/* ---- jobs ---- */
+
+static int64_t limit_of(const struct sched *s, const struct dest *d)
+{
+	/* The mailboxes commit in groups: the more wait, the cheaper each. */
+	return d->kind == AGENT_MAILBOX
+		? 64
+		: s->role->conf->default_destination_concurrency_limit;
+}
+
+static bool may_start(const struct sched *s, const struct dest *d, int64_t now)
+{
+	if (d->first == NULL || d->in_flight >= (unsigned)limit_of(s, d) ||
+		s->in_flight >= (unsigned)s->role->conf->default_process_limit)
+		return false;
+	/* A site that was down is asked by one delivery, not by all. */
+	return now >= d->closed_until;
+}
+
+static void unline(struct dest *d, struct item *it)
+{
+	struct item **p = &d->first;
+	struct item *before = NULL;
+
+	while (*p != it) {
+		before = *p;
+		p = &(*p)->next;
+	}
+	*p = it->next;
+	if (d->last == it)
+		d->last = before;
+	it->next = NULL;
+}
+
+/* The first message of the line, with its other recipients there. */
+static void take_job(struct sched *s, struct agent *agent, struct dest *d)
+{
+	struct message *m = d->first->m;
+	uint32_t limit = (uint32_t)s->role->conf
+				 ->default_destination_recipient_limit;
+
+	agent->pick = must_alloc((m->env.n_rcpts + 1) * sizeof(*agent->pick));
+	agent->n_pick = 0;
+	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
+		struct item *it = &m->items[i];
+
+		if (it->state != ITEM_LINED || it->dest != d ||
+			(limit > 0 && agent->n_pick >= limit))
+			continue;
+		unline(d, it);
+		it->state = ITEM_LEASED;
+		agent->pick[agent->n_pick++] = i;
+	}
+	agent->job = m;
+	agent->dest = d;
+	agent->waiting = false;
+	m->leased++;
+	d->in_flight++;
+	s->in_flight++;
+}
+
+static bool send_job(struct agent *agent)
+{
+	struct buf b CLEANUP(buf_fini);
+	struct job job = {.env = agent->job->env,
+		.pick = agent->pick,
+		.n_pick = agent->n_pick,
+		.transport = agent->dest->transport,
+		.nexthop = agent->dest->nexthop};
+
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	job_put(&b, &job);
+	return ipc_answer(agent->session, IPC_JOB, buf_str(&b), -1);
+}
+
+static struct agent *waiting_agent(struct sched *s, enum agent_kind kind)
+{
+	for (struct agent *a = s->agents; a != NULL; a = a->next)
+		if (a->waiting && a->kind == kind)
+			return a;
+	return NULL;
+}
+
+void sched_dispatch(struct sched *s)
+{
+	int64_t now = clock_unix();
+
+	for (struct dest *d = s->dests; d != NULL; d = d->next) {
+		while (may_start(s, d, now)) {
+			struct agent *agent = waiting_agent(s, d->kind);
+
+			if (agent == NULL)
+				break;
+			bool probe = d->closed_until != 0;
+			take_job(s, agent, d);
+			send_job(agent); /* a dead agent is seen by its end */
+			if (probe)
+				d->closed_until = now + SITE_CLOSED_S;
+		}
+		if (d->first != NULL && d->closed_until > now)
+			sched_wake(s, d->closed_until);
+	}
+}
+
+/* ---- agents ---- */
+
+static struct agent *agent_get(struct sched *s, struct ipc_session *session)
+{
+	struct agent *a = session->own;
+
+	if (a == NULL) {
+		a = must_alloc(sizeof(*a));
+		a->session = session;
+		a->next = s->agents;
+		s->agents = a;
+		session->own = a;
+	}
+	return a;
+}
+
+void sched_agent_wait(
+	struct sched *s, struct ipc_session *session, enum agent_kind kind)
+{
+	pthread_mutex_lock(&s->lock);
+	struct agent *a = agent_get(s, session);
+	a->kind = kind;
+	a->waiting = a->job == NULL;
+	sched_dispatch(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t sched_agent_job(struct sched *s, struct ipc_session *session)
+{
+	struct agent *a = session->own;
+	uint64_t id = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (a != NULL && a->job != NULL)
+		id = a->job->env.id;
+	pthread_mutex_unlock(&s->lock);
+	return id;
+}
+
+/* The job leaves the agent; what it holds stays leased until finished. */
+static struct message *release_job(
+	struct sched *s, struct agent *a, bool site_failed)
+{
+	struct message *m = a->job;
+	struct dest *d = a->dest;
+
+	a->job = NULL;
+	a->dest = NULL;
+	free(a->pick);
+	a->pick = NULL;
+	d->in_flight--;
+	s->in_flight--;
+	d->closed_until = site_failed ? clock_unix() + SITE_CLOSED_S : 0;
+	return m;
+}
+
+void sched_agent_done(
+	struct sched *s, struct ipc_session *session, const struct outcomes *o)
+{
+	struct agent *a = session->own;
+	struct outcomes mine = {.v = o->v, .site_failed = o->site_failed};
+
+	pthread_mutex_lock(&s->lock);
+	if (a == NULL || a->job == NULL) {
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
+	/* Only what was given out can come back, each once. */
+	for (uint32_t i = 0; i < o->n; i++)
+		for (uint32_t j = 0; j < a->n_pick; j++)
+			if (a->pick[j] == o->v[i].n) {
+				mine.v[mine.n++] = o->v[i];
+				a->pick[j] = UINT32_MAX;
+				break;
+			}
+	/* What the agent forgot is tried again. */
+	for (uint32_t j = 0; j < a->n_pick; j++)
+		if (a->pick[j] != UINT32_MAX) {
+			struct item *it = &a->job->items[a->pick[j]];
+
+			it->state = ITEM_WAITING;
+			it->due = clock_unix() + 60;
+			sched_wake(s, it->due);
+		}
+	struct message *m = release_job(s, a, o->site_failed);
+	pthread_mutex_unlock(&s->lock);
+	sched_finish(s, m, &mine);
+	pthread_mutex_lock(&s->lock);
+	sched_dispatch(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void sched_agent_gone(struct sched *s, struct ipc_session *session)
+{
+	struct agent *a = session->own;
+	struct outcomes none = {0};
+	struct message *m = NULL;
+
+	if (a == NULL)
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (a->job != NULL) {
+		for (uint32_t j = 0; j < a->n_pick; j++)
+			if (a->pick[j] != UINT32_MAX)
+				a->job->items[a->pick[j]].state = ITEM_WAITING;
+		m = release_job(s, a, false);
+	}
+	struct agent **p = &s->agents;
+	while (*p != a)
+		p = &(*p)->next;
+	*p = a->next;
+	free(a);
+	session->own = NULL;
+	sched_wake(s, clock_unix());
+	pthread_mutex_unlock(&s->lock);
+	if (m != NULL)
+		sched_finish(s, m, &none);
+}
+
+/* ---- coming in ---- */
+
+static struct message *message_new(const struct envelope *env)
+{
+	struct message *m = must_alloc(sizeof(*m));
+	struct buf b CLEANUP(buf_fini);
+
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	envelope_put(&b, env);
+	m->a = arena_new(SIZE_MAX);
+	struct wire w = {.rest = arena_str(m->a, buf_str(&b))};
+	must(envelope_read(&w, m->a, &m->env));
+	m->hold = (env->flags & ENV_HOLD) != 0;
+	m->items = must_alloc((env->n_rcpts + 1) * sizeof(*m->items));
+	for (uint32_t i = 0; i < env->n_rcpts; i++)
+		m->items[i] = (struct item){
+			.m = m, .n = i, .due = env->arrival};
+	return m;
+}
+
+static void append(struct sched *s, struct message *m)
+{
+	m->prev = s->last;
+	if (s->last != NULL)
+		s->last->next = m;
+	else
+		s->first = m;
+	s->last = m;
+	s->n_messages++;
+	map_set(s->by_id, id_key(&m->env.id), m);
+}
+
+void sched_add(struct sched *s, const struct envelope *env)
+{
+	struct message *m = message_new(env);
+
+	pthread_mutex_lock(&s->lock);
+	append(s, m);
+	schedule_message(s, m, clock_unix());
+	sched_dispatch(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void load_one(uint64_t id, const struct envelope *env, bool hold,
+	const struct rcpt_state *v, uint32_t n, void *ctx)
+{
+	struct sched *s = ctx;
+	char text[ID_TEXT];
+
+	if (env == NULL) {
+		id_text(id, text);
+		log_error("corrupt queue record", log_z("queue_id", text));
+		return;
+	}
+	struct message *m = message_new(env);
+	m->hold = hold;
+	for (uint32_t i = 0; i < n; i++) {
+		if (v[i].n >= env->n_rcpts)
+			continue;
+		struct item *it = &m->items[v[i].n];
+
+		it->state = v[i].status == RCPT_DONE ? ITEM_DONE : ITEM_WAITING;
+		it->due = v[i].due;
+		it->attempts = v[i].attempts;
+		if (str_present(v[i].reason))
+			it->reason = str_heap(v[i].reason);
+	}
+	append(s, m);
+}
+
+static void scan(struct sched *s)
+{
+	int64_t now = clock_unix();
+
+	s->next_due = 0;
+	/* The lock is given away in schedule_message: the next message is
+	 * found again by its id, which grows along the list. */
+	for (struct message *m = s->first; m != NULL;) {
+		struct message *next = m->next;
+		uint64_t next_id = next != NULL ? next->env.id : 0;
+
+		schedule_message(s, m, now);
+		m = next_id != 0 ? sched_find(s, next_id) : NULL;
+		if (m == NULL && next_id != 0) {
+			sched_wake(s, now + 1);
+			break;
+		}
+	}
+	sched_dispatch(s);
+}
+
+static void *run_timer(void *arg)
+{
+	struct sched *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		int64_t now = clock_unix();
+		struct timespec until = {
+			.tv_sec = s->next_due > 0 ? s->next_due : now + FAR};
+
+		if (s->next_due > 0 && s->next_due <= now) {
+			scan(s);
+			if (s->next_due > 0 && s->next_due <= now)
+				s->next_due = now + 1;
+			continue;
+		}
+		pthread_cond_timedwait(&s->changed, &s->lock, &until);
+	}
+	return NULL;
+}
+
+struct sched *sched_new(struct role *r, struct queue *q, struct policy *p)
+{
+	struct sched *s = must_alloc(sizeof(*s));
+
+	s->role = r;
+	s->queue = q;
+	s->policy = p;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	s->by_id = map_new();
+	s->dest_by_key = map_new();
+	return s;
+}
+
+bool sched_start(struct sched *s, struct fault *f)
+{
+	if (!queue_each(s->queue, load_one, s, f))
+		return false;
+	if (s->n_messages > 0)
+		log_info("queue loaded",
+			log_n("messages", (int64_t)s->n_messages));
+	s->next_due = clock_unix();
+	must(pthread_create(&s->timer, NULL, run_timer, s) == 0);
+	return true;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_QUEUE_SCHED_PRIVATE_H
+#define ROLE_QUEUE_SCHED_PRIVATE_H
+
+/* Shared by sched.c, finish.c and list.c. */
+
+#include <pthread.h>
+
+#include "role/queue/sched.h"
+
+enum item_state { ITEM_WAITING, ITEM_LINED, ITEM_LEASED, ITEM_DONE };
+
+struct message;
+
+/* One recipient of one message. */
+struct item {
+	struct message *m;
+	uint32_t n;
+	enum item_state state;
+	int64_t due;
+	int64_t tried; /* of the last try; 0: never */
+	uint32_t attempts;
+	char *reason; /* of the last deferral; NULL: none */
+	struct dest *dest; /* while lined or leased */
+	struct item *next; /* in the line */
+};
+
+struct message {
+	struct arena *a; /* of the envelope */
+	struct envelope env;
+	bool hold;
+	bool removed; /* by a person, while leased */
+	bool ending; /* its end is being written */
+	struct item *items;
+	uint32_t leased;
+	struct message *next, *prev;
+};
+
+struct dest {
+	struct str transport, nexthop; /* in its own memory, behind */
+	enum agent_kind kind;
+	struct item *first, *last;
+	unsigned in_flight;
+	int64_t closed_until; /* the site does not answer */
+	struct dest *next; /* all */
+	char text[];
+};
+
+struct agent {
+	struct ipc_session *session;
+	enum agent_kind kind;
+	bool waiting;
+	struct message *job; /* NULL: none */
+	struct dest *dest;
+	uint32_t *pick;
+	uint32_t n_pick;
+	struct agent *next;
+};
+
+struct sched {
+	struct role *role;
+	struct queue *queue;
+	struct policy *policy;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t timer;
+	struct message *first, *last; /* oldest first */
+	struct map *by_id;
+	size_t n_messages;
+	struct dest *dests;
+	struct map *dest_by_key;
+	struct agent *agents;
+	unsigned in_flight;
+	int64_t next_due;
+};
+
+/* sched.c */
+struct message *sched_find(struct sched *s, uint64_t id);
+void sched_forget(struct sched *s, struct message *m); /* lock held */
+void sched_dispatch(struct sched *s); /* lock held */
+void sched_wake(struct sched *s, int64_t due); /* lock held */
+
+/* finish.c: outcomes become states, reports and the end of a message.
+ * Called without the lock; the message is kept by its .leased. */
+void sched_finish(
+	struct sched *s, struct message *m, const struct outcomes *o);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/role.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "codec/postfix/lines.h"
+#include "role/accounts.h"
+#include "sys/clock.h"
+#include "sys/sandbox.h"
+
+enum { END_WAIT_MS = 8000 };
+
+struct str role_socket_path(
+	const struct conf *c, const char *name, struct arena *a)
+{
+	return arena_printf(
+		a, "%.*s/run/%s.sock", STR_ARG(c->queue_directory), name);
+}
+
+void role_die(const struct role *r, const struct fault *f)
+{
+	log_error("cannot start", log_z("role", r->name), log_fault(f));
+	exit(EX_TEMPFAIL);
+}
+
+static void table_notice(struct str name, struct str text, void *ctx UNUSED)
+{
+	log_warn("table", log_s("table", name), log_s("reason", text));
+}
+
+static void add_listener(struct role *r, const char *arg)
+{
+	char *end;
+	unsigned long service = strtoul(arg, &end, 10);
+
+	must(*end == '=' && service < r->services->n);
+	must(r->n_listeners < ROLE_LISTENERS_MAX);
+	r->listeners[r->n_listeners++] = (struct role_listener){
+		&r->services->v[service], atoi(end + 1)};
+}
+
+static void map_board(struct role *r, int fd, long slot)
+{
+	struct board_slot *board = mmap(NULL, BOARD_SLOTS * sizeof(*board),
+		PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	must(board != MAP_FAILED && slot >= 0 && slot < BOARD_SLOTS);
+	r->slot = &board[slot];
+	close(fd);
+}
+
+static struct ipc_client *client_of(struct role *r, const char *name)
+{
+	struct str path = role_socket_path(r->conf, name, r->a);
+
+	role_may_write(r, path);
+	return ipc_client_new(path.ptr);
+}
+
+static void common_paths(struct role *r)
+{
+	static const char *const paths[] = {"/etc", "/dev/log", "/dev/urandom",
+		"/dev/null", "/proc/self", "/run/systemd/journal", "/usr/share",
+		"/usr/lib", "/lib", "/proc/sys/vm/overcommit_memory",
+		"/sys/devices/system/cpu"};
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		role_may_read(r, str_from(paths[i]));
+	role_may_read(r, r->conf->dir);
+	role_may_write(r, STR("/dev/log"));
+}
+
+void role_begin(struct role *r, int argc, char **argv)
+{
+	struct problems problems = {.a = arena_new(SIZE_MAX)};
+	int board = -1;
+	long slot = 0;
+	char ident[96];
+
+	must(argc >= 3);
+	const char *dir = argv[0];
+	*r = (struct role){.name = argv[1],
+		.index = (unsigned)atoi(argv[2]),
+		.a = arena_new(SIZE_MAX),
+		.control = -1,
+		.ipc_fd = -1};
+	r->conf = conf_load(dir, NULL, 0, &problems);
+	snprintf(ident, sizeof(ident), "%.*s/%s",
+		STR_ARG(r->conf->syslog_name), r->name);
+	bool to_syslog = getenv("POSTERN_LOG_SYSLOG") != NULL;
+	log_open(ident, str_eqc(r->conf->maillog_format, "json"),
+		to_syslog ? arena_cstr(r->a, r->conf->syslog_facility) : NULL);
+	r->services = services_load(r->conf, &problems);
+	for (int i = 3; i + 1 < argc; i += 2) {
+		const char *value = argv[i + 1];
+
+		if (strcmp(argv[i], "--control") == 0)
+			r->control = atoi(value);
+		else if (strcmp(argv[i], "--board") == 0)
+			board = atoi(value);
+		else if (strcmp(argv[i], "--slot") == 0)
+			slot = atol(value);
+		else if (strcmp(argv[i], "--ipc") == 0)
+			r->ipc_fd = atoi(value);
+		else if (strcmp(argv[i], "--listen") == 0)
+			add_listener(r, value);
+	}
+	map_board(r, board, slot);
+	r->auth = client_of(r, "auth");
+	r->queue = client_of(r, "queue");
+	r->mailbox = client_of(r, "mailbox");
+	r->master = client_of(r, "master");
+	struct table_env env = {.account = accounts_table_lookup,
+		.notice = table_notice,
+		.ctx = r->auth};
+	r->tables = tables_new(&env);
+	common_paths(r);
+}
+
+void role_may_read(struct role *r, struct str path)
+{
+	if (path.len == 0 || path.ptr[0] != '/')
+		return;
+	for (size_t i = 0; i < r->n_read; i++)
+		if (str_eqc(path, r->read_paths[i]))
+			return;
+	must(r->n_read + 1 < ROLE_PATHS_MAX);
+	r->read_paths[r->n_read++] = arena_cstr(r->a, path);
+}
+
+void role_may_write(struct role *r, struct str path)
+{
+	if (path.len > 0 && path.ptr[0] == '/' &&
+		r->n_write + 1 < ROLE_PATHS_MAX)
+		r->write_paths[r->n_write++] = arena_cstr(r->a, path);
+}
+
+void role_may_read_dir(struct role *r, struct str files)
+{
+	struct str item;
+
+	while (str_present(item = list_item(&files))) {
+		ptrdiff_t slash = str_rfind(item, '/');
+
+		/* The directory: a new file takes the old one's name. */
+		role_may_read(r, str_sub(item, 0, slash > 0 ? (size_t)slash : 1));
+	}
+}
+
+void role_may_read_tables(struct role *r, struct str list)
+{
+	struct strs paths = {0};
+
+	maps_paths(list, r->a, &paths);
+	for (size_t i = 0; i < paths.n; i++)
+		role_may_read_dir(r, paths.v[i]);
+}
+
+void role_sandbox(struct role *r, bool inet)
+{
+	struct sandbox s = {.read = r->read_paths,
+		.write = r->write_paths,
+		.inet = inet};
+	const char *missing;
+	struct fault f;
+
+	if (geteuid() == 0 && !sandbox_drop_capabilities(&f))
+		role_die(r, &f);
+	if (!sandbox_enter(&s, &missing, &f))
+		role_die(r, &f);
+	if (missing != NULL)
+		log_warn("sandbox is incomplete", log_z("missing", missing));
+}
+
+void role_resolver(struct role *r)
+{
+	struct resolver_options o = {
+		r->conf->dns_resolvers, r->conf->dns_trust_anchor_file};
+	struct fault f;
+
+	role_may_read(r, r->conf->dns_trust_anchor_file);
+	if (r->conf->disable_dns_lookups)
+		return;
+	r->resolver = resolver_new(&o, &f);
+	if (r->resolver == NULL)
+		role_die(r, &f);
+}
+
+int role_run(struct role *r, unsigned session_count_ms)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	int sig = signalfd(-1, &set, SFD_CLOEXEC);
+	if (write(r->control, "R", 1) != 1)
+		return EX_TEMPFAIL;
+	for (;;) {
+		struct pollfd p[2] = {{.fd = sig, .events = POLLIN},
+			{.fd = r->control, .events = POLLIN}};
+		int n = poll(p, 2, (int)session_count_ms);
+
+		if (r->crew != NULL)
+			r->slot->sessions = crew_sessions(r->crew);
+		if (n > 0 && p[1].revents != 0)
+			_exit(0); /* master is gone: so are we */
+		if (n > 0 && p[0].revents != 0)
+			break;
+	}
+	if (r->crew != NULL) {
+		unsigned left = crew_end(r->crew, END_WAIT_MS);
+
+		if (left > 0)
+			log_warn("ending with sessions", log_n("left", left));
+	}
+	return 0;
+}

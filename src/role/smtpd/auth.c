@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: ISC */
+/* AUTH: RFC 4954.  The password is checked by the auth role. */
+#include <openssl/crypto.h>
+
+#include "codec/mail/base64.h"
+#include "codec/postfix/lines.h"
+#include "codec/sasl/sasl.h"
+#include "role/smtpd/smtpd.h"
+
+static const char *const mechanisms[] = {"SCRAM-SHA-256", "PLAIN", "LOGIN"};
+
+/* postconf(5) smtpd_sasl_mechanism_filter: "!name" excludes, a bare name
+ * includes, anything else ("static:rest") includes all. */
+static bool filter_allows(const struct conf *c, const char *name)
+{
+	struct str rest = c->smtpd_sasl_mechanism_filter, item;
+	bool only = false, listed = false;
+
+	while (str_present(item = list_item(&rest))) {
+		if (str_starts(item, "!")) {
+			if (str_ieqc(str_from_at(item, 1), name))
+				return false;
+		} else if (str_find(item, ':') < 0) {
+			only = true;
+			listed |= str_ieqc(item, name);
+		}
+	}
+	return !only || listed;
+}
+
+static bool allowed(const struct session *s, const char *name)
+{
+	const struct conf *c = s->sv->c;
+	bool tls = stream_is_tls(s->stream);
+	bool plaintext = name[0] == 'P' || name[0] == 'L';
+
+	if (plaintext && conf_option_has(tls ? c->smtpd_sasl_tls_security_options
+					     : c->smtpd_sasl_security_options,
+				 "noplaintext"))
+		return false;
+	return filter_allows(c, name);
+}
+
+
+
+/* " SCRAM-SHA-256 PLAIN LOGIN"; false when AUTH is not on offer now. */
+bool smtpd_mechanisms(const struct session *s, struct buf *out)
+{
+	const struct conf *c = s->sv->c;
+
+	if (!c->smtpd_sasl_auth_enable ||
+		(c->smtpd_tls_auth_only && !stream_is_tls(s->stream)))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
+		if (allowed(s, mechanisms[i]))
+			buf_putf(out, " %s", mechanisms[i]);
+	return out->len > 0;
+}
+
+/* A line of the client in the middle of the exchange. */
+static bool read_response(struct session *s, struct str *response_r)
+{
+	struct str line;
+
+	if (!smtpd_read_line(
+		    s, (size_t)s->sv->c->smtpd_sasl_response_limit, &line)) {
+		s->closing = true;
+		return false;
+	}
+	if (!str_present(line)) {
+		smtpd_refuse(s, 500, "5.5.6 Authentication exchange line is too long");
+		return false;
+	}
+	if (str_eqc(line, "*")) {
+		smtpd_refuse(s, 501, "5.7.0 Authentication aborted");
+		return false;
+	}
+	if (!base64_decode(line, s->cmd_a, response_r)) {
+		smtpd_refuse(s, 501, "5.5.2 Bad base64");
+		return false;
+	}
+	return true;
+}
+
+static void failed(struct session *s, enum auth_result r, const struct fault *f)
+{
+	if (r == AUTH_TEMP) {
+		log_warn("AUTH failed", log_s("client", s->client),
+			log_fault(f));
+		smtpd_refuse(s, 454, "4.7.0 Temporary authentication failure");
+	} else if (r == AUTH_BROKEN) {
+		smtpd_refuse(s, 501, "5.5.2 Malformed authentication data");
+	} else {
+		s->delay_ms += s->sv->c->login_failure_delay * 1000;
+		smtpd_refuse(s, 535, "5.7.8 Authentication credentials invalid");
+	}
+}
+
+static void succeeded(struct session *s, struct str login, int64_t id)
+{
+	s->login = arena_str(s->a, login);
+	s->login_id = id;
+	log_info("login", log_s("client", s->client), log_s("login", s->login));
+	smtpd_reply(s, 235, "2.7.0 Authentication successful");
+}
+
+static void converse(struct session *s, struct auth_talk *talk,
+	const char *mechanism, struct str initial)
+{
+	struct str text = STR_NONE, login = STR_NONE, response;
+	int64_t id = 0;
+	struct fault f;
+	enum auth_result r = auth_start(talk, mechanism, initial, s->client,
+		&text, &login, &id, &f);
+
+	for (int round = 0; round < 8; round++) {
+		bool last = r == AUTH_DONE && str_present(text);
+
+		if (r != AUTH_CONTINUE && !last)
+			break;
+		/* SCRAM's last word is a challenge with an empty answer. */
+		smtpd_reply(s, 334, "%.*s",
+			STR_ARG(base64_encode_a(text, s->cmd_a)));
+		if (!read_response(s, &response))
+			return;
+		if (last)
+			break;
+		r = auth_step(talk, response, &text, &login, &id, &f);
+	}
+	if (r == AUTH_DONE)
+		succeeded(s, login, id);
+	else
+		failed(s, r, &f);
+}
+
+static const char *find_mechanism(const struct session *s, struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
+		if (str_ieqc(name, mechanisms[i]) && allowed(s, mechanisms[i]))
+			return mechanisms[i];
+	return NULL;
+}
+
+static bool not_now(struct session *s)
+{
+	const struct conf *c = s->sv->c;
+
+	if (!c->smtpd_sasl_auth_enable)
+		smtpd_refuse(s, 503, "5.5.1 Error: authentication not enabled");
+	else if (!s->esmtp)
+		smtpd_refuse(s, 503, "5.5.1 Error: send EHLO first");
+	else if (str_present(s->login))
+		smtpd_refuse(s, 503, "5.5.1 Error: already authenticated");
+	else if (s->tx.open)
+		smtpd_refuse(s, 503, "5.5.1 Error: MAIL transaction in progress");
+	else if (c->smtpd_tls_auth_only && !stream_is_tls(s->stream))
+		smtpd_refuse(s, 538,
+			"5.7.11 Encryption required for requested "
+			"authentication mechanism");
+	else
+		return false;
+	return true;
+}
+
+void smtpd_auth(struct session *s, struct str args)
+{
+	struct str rest = args;
+	struct str name = str_word(&rest, " ");
+	struct str text = str_present(rest) ? str_trim(rest) : STR("");
+	struct str initial = STR_NONE;
+	struct auth_talk talk;
+
+	if (not_now(s))
+		return;
+	const char *mechanism = find_mechanism(s, name);
+	if (mechanism == NULL) {
+		smtpd_refuse(s, 504, "5.5.4 Unrecognized authentication type");
+		return;
+	}
+	/* RFC 4954 4: "=" is an empty initial response. */
+	if (str_eqc(text, "=")) {
+		initial = STR("");
+	} else if (text.len > 0 && !base64_decode(text, s->cmd_a, &initial)) {
+		smtpd_refuse(s, 501, "5.5.2 Bad base64");
+		return;
+	}
+	auth_talk_init(&talk, s->sv->role->auth, s->cmd_a);
+	converse(s, &talk, mechanism, initial);
+	auth_talk_fini(&talk);
+}

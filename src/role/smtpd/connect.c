@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: ISC */
+/* A new connection: who is it, and the greeting. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "role/smtpd/smtpd.h"
+
+enum { PREGREET_MS = 0 };
+
+void smtpd_accepted(int fd, void *ctx)
+{
+	struct smtpd_service *sv = ctx;
+	struct session *s = must_alloc(sizeof(*s));
+
+	sock_no_delay(fd);
+	s->sv = sv;
+	s->stream = stream_new(fd, SMTPD_INPUT_BYTES);
+	s->a = arena_new(SMTPD_SESSION_BYTES);
+	s->tx_a = arena_new(SMTPD_TRANSACTION_BYTES);
+	s->cmd_a = arena_new(SMTPD_COMMAND_BYTES);
+	s->seat.fd = fd;
+	s->seat.serve = smtpd_serve;
+	__atomic_add_fetch(&sv->role->slot->served, 1, __ATOMIC_RELAXED);
+	crew_add(sv->role->crew, &s->seat);
+}
+
+static bool is_loopback(const struct session *s)
+{
+	static const unsigned char six[16] = {[15] = 1};
+
+	return (s->addr_len == 4 && s->addr[0] == 127) ||
+		(s->addr_len == 16 && memcmp(s->addr, six, 16) == 0);
+}
+
+/* The PTR name counts only when it leads back: postfix smtpd_peer */
+static void find_name(struct session *s)
+{
+	struct resolver *r = s->sv->role->resolver;
+	struct resolver_addrs addrs = {0};
+	struct fault f;
+	struct str name;
+
+	s->client_name = s->reverse_name = STR("unknown");
+	if (is_loopback(s) && s->sv->c->dns_resolvers.len == 0) {
+		/* No server knows better, and a dead one would cost time. */
+		s->client_name = s->reverse_name = STR("localhost");
+		return;
+	}
+	if (r == NULL || !s->sv->c->smtpd_peername_lookup || s->addr_len == 0)
+		return;
+	enum dns_result d =
+		resolver_ptr(r, s->addr, s->addr_len, s->cmd_a, &name, &f);
+	s->client_temp = d == DNS_TEMP;
+	if (d != DNS_OK)
+		return;
+	s->reverse_name = arena_str(s->a, name);
+	d = resolver_host(r, name,
+		s->addr_len == 4 ? RESOLVER_V4 : RESOLVER_V6, s->cmd_a, &addrs,
+		&f);
+	s->client_temp = d == DNS_TEMP;
+	for (size_t i = 0; i < addrs.n; i++)
+		if (addrs.v[i].len == s->addr_len &&
+			memcmp(addrs.v[i].bytes, s->addr, s->addr_len) == 0)
+			s->client_name = s->reverse_name;
+}
+
+bool smtpd_greet(struct session *s)
+{
+	const struct conf *c = s->sv->c;
+	struct sock_addr peer;
+	struct fault f;
+
+	s->greeted = true;
+	if (!sock_peer(stream_fd(s->stream), &peer))
+		return false;
+	sock_addr_bytes(&peer, s->addr, &s->addr_len);
+	s->client = sock_addr_text(&peer, s->a);
+	s->trusted = match_address(s->sv->policy->mynetworks, s->addr,
+			     s->addr_len, s->client, s->cmd_a, &f) ==
+		TABLE_FOUND;
+	find_name(s);
+	arena_reset(s->cmd_a);
+	log_info("connect", log_s("client", s->client),
+		log_s("client_name", s->client_name),
+		log_s("service", s->sv->service->name));
+	if (c->smtpd_tls_wrappermode && !smtpd_tls_handshake(s))
+		return false;
+	/* RFC 5321 3.1: who talks first is no mail server. */
+	if (stream_readable(s->stream, PREGREET_MS) && !c->smtpd_tls_wrappermode)
+		s->pipelined = true;
+	struct check check = smtpd_check(s, s->cmd_a);
+	if (!c->smtpd_delay_reject) {
+		struct decision d = restrict_stage(&check, STAGE_CLIENT);
+
+		if (d.verdict == VERDICT_REJECT) {
+			log_info("reject", log_z("stage", "connect"),
+				log_s("client", s->client),
+				log_s("rule", check.rule),
+				log_s("reply", d.text));
+			smtpd_reply(s, d.code >= 500 ? 554 : 421, "%.*s",
+				STR_ARG(d.text));
+			stream_flush(s->stream);
+			return false;
+		}
+	}
+	smtpd_reply(s, 220, "%.*s", STR_ARG(c->smtpd_banner));
+	return true;
+}

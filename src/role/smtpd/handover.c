@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From the last byte of the text to 250: aliases are expanded, mail for
+ * mailboxes of ours is delivered while the client waits, the rest (and what
+ * failed for a moment) is put into the queue.  True means: on disk.
+ */
+#include <string.h>
+
+#include "policy/rewrite.h"
+#include "role/smtpd/smtpd.h"
+
+enum { DELIVER_TIMEOUT_MS = 60000, EXPANDED_MAX = 10000 };
+
+struct expanded {
+	struct recipient *v;
+	uint32_t n;
+	uint32_t cap;
+};
+
+static bool add(struct session *s, struct expanded *x, struct recipient r,
+	struct fault *f)
+{
+	for (uint32_t i = 0; i < x->n; i++)
+		if (str_ieq(x->v[i].address, r.address))
+			return true;
+	if (x->n >= EXPANDED_MAX)
+		return fault_set(f, FAULT_TEMP, 451, 5, 3,
+			"more than %d recipients behind the aliases",
+			EXPANDED_MAX);
+	if (x->n == x->cap) {
+		uint32_t cap = x->cap > 0 ? x->cap * 2 : 8;
+		struct recipient *v = arena_alloc(s->tx_a, cap * sizeof(*v));
+
+		if (x->n > 0)
+			memcpy(v, x->v, x->n * sizeof(*v));
+		x->v = v;
+		x->cap = cap;
+	}
+	x->v[x->n++] = r;
+	return true;
+}
+
+static bool expand_all(struct session *s, struct expanded *x, struct fault *f)
+{
+	struct transaction *tx = &s->tx;
+
+	if (tx->redirect.len > 0)
+		return add(s, x,
+			(struct recipient){.address = tx->redirect,
+				.original = tx->rcpts[0].original,
+				.notify = tx->rcpts[0].notify},
+			f);
+	for (size_t i = 0; i < tx->n_rcpts; i++) {
+		struct strs list = {0};
+
+		if (!rewrite_virtual(s->sv->policy, tx->rcpts[i].address,
+			    s->tx_a, &list, f))
+			return false;
+		for (size_t j = 0; j < list.n; j++) {
+			struct recipient r = tx->rcpts[i];
+
+			r.address = list.v[j];
+			if (!add(s, x, r, f))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Everybody is in the built-in store, and nobody wants a success report? */
+static bool all_in_store(struct session *s, const struct expanded *x)
+{
+	struct route route;
+	struct fault f;
+
+	for (uint32_t i = 0; i < x->n; i++) {
+		if ((x->v[i].notify & SMTP_NOTIFY_SUCCESS) != 0 ||
+			!policy_route(s->sv->policy, s->tx.sender,
+				x->v[i].address, s->cmd_a, &route, &f) ||
+			!str_eqc(route.transport, "store"))
+			return false;
+	}
+	return true;
+}
+
+static bool put_in_queue(
+	struct session *s, const struct envelope *env, int fd, struct fault *f)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+
+	ipc_frame_init(&reply);
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	envelope_put(&b, env);
+	return ipc_call(s->sv->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
+		DELIVER_TIMEOUT_MS, &reply, f);
+}
+
+/* Who is left afterwards goes to the queue. */
+static bool deliver_now(
+	struct session *s, struct envelope *env, int fd, struct fault *f)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+	struct outcomes o = {0};
+	uint32_t left = 0;
+
+	ipc_frame_init(&reply);
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	envelope_put(&b, env);
+	if (!ipc_call(s->sv->role->mailbox, IPC_DELIVER, buf_str(&b), fd,
+		    DELIVER_TIMEOUT_MS, &reply, f))
+		return put_in_queue(s, env, fd, f);
+	struct wire w = {.rest = buf_str(&reply.payload)};
+	if (!outcomes_read(&w, s->cmd_a, &o))
+		return put_in_queue(s, env, fd, f);
+	for (uint32_t i = 0; i < o.n; i++)
+		if (o.v[i].kind != DELIVERED && o.v[i].n < env->n_rcpts)
+			env->rcpts[left++] = env->rcpts[o.v[i].n];
+	env->n_rcpts = left;
+	return left == 0 || put_in_queue(s, env, fd, f);
+}
+
+static uint32_t flags_of(const struct session *s, bool has_8bit)
+{
+	unsigned m = s->tx.mail.flags;
+
+	return (has_8bit || (m & SMTP_MAIL_8BIT) != 0 ? ENV_8BIT : 0u) |
+		((m & SMTP_MAIL_UTF8) != 0 ? ENV_UTF8 : 0u) |
+		((m & SMTP_MAIL_RET_HDRS) != 0 ? ENV_RET_HDRS : 0u) |
+		(s->tx.hold ? ENV_HOLD : 0u);
+}
+
+bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
+	struct fault *f)
+{
+	struct expanded x = {0};
+	char id[ID_TEXT];
+
+	if (!expand_all(s, &x, f))
+		return false;
+	struct envelope env = {.id = s->tx.id,
+		.arrival = clock_unix(),
+		.flags = flags_of(s, has_8bit),
+		.size = size,
+		.sender = s->tx.sender,
+		.envid = s->tx.mail.envid,
+		.login = s->login,
+		.client = arena_printf(s->cmd_a, "%.*s[%.*s]",
+			STR_ARG(s->client_name), STR_ARG(s->client)),
+		.rcpts = x.v,
+		.n_rcpts = x.n};
+	uint32_t n = x.n;
+	bool ok = !s->tx.hold && all_in_store(s, &x)
+		? deliver_now(s, &env, fd, f)
+		: put_in_queue(s, &env, fd, f);
+	id_text(s->tx.id, id);
+	if (ok)
+		log_info("accepted", log_z("queue_id", id),
+			log_s("client", s->client), log_s("login", s->login),
+			log_s("from", s->tx.sender),
+			log_n("size", (int64_t)size), log_n("nrcpt", n),
+			log_n("queued", env.n_rcpts));
+	return ok;
+}

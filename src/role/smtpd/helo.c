@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+/* HELO and EHLO: RFC 5321 4.1.1.1 */
+#include "codec/postfix/lines.h"
+#include "role/smtpd/smtpd.h"
+
+/* With smtpd_delay_reject = no the lists answer here. */
+static bool refused_now(struct session *s)
+{
+	struct check check = smtpd_check(s, s->cmd_a);
+
+	if (s->sv->c->smtpd_delay_reject)
+		return false;
+	struct decision d = restrict_stage(&check, STAGE_HELO);
+	if (d.verdict != VERDICT_REJECT)
+		return false;
+	smtpd_refuse_decision(s, &check, &d, "helo");
+	s->helo = STR_NONE;
+	return true;
+}
+
+static bool take_name(struct session *s, struct str args, bool esmtp)
+{
+	if (args.len == 0) {
+		smtpd_refuse(s, 501, "Syntax: %s hostname",
+			esmtp ? "EHLO" : "HELO");
+		return false;
+	}
+	/* A long name is cut, not stored: attack 15. */
+	transaction_reset(s);
+	s->helo = arena_str(s->a, str_sub(args, 0, 255));
+	s->esmtp = esmtp;
+	return !refused_now(s);
+}
+
+void smtpd_helo(struct session *s, struct str args)
+{
+	if (take_name(s, args, false))
+		smtpd_reply(s, 250, "%.*s", STR_ARG(s->sv->c->myhostname));
+}
+
+
+
+static void keyword(struct session *s, struct strs *list, const char *word)
+{
+	struct str text = str_from(word);
+	struct str name = str_cut(&text, ' ');
+
+	if (!conf_option_has(s->sv->c->smtpd_discard_ehlo_keywords,
+		    arena_cstr(s->cmd_a, name)))
+		strs_add(list, s->cmd_a, arena_str(s->cmd_a, str_from(word)));
+}
+
+static void auth_keywords(struct session *s, struct strs *list)
+{
+	struct buf mechs CLEANUP(buf_fini);
+
+	buf_init(&mechs, 512);
+	if (!smtpd_mechanisms(s, &mechs))
+		return;
+	keyword(s, list, arena_printf(s->cmd_a, "AUTH%.*s",
+				 STR_ARG(buf_str(&mechs))).ptr);
+	/* Clients of the nineties want an equals sign. */
+	if (s->sv->c->broken_sasl_auth_clients)
+		keyword(s, list,
+			arena_printf(s->cmd_a, "AUTH=%.*s",
+				STR_ARG(str_from_at(buf_str(&mechs), 1)))
+				.ptr);
+}
+
+void smtpd_ehlo(struct session *s, struct str args)
+{
+	const struct conf *c = s->sv->c;
+	struct strs list = {0};
+
+	if (!take_name(s, args, true))
+		return;
+	strs_add(&list, s->cmd_a, c->myhostname);
+	keyword(s, &list, "PIPELINING");
+	keyword(s, &list, c->message_size_limit > 0
+			? arena_printf(s->cmd_a, "SIZE %lld",
+				  (long long)c->message_size_limit)
+				  .ptr
+			: "SIZE");
+	if (s->sv->tls_offered && !stream_is_tls(s->stream))
+		keyword(s, &list, "STARTTLS");
+	auth_keywords(s, &list);
+	keyword(s, &list, "ENHANCEDSTATUSCODES");
+	keyword(s, &list, "8BITMIME");
+	keyword(s, &list, "DSN");
+	if (c->smtputf8_enable)
+		keyword(s, &list, "SMTPUTF8");
+	keyword(s, &list, "HELP");
+	for (size_t i = 0; i < list.n; i++)
+		stream_putf(s->stream, "250%c%.*s\r\n",
+			i + 1 < list.n ? '-' : ' ', STR_ARG(list.v[i]));
+}

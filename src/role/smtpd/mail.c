@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: ISC */
+/* MAIL: RFC 5321 4.1.1.2, RFC 1870 6 */
+#include <sys/statvfs.h>
+
+#include "policy/rewrite.h"
+#include "role/smtpd/smtpd.h"
+
+static bool out_of_order(struct session *s)
+{
+	if (!str_present(s->helo) && s->sv->c->smtpd_helo_required) {
+		smtpd_refuse(s, 503, "5.5.1 Error: send HELO/EHLO first");
+		return true;
+	}
+	if (s->tx.open) {
+		smtpd_refuse(s, 503, "5.5.1 Error: nested MAIL command");
+		return true;
+	}
+	return false;
+}
+
+/* RFC 1870 6.1: the declared size is checked before a byte is sent. */
+static bool too_large(struct session *s, const struct smtp_mail *mail)
+{
+	const struct conf *c = s->sv->c;
+	struct statvfs fs;
+
+	if ((mail->flags & SMTP_MAIL_SIZE) != 0 && c->message_size_limit > 0 &&
+		mail->size > (uint64_t)c->message_size_limit) {
+		smtpd_refuse(s, 552,
+			"5.3.4 Message size exceeds the limit of %lld bytes",
+			(long long)c->message_size_limit);
+		return true;
+	}
+	if (statvfs(arena_cstr(s->cmd_a, c->queue_directory), &fs) != 0)
+		return false;
+	uint64_t have = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (have < (uint64_t)c->queue_minfree || fs.f_bavail == 0 ||
+		(fs.f_files > 0 && fs.f_favail == 0) ||
+		((mail->flags & SMTP_MAIL_SIZE) != 0 && mail->size > have)) {
+		smtpd_refuse(s, 452, "4.3.1 Insufficient system storage");
+		return true;
+	}
+	return false;
+}
+
+static bool refused_now(struct session *s)
+{
+	struct check check = smtpd_check(s, s->cmd_a);
+	struct decision d;
+
+	if (!s->sv->c->smtpd_delay_reject) {
+		d = restrict_stage(&check, STAGE_SENDER);
+		if (d.verdict == VERDICT_REJECT) {
+			smtpd_refuse_decision(s, &check, &d, "mail");
+			return true;
+		}
+	}
+	/* Whose address may a user of ours write?  His own. */
+	if (s->sv->submission && str_present(s->login)) {
+		d = restrict_sender_login(&check);
+		if (d.verdict == VERDICT_REJECT) {
+			smtpd_refuse_decision(s, &check, &d, "mail");
+			return true;
+		}
+	}
+	return false;
+}
+
+void smtpd_mail(struct session *s, struct str args)
+{
+	const struct conf *c = s->sv->c;
+	struct smtp_refusal why;
+	struct smtp_mail mail;
+	struct fault f;
+
+	if (out_of_order(s))
+		return;
+	transaction_reset(s);
+	if (!smtp_mail_parse(arena_str(s->tx_a, args),
+		    c->smtputf8_enable && s->esmtp, c->strict_rfc821_envelopes,
+		    s->tx_a, &mail, &why)) {
+		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
+		transaction_reset(s);
+		return;
+	}
+	if (too_large(s, &mail)) {
+		transaction_reset(s);
+		return;
+	}
+	s->tx.open = true;
+	s->tx.mail = mail;
+	s->tx.sender_said =
+		rewrite_trivial(s->sv->policy, mail.from.whole, s->tx_a);
+	if (refused_now(s)) {
+		transaction_reset(s);
+		return;
+	}
+	if (!rewrite_sender(s->sv->policy, mail.from.whole, s->tx_a,
+		    &s->tx.sender, &f)) {
+		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
+		transaction_reset(s);
+		return;
+	}
+	s->tx.id = id_new();
+	smtpd_reply(s, 250, "2.1.0 Ok");
+}

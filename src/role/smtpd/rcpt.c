@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: ISC */
+/* RCPT: RFC 5321 4.1.1.3; SMTPD_ACCESS_README for the order of the lists */
+#include <string.h>
+
+#include "policy/rewrite.h"
+#include "role/smtpd/smtpd.h"
+
+static const enum restriction_stage before[] = {
+	STAGE_CLIENT, STAGE_HELO, STAGE_SENDER};
+
+static void keep_side_effects(struct session *s, const struct check *c)
+{
+	s->tx.hold |= c->hold;
+	s->tx.discard |= c->discard;
+	if (c->redirect.len > 0)
+		s->tx.redirect = arena_str(s->tx_a, c->redirect);
+	for (size_t i = 0; i < c->prepend.n; i++)
+		if (!strs_has(&s->tx.prepend, c->prepend.v[i]))
+			strs_add(&s->tx.prepend, s->tx_a,
+				arena_str(s->tx_a, c->prepend.v[i]));
+	for (size_t i = 0; i < c->warnings.n; i++)
+		log_warn("restriction", log_s("client", s->client),
+			log_s("from", s->tx.sender_said),
+			log_s("to", c->recipient),
+			log_s("reason", c->warnings.v[i]));
+}
+
+/* True: refused and answered. */
+static bool stage_refuses(
+	struct session *s, struct check *c, enum restriction_stage stage)
+{
+	struct decision d = restrict_stage(c, stage);
+
+	s->delay_ms += d.sleep_ms;
+	if (d.verdict == VERDICT_PERMIT)
+		return false;
+	smtpd_refuse_decision(s, c, &d, "rcpt");
+	return true;
+}
+
+static bool refused(struct session *s, struct check *c)
+{
+	const struct conf *conf = s->sv->c;
+	bool relay_first = conf->smtpd_relay_before_recipient_restrictions;
+
+	for (size_t i = 0; i < ARRAY_LEN(before) && conf->smtpd_delay_reject;
+		i++)
+		if (stage_refuses(s, c, before[i]))
+			return true;
+	if (stage_refuses(s, c, relay_first ? STAGE_RELAY : STAGE_RECIPIENT) ||
+		stage_refuses(
+			s, c, relay_first ? STAGE_RECIPIENT : STAGE_RELAY))
+		return true;
+	if (conf->smtpd_reject_unlisted_recipient) {
+		struct decision d = restrict_unlisted_recipient(c);
+
+		if (d.verdict == VERDICT_REJECT) {
+			smtpd_refuse_decision(s, c, &d, "rcpt");
+			return true;
+		}
+	}
+	return false;
+}
+
+static void add_rcpt(struct session *s, struct recipient r)
+{
+	struct transaction *tx = &s->tx;
+
+	if (tx->n_rcpts == tx->cap_rcpts) {
+		size_t cap = tx->cap_rcpts > 0 ? tx->cap_rcpts * 2 : 8;
+		struct recipient *v = arena_alloc(s->tx_a, cap * sizeof(*v));
+
+		if (tx->n_rcpts > 0)
+			memcpy(v, tx->rcpts, tx->n_rcpts * sizeof(*v));
+		tx->rcpts = v;
+		tx->cap_rcpts = cap;
+	}
+	tx->rcpts[tx->n_rcpts++] = r;
+}
+
+/* The same recipient said twice is one: attack 18. */
+static bool have_rcpt(const struct session *s, struct str address)
+{
+	for (size_t i = 0; i < s->tx.n_rcpts; i++)
+		if (str_eq(s->tx.rcpts[i].address, address))
+			return true;
+	return false;
+}
+
+void smtpd_rcpt(struct session *s, struct str args)
+{
+	const struct conf *c = s->sv->c;
+	struct smtp_refusal why;
+	struct smtp_rcpt rcpt;
+	struct fault f;
+
+	if (!s->tx.open) {
+		smtpd_refuse(s, 503, "5.5.1 Error: need MAIL command");
+		return;
+	}
+	if (s->tx.n_rcpts >= (size_t)c->smtpd_recipient_limit) {
+		smtpd_refuse(s, 452, "4.5.3 Error: too many recipients");
+		return;
+	}
+	if (!smtp_rcpt_parse(args, (s->tx.mail.flags & SMTP_MAIL_UTF8) != 0,
+		    c->strict_rfc821_envelopes, s->cmd_a, &rcpt, &why)) {
+		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
+		return;
+	}
+	struct recipient r = {.original = arena_str(s->tx_a, rcpt.to.whole),
+		.orcpt = arena_str(s->tx_a, rcpt.orcpt),
+		.notify = rcpt.notify};
+	struct check check = smtpd_check(s, s->cmd_a);
+	check.recipient =
+		rewrite_trivial(s->sv->policy, rcpt.to.whole, s->cmd_a);
+	if (refused(s, &check))
+		return;
+	keep_side_effects(s, &check);
+	if (!rewrite_recipient(s->sv->policy, r.original, s->tx_a, &r.address,
+		    &f)) {
+		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
+		return;
+	}
+	if (!have_rcpt(s, r.address))
+		add_rcpt(s, r);
+	smtpd_reply(s, 250, "2.1.5 Ok");
+}

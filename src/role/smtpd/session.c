@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: ISC */
+/* The session loop, the table of commands, and replies. */
+#include "role/smtpd/smtpd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum command_states {
+	IN_ANY = 0,
+	NEEDS_TLS = 1u << 0, /* where the service demands TLS */
+	IS_JUNK = 1u << 1, /* counts towards smtpd_junk_command_limit */
+	LAST_IN_GROUP = 1u << 2, /* RFC 2920 3.1: nothing may follow unread */
+};
+
+static const struct {
+	const char *verb;
+	smtpd_command_f *fn;
+	unsigned states;
+} commands[] = {
+	{"EHLO", smtpd_ehlo, LAST_IN_GROUP},
+	{"HELO", smtpd_helo, LAST_IN_GROUP},
+	{"MAIL", smtpd_mail, NEEDS_TLS},
+	{"RCPT", smtpd_rcpt, NEEDS_TLS},
+	{"DATA", smtpd_data, NEEDS_TLS | LAST_IN_GROUP},
+	{"RSET", smtpd_rset, IS_JUNK},
+	{"NOOP", smtpd_noop, IS_JUNK},
+	{"QUIT", smtpd_quit, IN_ANY},
+	{"VRFY", smtpd_vrfy, NEEDS_TLS | IS_JUNK},
+	{"HELP", smtpd_help, IS_JUNK},
+	{"STARTTLS", smtpd_starttls, LAST_IN_GROUP},
+	{"AUTH", smtpd_auth, LAST_IN_GROUP},
+};
+
+/* A browser that was lured here: ALPACA, attack 82 */
+static const char *const foreign[] = {"GET", "POST", "PUT", "CONNECT", "HEAD",
+	"OPTIONS", "DELETE"};
+
+static struct session *session_of(struct seat *seat)
+{
+	union {
+		struct seat *seat;
+		struct session *session;
+	} u = {.seat = seat};
+
+	return u.session;
+}
+
+/* ---- replies ---- */
+
+static void put_reply(
+	struct session *s, int code, const char *fmt, va_list args)
+{
+	char text[900];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	for (char *p = text; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	stream_putf(s->stream, "%d %s\r\n", code, text);
+}
+
+void smtpd_reply(struct session *s, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	put_reply(s, code, fmt, args);
+	va_end(args);
+}
+
+static void count_error(struct session *s)
+{
+	const struct conf *c = s->sv->c;
+
+	s->errors++;
+	if (s->errors >= (unsigned)c->smtpd_hard_error_limit) {
+		smtpd_reply(s, 421, "4.7.0 %.*s Error: too many errors",
+			STR_ARG(c->myhostname));
+		log_info("session ended", log_s("client", s->client),
+			log_z("reason", "too many errors"));
+		s->closing = true;
+	} else if (s->errors > (unsigned)c->smtpd_soft_error_limit) {
+		s->delay_ms += c->smtpd_error_sleep_time * 1000;
+	}
+}
+
+void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	put_reply(s, code, fmt, args);
+	va_end(args);
+	count_error(s);
+}
+
+void smtpd_refuse_decision(struct session *s, const struct check *c,
+	const struct decision *d, const char *stage)
+{
+	log_info("reject", log_z("stage", stage), log_s("client", s->client),
+		log_s("client_name", s->client_name), log_s("helo", s->helo),
+		log_s("from", s->tx.open ? s->tx.sender_said : c->sender),
+		log_s("to", c->recipient), log_s("login", s->login),
+		log_s("rule", c->rule), log_n("code", d->code),
+		log_s("reply", d->text));
+	smtpd_refuse(s, d->code, "%.*s", STR_ARG(d->text));
+	if (d->code == 421 || d->code == 521)
+		s->closing = true;
+}
+
+/* ---- state ---- */
+
+void transaction_reset(struct session *s)
+{
+	s->tx = (struct transaction){0};
+	arena_reset(s->tx_a);
+}
+
+struct check smtpd_check(struct session *s, struct arena *a)
+{
+	struct check c = {.policy = s->sv->policy,
+		.a = a,
+		.client_addr_len = s->addr_len,
+		.client_text = s->client,
+		.client_name = s->client_name,
+		.reverse_name = s->reverse_name,
+		.client_temp = s->client_temp,
+		.helo = s->helo,
+		.sender = s->tx.open ? s->tx.sender_said : STR_NONE,
+		.login = s->login,
+		.recipients = s->tx.n_rcpts,
+		.tls = stream_is_tls(s->stream),
+		.pipelined = s->pipelined};
+
+	memcpy(c.client_addr, s->addr, sizeof(c.client_addr));
+	return c;
+}
+
+static enum next end(struct session *s)
+{
+	log_info("disconnect", log_s("client", s->client),
+		log_n("mails", s->mails), log_n("errors", s->errors));
+	stream_free(s->stream);
+	arena_free(s->a);
+	arena_free(s->tx_a);
+	arena_free(s->cmd_a);
+	free(s);
+	return NEXT_CLOSE;
+}
+
+/* ---- one command ---- */
+
+static void unknown_command(struct session *s, struct str verb)
+{
+	for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
+		if (str_ieqc(verb, foreign[i])) {
+			smtpd_reply(s, 421, "4.7.0 This is a mail server");
+			s->closing = true;
+			return;
+		}
+	smtpd_refuse(s, 500, "5.5.1 Command unrecognized");
+}
+
+static bool junk_limit(struct session *s)
+{
+	if (++s->junk <= (unsigned)s->sv->c->smtpd_junk_command_limit)
+		return false;
+	s->errors++;
+	return s->errors >= (unsigned)s->sv->c->smtpd_hard_error_limit;
+}
+
+static void too_eager(struct session *s, struct str verb)
+{
+	s->pipelined = true;
+	if (!s->sv->c->smtpd_forbid_unauth_pipelining || s->trusted)
+		return;
+	log_info("session ended", log_s("client", s->client),
+		log_z("reason", "talked before its turn"),
+		log_s("command", verb));
+	smtpd_reply(s, 521,
+		"5.5.0 Error: commands sent behind %.*s without waiting for "
+		"its reply",
+		STR_ARG(verb));
+	s->closing = true;
+}
+
+static void run_command(struct session *s, struct str line)
+{
+	struct smtp_command cmd;
+	size_t i = 0;
+
+	if (!smtp_command_parse(line, &cmd)) {
+		smtpd_refuse(s, 500, "5.5.2 Error: bad syntax");
+		return;
+	}
+	while (i < ARRAY_LEN(commands) && !str_ieqc(cmd.verb, commands[i].verb))
+		i++;
+	if (i == ARRAY_LEN(commands)) {
+		unknown_command(s, cmd.verb);
+		return;
+	}
+	if ((commands[i].states & LAST_IN_GROUP) != 0 &&
+		stream_buffered(s->stream) &&
+		!str_ieqc(cmd.verb, "STARTTLS")) {
+		too_eager(s, cmd.verb);
+		if (s->closing)
+			return;
+	}
+	if ((commands[i].states & NEEDS_TLS) != 0 && s->sv->tls_required &&
+		!stream_is_tls(s->stream)) {
+		smtpd_refuse(s, 530, "5.7.0 Must issue a STARTTLS command first");
+		return;
+	}
+	if ((commands[i].states & IS_JUNK) != 0 && junk_limit(s)) {
+		smtpd_reply(s, 421, "4.7.0 Error: too many commands without a mail");
+		s->closing = true;
+		return;
+	}
+	/* The line lies in the input buffer, which a command may refill. */
+	commands[i].fn(s, arena_str(s->cmd_a, cmd.args));
+}
+
+bool smtpd_read_line(struct session *s, size_t max, struct str *line_r)
+{
+	stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
+	if (!stream_flush(s->stream))
+		return false;
+	enum line_result r = stream_line(s->stream, max, false, line_r);
+	if (r == LINE_TOO_LONG)
+		*line_r = STR_NONE;
+	return r == LINE_OK || r == LINE_TOO_LONG;
+}
+
+bool smtpd_tls_handshake(struct session *s)
+{
+	struct fault f;
+
+	stream_deadline(s->stream, 60000);
+	if (!stream_tls_accept(
+		    s->stream, tls_server_session(s->sv->tls), &f)) {
+		log_info("TLS failed", log_s("client", s->client),
+			log_fault(&f));
+		return false;
+	}
+	log_info("TLS", log_s("client", s->client),
+		log_z("version", stream_tls_version(s->stream)),
+		log_z("cipher", stream_tls_cipher(s->stream)));
+	return true;
+}
+
+/* After STARTTLS nothing of before counts: RFC 3207 4.2 */
+static bool start_tls(struct session *s)
+{
+	s->handshake = false;
+	stream_drop_input(s->stream);
+	if (!smtpd_tls_handshake(s))
+		return false;
+	transaction_reset(s);
+	s->helo = STR_NONE;
+	s->esmtp = false;
+	s->login = STR_NONE;
+	return true;
+}
+
+static enum next say_goodbye(struct session *s, const char *text)
+{
+	stream_deadline(s->stream, 5000);
+	stream_putf(s->stream, "421 4.4.2 %.*s Error: %s\r\n",
+		STR_ARG(s->sv->c->myhostname), text);
+	stream_flush(s->stream);
+	return end(s);
+}
+
+static enum next park(struct session *s)
+{
+	if (s->delay_ms > 0) {
+		s->seat.deadline_ms = clock_mono_ms() + s->delay_ms;
+		s->delay_ms = 0;
+		return NEXT_SLEEP;
+	}
+	stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
+	if (!stream_flush(s->stream) || s->closing)
+		return end(s);
+	if (s->handshake && !start_tls(s))
+		return end(s);
+	if (stream_readable(s->stream, 0))
+		return NEXT_PARK;
+	stream_trim(s->stream);
+	s->seat.deadline_ms =
+		clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
+	return NEXT_PARK;
+}
+
+static void take_line(struct session *s, enum line_result r, struct str line)
+{
+	if (r == LINE_TOO_LONG)
+		smtpd_refuse(s, 500, "5.5.2 Error: line too long");
+	else
+		run_command(s, line);
+	arena_reset(s->cmd_a);
+	if (arena_over(s->a) || arena_over(s->tx_a)) {
+		smtpd_reply(s, 421, "4.3.0 Error: session uses too much memory");
+		s->closing = true;
+	}
+}
+
+enum next smtpd_serve(struct seat *seat)
+{
+	struct session *s = session_of(seat);
+	bool slept = seat->timed_out && s->greeted &&
+		stream_out(s->stream)->len > 0;
+
+	if (seat->timed_out && s->greeted && !slept)
+		return say_goodbye(s, "timeout exceeded");
+	if (crew_ending(seat->crew))
+		return say_goodbye(s, "the server is shutting down");
+	if (!s->greeted && !smtpd_greet(s))
+		return end(s);
+	for (;;) {
+		struct str line;
+
+		/* Replies to a pipelined group go out together; a delay, a
+		 * handshake or the end come at once. */
+		if (s->delay_ms > 0 || s->closing || s->handshake ||
+			!stream_buffered(s->stream)) {
+			enum next next = park(s);
+
+			if (next != NEXT_PARK ||
+				!stream_readable(s->stream, 0))
+				return next;
+		}
+		stream_deadline(
+			s->stream, s->sv->c->smtpd_timeout * 1000);
+		enum line_result r =
+			stream_line(s->stream, SMTP_LINE_MAX, false, &line);
+		if (r == LINE_TIMEOUT)
+			return say_goodbye(s, "timeout exceeded");
+		if (r != LINE_OK && r != LINE_TOO_LONG)
+			return end(s);
+		take_line(s, r, line);
+	}
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+/* The smtpd role: one service per listener of master.cf. */
+#include "role/smtpd/smtpd.h"
+
+#include "base/must.h"
+
+static bool has_certificate(const struct conf *c)
+{
+	return c->smtpd_tls_chain_files.len > 0 ||
+		(c->smtpd_tls_cert_file.len > 0 &&
+			!str_eqc(c->smtpd_tls_cert_file, "none"));
+}
+
+static void load_certificate(struct role *r, struct smtpd_service *sv)
+{
+	const struct conf *c = sv->c;
+	struct tls_files files = {.chain_files = c->smtpd_tls_chain_files,
+		.cert_file = c->smtpd_tls_cert_file,
+		.key_file = c->smtpd_tls_key_file,
+		.protocols = sv->tls_required ? c->smtpd_tls_mandatory_protocols
+					      : c->smtpd_tls_protocols,
+		.alpn = "smtp"};
+	struct fault f;
+
+	if (!has_certificate(c))
+		return;
+	sv->tls = tls_server_new(&files, &f);
+	if (sv->tls == NULL)
+		role_die(r, &f);
+}
+
+static struct smtpd_service *service_new(struct role *r, struct service *service)
+{
+	struct smtpd_service *sv = arena_make(r->a, struct smtpd_service);
+	struct problems ignored = {.a = r->a};
+	struct str level = service->conf->smtpd_tls_security_level;
+
+	sv->role = r;
+	sv->service = service;
+	sv->c = service->conf;
+	sv->tls_required = str_eqc(level, "encrypt") ||
+		sv->c->smtpd_tls_wrappermode;
+	sv->submission = sv->c->smtpd_sasl_auth_enable;
+	load_certificate(r, sv);
+	/* A certificate and not a word about TLS: offer it. */
+	sv->tls_offered = sv->tls != NULL && !str_eqc(level, "none");
+	sv->policy = policy_new(sv->c, r->tables, r->resolver, &ignored);
+	return sv;
+}
+
+static void may_read_all_tables(struct role *r, const struct conf *c)
+{
+	const struct str lists[] = {c->canonical_maps, c->sender_canonical_maps,
+		c->recipient_canonical_maps, c->virtual_alias_maps,
+		c->virtual_mailbox_maps, c->transport_maps,
+		c->local_recipient_maps, c->relay_recipient_maps,
+		c->smtpd_sender_login_maps, c->alias_maps,
+		c->virtual_alias_domains, c->virtual_mailbox_domains,
+		c->mydestination, c->relay_domains, c->mynetworks,
+		c->smtpd_client_restrictions, c->smtpd_helo_restrictions,
+		c->smtpd_sender_restrictions, c->smtpd_relay_restrictions,
+		c->smtpd_recipient_restrictions, c->smtpd_data_restrictions,
+		c->smtpd_end_of_data_restrictions, c->smtpd_tls_chain_files,
+		c->sender_dependent_relayhost_maps};
+	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		role_may_read_tables(r, lists[i]);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		role_may_read_dir(r, files[i]);
+	role_may_read_dir(r, c->smtpd_tls_chain_files);
+}
+
+int role_smtpd(struct role *r)
+{
+	struct smtpd_service *services[ROLE_LISTENERS_MAX];
+	unsigned n = 0;
+
+	role_resolver(r);
+	for (unsigned i = 0; i < r->n_listeners; i++) {
+		struct smtpd_service *sv =
+			service_new(r, r->listeners[i].service);
+
+		may_read_all_tables(r, sv->c);
+		services[n++] = sv;
+	}
+	role_may_read(r, r->conf->queue_directory);
+	role_may_write(r, arena_printf(r->a, "%.*s/tmp",
+				  STR_ARG(r->conf->queue_directory)));
+	role_sandbox(r, true);
+	r->crew = crew_new((unsigned)r->conf->smtpd_threads);
+	for (unsigned i = 0; i < n; i++)
+		crew_listen(r->crew, r->listeners[i].fd, smtpd_accepted,
+			services[i]);
+	return role_run(r, 500);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_SMTPD_SMTPD_H
+#define ROLE_SMTPD_SMTPD_H
+
+/*
+ * smtpd: the SMTP server's session, and the commands it is made of.
+ *
+ * RFC 5321, RFC 6409.  One command, one file, one row in the table of
+ * session.c.  A command reads its argument, decides, and puts one reply.
+ */
+
+#include "codec/smtp/command.h"
+#include "net/stream.h"
+#include "net/tls.h"
+#include "policy/restrict.h"
+#include "role/accounts.h"
+#include "role/role.h"
+#include "sys/clock.h"
+
+enum {
+	SMTPD_SESSION_BYTES = 64 * 1024,
+	SMTPD_TRANSACTION_BYTES = 4 << 20,
+	SMTPD_COMMAND_BYTES = 1 << 20,
+	SMTPD_INPUT_BYTES = 32 * 1024,
+};
+
+/* One listener of master.cf with all that its sessions share. */
+struct smtpd_service {
+	struct role *role;
+	struct service *service;
+	const struct conf *c;
+	struct policy *policy;
+	struct tls_server *tls; /* NULL: no certificate */
+	bool tls_offered;
+	bool tls_required; /* encrypt */
+	bool submission; /* AUTH is on: a client's own server */
+};
+
+/* RFC 5321 3.3: what MAIL begins and RSET, the end of the data or an error
+ * of either ends.  All of it goes in transaction_reset. */
+struct transaction {
+	bool open;
+	struct str sender; /* rewritten */
+	struct str sender_said;
+	struct smtp_mail mail;
+	struct recipient *rcpts;
+	size_t n_rcpts; /* accepted RCPTs; before aliases */
+	size_t cap_rcpts;
+	uint64_t id;
+	bool hold;
+	bool discard;
+	struct str redirect;
+	struct strs prepend;
+};
+
+struct session {
+	struct seat seat; /* first */
+	struct smtpd_service *sv;
+	struct stream *stream;
+	struct arena *a; /* session */
+	struct arena *tx_a; /* transaction */
+	struct arena *cmd_a; /* command */
+	unsigned char addr[16];
+	size_t addr_len;
+	struct str client; /* address as text */
+	struct str client_name;
+	struct str reverse_name;
+	bool client_temp;
+	struct str helo; /* absent before HELO */
+	bool esmtp;
+	struct str login; /* absent before AUTH */
+	int64_t login_id;
+	bool trusted; /* in mynetworks */
+	bool pipelined;
+	unsigned errors;
+	unsigned junk;
+	unsigned mails;
+	bool greeted;
+	bool closing; /* after the reply */
+	bool handshake; /* STARTTLS: after the reply */
+	int64_t delay_ms; /* before the reply goes out */
+	struct transaction tx;
+};
+
+/* A command: args is good until it returns. */
+typedef void smtpd_command_f(struct session *s, struct str args);
+
+smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
+	smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
+	smtpd_starttls, smtpd_auth;
+
+/* session.c */
+enum next smtpd_serve(struct seat *seat);
+void smtpd_reply(struct session *s, int code, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+/* The same for a bad command: counts it, may delay or end the session. */
+void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+void smtpd_refuse_decision(struct session *s, const struct check *c,
+	const struct decision *d, const char *stage);
+void transaction_reset(struct session *s);
+/* All about the session for the restriction lists. */
+struct check smtpd_check(struct session *s, struct arena *a);
+bool smtpd_tls_handshake(struct session *s);
+/* Reads a line in the middle of a command (AUTH). */
+bool smtpd_read_line(struct session *s, size_t max, struct str *line_r);
+
+/* auth.c: " SCRAM-SHA-256 PLAIN LOGIN"; false: AUTH is not on offer now */
+bool smtpd_mechanisms(const struct session *s, struct buf *out);
+
+/* connect.c */
+void smtpd_accepted(int fd, void *ctx);
+bool smtpd_greet(struct session *s);
+
+/* spool.c: the text of one mail on its way to disk. */
+struct spool {
+	struct session *s;
+	struct buf memory; /* what is not in the file yet */
+	int fd; /* -1: all is in memory */
+	bool head_done;
+	bool failed; /* the disk: fault says why */
+	struct fault fault;
+	uint64_t size; /* bytes as the client sent them */
+	size_t received; /* Received fields */
+	bool loop;
+	bool has_8bit;
+};
+void spool_init(struct spool *sp, struct session *s);
+void spool_fini(struct spool *sp);
+void spool_put(struct spool *sp, struct str text);
+/* The whole message as a descriptor at its start, *size_r its bytes;
+ * -1 with the fault. */
+int spool_finish(struct spool *sp, uint64_t *size_r, struct fault *f);
+
+/* trace.c */
+void smtpd_put_received(struct session *s, struct buf *out);
+
+/* handover.c: from 354's end to 250. */
+bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
+	struct fault *f);
+
+#endif

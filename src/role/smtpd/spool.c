@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The text of one mail: in memory up to MEMORY_MAX, then in a nameless file
+ * that the queue links where it wants it.  Headers are completed and rewritten
+ * when the blank line is seen, or when they grow beyond what is kept.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/mail/date.h"
+#include "codec/mail/header.h"
+#include "codec/postfix/lines.h"
+#include "policy/rewrite.h"
+#include "role/smtpd/smtpd.h"
+#include "sys/file.h"
+
+enum { MEMORY_MAX = 256 * 1024, MESSAGE_OUT_MAX = 4 << 20 };
+
+void spool_init(struct spool *sp, struct session *s)
+{
+	*sp = (struct spool){.s = s, .fd = -1};
+	buf_init(&sp->memory, MEMORY_MAX * 4);
+}
+
+void spool_fini(struct spool *sp)
+{
+	buf_fini(&sp->memory);
+	fd_close(&sp->fd);
+}
+
+static void to_file(struct spool *sp, struct str text)
+{
+	if (sp->fd < 0) {
+		struct str dir = arena_printf(sp->s->cmd_a, "%.*s/tmp",
+			STR_ARG(sp->s->sv->c->queue_directory));
+
+		sp->fd = file_tmp(dir.ptr, &sp->fault);
+		if (sp->fd < 0) {
+			sp->failed = true;
+			return;
+		}
+	}
+	if (!file_write(sp->fd, text, &sp->fault))
+		sp->failed = true;
+}
+
+/* RFC 6409 8: only a submission server completes a message. */
+static bool completes_headers(const struct session *s)
+{
+	return s->sv->c->always_add_missing_headers || s->sv->submission ||
+		str_present(s->login);
+}
+
+/* postconf(5) local_header_rewrite_clients */
+static bool rewrites_headers(struct session *s)
+{
+	struct str rest = s->sv->c->local_header_rewrite_clients, item;
+
+	while (str_present(item = list_item(&rest))) {
+		if (str_ieqc(item, "static:all") ||
+			(str_ieqc(item, "permit_sasl_authenticated") &&
+				str_present(s->login)) ||
+			(str_ieqc(item, "permit_mynetworks") && s->trusted) ||
+			(str_ieqc(item, "permit_inet_interfaces") &&
+				conf_is_own_address(
+					s->sv->c, s->addr, s->addr_len)))
+			return true;
+	}
+	return false;
+}
+
+static void add_missing(struct session *s, struct str head, struct buf *out)
+{
+	const struct conf *c = s->sv->c;
+	char id[ID_TEXT];
+
+	if (!str_present(mail_field_value(head, "Date"))) {
+		int64_t now = clock_unix();
+
+		buf_puts(out, "Date: ");
+		mail_date_put(now, clock_zone_minutes(now), out);
+		buf_puts(out, "\r\n");
+	}
+	if (!str_present(mail_field_value(head, "Message-ID"))) {
+		id_text(s->tx.id, id);
+		buf_putf(out, "Message-ID: <%s@%.*s>\r\n", id,
+			STR_ARG(c->myhostname));
+	}
+	if (!str_present(mail_field_value(head, "From"))) {
+		buf_putf(out, "From: %.*s\r\n",
+			STR_ARG(s->tx.sender.len > 0
+					? s->tx.sender
+					: STR("MAILER-DAEMON")));
+	}
+}
+
+/* Bcc and Return-Path never leave: RFC 5322 3.6.3, postconf(5)
+ * message_drop_headers */
+static bool is_dropped(struct str name, const struct session *s)
+{
+	return str_ieqc(name, "Return-Path") ||
+		(completes_headers(s) &&
+			(str_ieqc(name, "Bcc") || str_ieqc(name, "Resent-Bcc")));
+}
+
+static void put_head(struct spool *sp, struct str head, struct buf *out)
+{
+	struct session *s = sp->s;
+	struct buf kept CLEANUP(buf_fini);
+	struct mail_field field;
+	struct str rest = head;
+
+	buf_init(&kept, head.len + 16);
+	while (mail_field_next(&rest, &field)) {
+		sp->received += str_ieqc(field.name, "Received");
+		if (!is_dropped(field.name, s))
+			buf_put(&kept, field.whole);
+	}
+	sp->loop = sp->received > (size_t)s->sv->c->hopcount_limit;
+	for (size_t i = 0; i < s->tx.prepend.n; i++)
+		buf_putf(out, "%.*s\r\n", STR_ARG(s->tx.prepend.v[i]));
+	smtpd_put_received(s, out);
+	if (rewrites_headers(s) && rewrite_head_wanted(s->sv->policy)) {
+		if (!rewrite_head(s->sv->policy, buf_str(&kept),
+			    rewrite_header_address, s->cmd_a, out, &sp->fault))
+			sp->failed = true;
+	} else {
+		buf_put(out, buf_str(&kept));
+	}
+	if (completes_headers(s))
+		add_missing(s, buf_str(&kept), out);
+}
+
+/* Splits off the header and puts it, finished, in front of the rest. */
+static void finish_head(struct spool *sp)
+{
+	struct buf out CLEANUP(buf_fini);
+	struct str head, body;
+	struct str all = buf_str(&sp->memory);
+
+	buf_init(&out, MESSAGE_OUT_MAX);
+	mail_split(all, &head, &body);
+	sp->head_done = true;
+	put_head(sp, head, &out);
+	/* The blank line is written even where the client left it out. */
+	buf_puts(&out, "\r\n");
+	buf_put(&out, body);
+	if (buf_over(&out)) {
+		sp->failed = true;
+		fault_set(&sp->fault, FAULT_PERM, 552, 3, 4,
+			"message header too large");
+		return;
+	}
+	struct buf old = sp->memory;
+	sp->memory = out;
+	out = old;
+}
+
+void spool_put(struct spool *sp, struct str text)
+{
+	if (sp->failed)
+		return;
+	if (sp->fd >= 0) {
+		to_file(sp, text);
+		return;
+	}
+	buf_put(&sp->memory, text);
+	if (sp->memory.len <= MEMORY_MAX)
+		return;
+	finish_head(sp);
+	if (!sp->failed)
+		to_file(sp, buf_str(&sp->memory));
+	buf_shrink(&sp->memory);
+}
+
+int spool_finish(struct spool *sp, uint64_t *size_r, struct fault *f)
+{
+	int fd;
+
+	if (!sp->failed && !sp->head_done)
+		finish_head(sp);
+	if (sp->failed) {
+		*f = sp->fault;
+		return -1;
+	}
+	if (sp->fd < 0) {
+		*size_r = sp->memory.len;
+		return file_memory(buf_str(&sp->memory), f);
+	}
+	fd = sp->fd;
+	sp->fd = -1;
+	*size_r = (uint64_t)lseek(fd, 0, SEEK_END);
+	lseek(fd, 0, SEEK_SET);
+	return fd;
+}
