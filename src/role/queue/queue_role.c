@@ -158,11 +158,12 @@ int role_queue(struct role *r)
 	/* Nameless files of smtpd are linked from there. */
 	role_may_write(r, arena_printf(r->a, "%.*s/tmp",
 				  STR_ARG(c->queue_directory)));
+	/* Before the first thread: a sandbox holds the threads born in it. */
+	role_sandbox(r, false);
 	q->queue = queue_open(dir.ptr, &f);
 	if (q->queue == NULL)
 		role_die(r, &f);
 	q->sched = sched_new(r, q->queue, p);
-	role_sandbox(r, false);
 	r->crew = crew_new(128);
 	if (!sched_start(q->sched, &f))
 		role_die(r, &f);

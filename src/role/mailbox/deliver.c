@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: ISC */
+/* Delivery into the built-in store. */
+#include <string.h>
+
+#include "codec/imap/structure.h"
+#include "codec/smtp/path.h"
+#include "ipc/wire.h"
+#include "role/accounts.h"
+#include "role/mailbox/mailbox.h"
+
+enum { CACHE_MAX = 4 << 20 };
+
+/* ---- what FETCH will ask for ---- */
+
+struct str mailbox_cache(struct str message, struct arena *a)
+{
+	struct mime_part *root = mime_parse(message, a);
+	struct buf part CLEANUP(buf_fini);
+	struct buf out CLEANUP(buf_fini);
+
+	buf_init(&part, CACHE_MAX);
+	buf_init(&out, CACHE_MAX * 3);
+	imap_put_envelope(root->head, a, &part);
+	wire_put_str(&out, buf_str(&part));
+	buf_reset(&part);
+	imap_put_bodystructure(root, false, a, &part);
+	wire_put_str(&out, buf_str(&part));
+	buf_reset(&part);
+	imap_put_bodystructure(root, true, a, &part);
+	wire_put_str(&out, buf_str(&part));
+	/* A monster of 10,000 parts is computed when asked for, or never. */
+	return buf_over(&part) || buf_over(&out) ? STR_NONE
+						 : arena_str(a, buf_str(&out));
+}
+
+bool mailbox_cached_read(struct str cache, struct mailbox_cached *c_r)
+{
+	struct wire w = {.rest = cache};
+	struct mailbox_cached c;
+
+	c.envelope = wire_str(&w);
+	c.body = wire_str(&w);
+	c.structure = wire_str(&w);
+	if (!wire_ok(&w))
+		return false;
+	*c_r = c;
+	return true;
+}
+
+struct str mailbox_prefix(const struct envelope *e, const struct recipient *r,
+	struct arena *a)
+{
+	return arena_printf(a, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n",
+		STR_ARG(e->sender), STR_ARG(r->address));
+}
+
+/* ---- delivery ---- */
+
+static void add(struct outcomes *o, struct outcome_of one)
+{
+	o->v[o->n++] = one;
+}
+
+/* user+ext@domain belongs to user@domain. */
+static enum table_result find_account(struct mailbox_role *m,
+	struct str address, struct arena *a, int64_t *id_r, struct fault *f)
+{
+	struct str local, domain, user, ext;
+	enum table_result r =
+		accounts_id(m->role->auth, address, a, id_r, f);
+
+	if (r != TABLE_NONE)
+		return r;
+	smtp_address_split(address, &local, &domain);
+	if (!address_extension(local, m->role->conf->recipient_delimiter,
+		    m->role->conf->owner_request_special, &user, &ext))
+		return TABLE_NONE;
+	return accounts_id(m->role->auth,
+		arena_printf(a, "%.*s@%.*s", STR_ARG(user), STR_ARG(domain)), a,
+		id_r, f);
+}
+
+struct batch {
+	struct store_target *targets;
+	uint32_t *index; /* of the recipient, as .m->msg order is lost */
+	uint32_t n;
+};
+
+static void add_target(struct batch *b, struct mailbox_role *m,
+	const struct envelope *e, uint32_t n, struct str body,
+	struct arena *a, struct outcomes *o)
+{
+	const struct recipient *r = &e->rcpts[n];
+	int64_t account;
+	struct fault f;
+	struct outcome_of one;
+
+	switch (find_account(m, r->address, a, &account, &f)) {
+	case TABLE_FOUND:
+		break;
+	case TABLE_NONE:
+		fault_set(&f, FAULT_PERM, 550, 1, 1,
+			"user unknown: there is no account %.*s",
+			STR_ARG(r->address));
+		outcome_fault(&one, n, &f, a);
+		add(o, one);
+		return;
+	case TABLE_ERROR:
+		outcome_fault(&one, n, &f, a);
+		add(o, one);
+		return;
+	}
+	struct store_new *msg = arena_make(a, struct store_new);
+	*msg = (struct store_new){.mailbox = STR("INBOX"),
+		.create = true,
+		.received = clock_unix(),
+		.prefix = mailbox_prefix(e, r, a),
+		.body = body,
+		.msg = (int64_t)e->id};
+	msg->cache = mailbox_cache(arena_concat(a, msg->prefix, body), a);
+	b->targets[b->n] = (struct store_target){.account = account, .m = msg};
+	b->index[b->n++] = n;
+}
+
+static void log_delivered(
+	const struct envelope *e, const struct recipient *r, bool ok,
+	const struct fault *f)
+{
+	char id[ID_TEXT];
+
+	id_text(e->id, id);
+	if (ok)
+		log_info("stored", log_z("queue_id", id),
+			log_s("to", r->address));
+	else
+		log_warn("not stored", log_z("queue_id", id),
+			log_s("to", r->address), log_fault(f));
+}
+
+void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
+	const uint32_t *pick, uint32_t n, int body, struct arena *a,
+	struct outcomes *o)
+{
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct batch b = {.targets = arena_alloc(a, (n + 1) * sizeof(*b.targets)),
+		.index = arena_alloc(a, (n + 1) * sizeof(*b.index))};
+	struct fault f;
+
+	if (!file_map_fd(body, &map, &f)) {
+		for (uint32_t i = 0; i < n; i++)
+			outcome_fault(&o->v[o->n++], pick[i], &f, a);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		add_target(&b, m, e, pick[i], map.bytes, a, o);
+	/* store_deliver_many sorts: the index travels in the same order. */
+	struct store_target *sorted =
+		arena_alloc(a, (b.n + 1) * sizeof(*sorted));
+	for (uint32_t i = 0; i < b.n; i++)
+		sorted[i] = b.targets[i];
+	store_deliver_many(m->store, sorted, b.n);
+	for (uint32_t i = 0; i < b.n; i++) {
+		struct outcome_of one = {.n = b.index[i],
+			.kind = DELIVERED,
+			.text = STR("delivered to mailbox")};
+
+		for (uint32_t j = 0; j < b.n; j++) {
+			if (sorted[j].m != b.targets[i].m)
+				continue;
+			if (!sorted[j].ok)
+				outcome_fault(
+					&one, b.index[i], &sorted[j].fault, a);
+			log_delivered(e, &e->rcpts[b.index[i]], sorted[j].ok,
+				&sorted[j].fault);
+			if (sorted[j].ok)
+				bells_ring(m->bells, sorted[j].account);
+		}
+		add(o, one);
+	}
+}
+
+void mailbox_job(const struct job *job, int body, struct arena *a,
+	struct outcomes *o, void *ctx)
+{
+	struct mailbox_role *m = ctx;
+
+	if (str_eqc(job->transport, "local"))
+		mailbox_local(m, job, body, a, o);
+	else
+		mailbox_deliver(
+			m, &job->env, job->pick, job->n_pick, body, a, o);
+}

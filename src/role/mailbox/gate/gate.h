@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_MAILBOX_GATE_GATE_H
+#define ROLE_MAILBOX_GATE_GATE_H
+
+/*
+ * gate: IMAP and POP3 before login.  Touches no mail: it knows TLS, AUTH and
+ * how to say who we are, and hands an authenticated session on.  Written so
+ * that it can become a process of its own.
+ */
+
+#include "role/accounts.h"
+#include "role/mailbox/mailbox.h"
+
+enum { GATE_LINE_MAX = 8192, GATE_LITERAL_MAX = 4096, GATE_FAILURES_MAX = 5 };
+
+struct gate {
+	struct seat seat; /* first */
+	struct mailbox_service *sv;
+	struct stream *stream;
+	struct arena *a; /* session */
+	struct arena *cmd_a; /* command */
+	struct str client; /* address as text */
+	bool greeted;
+	bool closing;
+	bool handshake;
+	int64_t delay_ms;
+	unsigned failures;
+	unsigned errors;
+	/* set by a login */
+	struct str login;
+	int64_t account;
+	struct str user; /* POP3 USER */
+};
+
+/* Accepts for IMAP and POP3; ctx: struct mailbox_service */
+void gate_accepted_imap(int fd, void *ctx);
+void gate_accepted_pop3(int fd, void *ctx);
+
+/* Shared by imap.c and pop3.c of this folder. */
+struct gate *gate_of(struct seat *seat);
+bool gate_begin(struct gate *g, bool wrapper);
+bool gate_start_tls(struct gate *g);
+/* May a password be said now? */
+bool gate_may_login(const struct gate *g);
+enum next gate_end(struct gate *g);
+/* Flushes, or sleeps for a delay, or parks. */
+enum next gate_park(struct gate *g, int64_t timeout_ms);
+
+/*
+ * A SASL exchange in base64 lines after "+ ".  initial absent: ask.
+ * What went wrong is in *r; false when the connection is gone.
+ */
+bool gate_sasl(struct gate *g, const char *mechanism, struct str initial,
+	enum auth_result *r);
+/* LOGIN, USER/PASS */
+enum auth_result gate_password(
+	struct gate *g, struct str user, struct str password);
+/* NULL: not offered (now). */
+const char *gate_mechanism(const struct gate *g, struct str name);
+
+#endif

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: ISC */
+/* The loop of an authenticated session, its table of commands, replies. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "role/mailbox/gate/gate.h"
+#include "role/mailbox/imap/imap.h"
+
+enum { INPUT_MAX = 300 << 20, OVERHEAD_BYTES = 64 << 20,
+	STILL_HERE_MS = 120000 };
+
+enum states { ANY = 0, SELECTED = 1, WRITES = 2, UID_FORM = 4, NO_SYNC = 8,
+	KEEP_NUMBERS = 16 };
+
+static const struct {
+	const char *name;
+	imap_command_f *fn;
+	unsigned states;
+} commands[] = {
+	{"CAPABILITY", imap_capability, ANY},
+	{"NOOP", imap_noop, ANY},
+	{"CHECK", imap_noop, SELECTED},
+	{"LOGOUT", imap_logout, NO_SYNC},
+	{"ID", imap_id, ANY},
+	{"NAMESPACE", imap_namespace, ANY},
+	{"ENABLE", imap_enable, ANY},
+	{"SELECT", imap_select, NO_SYNC},
+	{"EXAMINE", imap_examine, NO_SYNC},
+	{"CREATE", imap_create, ANY},
+	{"DELETE", imap_delete, ANY},
+	{"RENAME", imap_rename, ANY},
+	{"SUBSCRIBE", imap_subscribe, ANY},
+	{"UNSUBSCRIBE", imap_unsubscribe, ANY},
+	{"LIST", imap_list, ANY},
+	{"LSUB", imap_lsub, ANY},
+	{"STATUS", imap_status, ANY},
+	{"APPEND", imap_append, ANY},
+	{"CLOSE", imap_close, SELECTED | NO_SYNC},
+	{"UNSELECT", imap_unselect, SELECTED | NO_SYNC},
+	{"EXPUNGE", imap_expunge, SELECTED | WRITES | UID_FORM},
+	{"SEARCH", imap_search, SELECTED | UID_FORM | KEEP_NUMBERS},
+	{"FETCH", imap_fetch, SELECTED | UID_FORM | KEEP_NUMBERS},
+	{"STORE", imap_store,
+		SELECTED | WRITES | UID_FORM | KEEP_NUMBERS},
+	{"COPY", imap_copy, SELECTED | UID_FORM},
+	{"MOVE", imap_move, SELECTED | WRITES | UID_FORM},
+	{"IDLE", imap_idle, NO_SYNC},
+	{"UID", imap_uid, SELECTED | NO_SYNC},
+};
+
+static struct imap *imap_of(struct seat *seat)
+{
+	union {
+		struct seat *seat;
+		struct imap *imap;
+	} u = {.seat = seat};
+
+	return u.imap;
+}
+
+/* ---- replies ---- */
+
+static void put_line(struct imap *s, const char *start, const char *word,
+	const char *fmt, va_list args)
+{
+	struct buf *out = stream_out(s->stream);
+	size_t from;
+
+	buf_putf(out, "%s%s", start, word);
+	from = out->len;
+	buf_putv(out, fmt, args);
+	for (size_t i = from; i < out->len; i++)
+		if ((unsigned char)out->data[i] < 0x20)
+			out->data[i] = '?';
+	buf_puts(out, "\r\n");
+}
+
+static void tagged(
+	struct imap *s, const char *word, const char *fmt, va_list args)
+{
+	char tag[300];
+
+	snprintf(tag, sizeof(tag), "%.*s ", STR_ARG(str_sub(s->tag, 0, 256)));
+	put_line(s, tag, word, fmt, args);
+}
+
+void imap_ok(struct imap *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	tagged(s, "OK ", fmt, args);
+	va_end(args);
+}
+
+void imap_no(struct imap *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	tagged(s, "NO ", fmt, args);
+	va_end(args);
+}
+
+void imap_bad(struct imap *s, const char *what)
+{
+	stream_putf(s->stream, "%.*s BAD %s\r\n",
+		STR_ARG(str_sub(s->tag, 0, 256)), what);
+}
+
+void imap_untagged(struct imap *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	put_line(s, "* ", "", fmt, args);
+	va_end(args);
+}
+
+void imap_fault(struct imap *s, const struct fault *f)
+{
+	/* store.h: detail 1 exists, 2 no mailbox, 3 gone; RFC 5530 3 */
+	const char *code = f->class == FAULT_TEMP ? "[UNAVAILABLE] "
+		: f->detail == 1		  ? "[ALREADYEXISTS] "
+		: f->detail == 2		  ? "[NONEXISTENT] "
+		: f->detail == 3		  ? "[EXPUNGEISSUED] "
+						  : "[CANNOT] ";
+
+	if (f->class == FAULT_TEMP)
+		log_error("store", log_s("login", s->login), log_fault(f));
+	imap_no(s, "%s%s", code, f->text);
+}
+
+void imap_ring(struct imap *s)
+{
+	bells_ring(s->sv->m->bells, s->account);
+}
+
+/* ---- begin and end ---- */
+
+void imap_begin(struct gate *g, struct str tag)
+{
+	struct imap *s = must_alloc(sizeof(*s));
+	struct crew *crew = g->seat.crew;
+
+	s->sv = g->sv;
+	s->stream = g->stream;
+	s->a = g->a;
+	s->cmd_a = arena_new(OVERHEAD_BYTES);
+	s->client = g->client;
+	s->login = g->login;
+	s->account = g->account;
+	s->tag = arena_str(s->a, tag);
+	s->seat.fd = stream_fd(g->stream);
+	s->seat.serve = imap_serve;
+	buf_init(&s->input, INPUT_MAX);
+	stream_puts(s->stream, "");
+	stream_putf(s->stream, "%.*s OK [CAPABILITY ", STR_ARG(s->tag));
+	imap_put_capabilities(stream_out(s->stream));
+	stream_puts(s->stream, "] Logged in\r\n");
+	stream_flush(s->stream);
+	s->bell = (struct bell){.account = s->account, .seat = &s->seat};
+	arena_free(g->cmd_a);
+	free(g);
+	crew_add(crew, &s->seat);
+}
+
+static enum next end(struct imap *s)
+{
+	if (s->bell_on)
+		bells_remove(s->sv->m->bells, &s->bell);
+	log_info("disconnect", log_s("client", s->client),
+		log_s("login", s->login));
+	view_close(s);
+	stream_free(s->stream);
+	buf_fini(&s->input);
+	arena_free(s->cmd_a);
+	arena_free(s->a);
+	free(s);
+	return NEXT_CLOSE;
+}
+
+static enum next say_bye(struct imap *s, const char *why)
+{
+	stream_deadline(s->stream, 5000);
+	stream_putf(s->stream, "* BYE %s\r\n", why);
+	stream_flush(s->stream);
+	return end(s);
+}
+
+/* ---- commands ---- */
+
+static void run(struct imap *s, size_t i, struct imap_in *in)
+{
+	unsigned st = commands[i].states;
+	struct fault f;
+
+	if ((st & SELECTED) != 0 && s->view.mailbox == 0) {
+		imap_bad(s, "no mailbox is selected");
+		return;
+	}
+	if ((st & WRITES) != 0 && s->view.read_only) {
+		imap_no(s, "[READ-ONLY] the mailbox is selected read-only");
+		return;
+	}
+	/* Changes of others are told before the tagged reply; the numbers
+	 * stay while FETCH, STORE and SEARCH by number run: RFC 3501 7.4.1 */
+	bool numbers = (st & KEEP_NUMBERS) != 0 && !s->uid;
+	if ((st & NO_SYNC) == 0 && s->view.mailbox != 0 &&
+		!view_sync(s, !numbers, &f)) {
+		imap_fault(s, &f);
+		return;
+	}
+	commands[i].fn(s, in);
+}
+
+static long find_command(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (str_ieqc(name, commands[i].name))
+			return (long)i;
+	return -1;
+}
+
+void imap_uid(struct imap *s, struct imap_in *in)
+{
+	struct str name;
+	long i = -1;
+
+	if (imap_atom(in, &name))
+		i = find_command(name);
+	if (i < 0 || (commands[i].states & UID_FORM) == 0 ||
+		!imap_space(in)) {
+		imap_bad(s, "UID of what?");
+		return;
+	}
+	s->uid = true;
+	run(s, (size_t)i, in);
+}
+
+static void run_line(struct imap *s)
+{
+	struct imap_in in = {.rest = buf_str(&s->input), .a = s->cmd_a};
+	struct str name;
+
+	s->uid = false;
+	s->tag = STR("*");
+	if (!imap_tag(&in, &s->tag) || !imap_space(&in) ||
+		!imap_atom(&in, &name)) {
+		imap_bad(s, "a command is: tag SP name");
+		return;
+	}
+	long i = find_command(name);
+	if (i < 0) {
+		imap_bad(s, "unknown command");
+		return;
+	}
+	imap_space(&in);
+	run(s, (size_t)i, &in);
+}
+
+/* Behind IDLE: RFC 2177.  False: the client said something else. */
+static bool idle_line(struct imap *s)
+{
+	struct str line;
+
+	stream_deadline(s->stream, 10000);
+	if (stream_line(s->stream, 1024, false, &line) != LINE_OK) {
+		s->closing = true;
+		return false;
+	}
+	s->idling = false;
+	s->tag = s->idle_tag;
+	if (str_ieqc(line, "DONE"))
+		imap_ok(s, "Idle completed");
+	else
+		imap_bad(s, "DONE was expected");
+	return true;
+}
+
+static void idle_news(struct imap *s)
+{
+	struct fault f;
+
+	if (s->view.mailbox != 0 && !view_sync(s, true, &f))
+		log_error("store", log_s("login", s->login), log_fault(&f));
+}
+
+/* What woke us when no bytes did?  True: the session ends. */
+static bool take_wake(struct imap *s, struct seat *seat)
+{
+	if (seat->rung && s->idling)
+		idle_news(s);
+	if (!seat->timed_out)
+		return false;
+	if (!s->idling)
+		return true;
+	/* A dead connection is noticed by talking into it. */
+	stream_puts(s->stream, "* OK Still here\r\n");
+	return false;
+}
+
+static enum next park(struct imap *s)
+{
+	int64_t timeout = s->idling ? STILL_HERE_MS
+				    : s->sv->c->imapd_timeout * 1000;
+
+	stream_deadline(s->stream, 60000);
+	if (!stream_flush(s->stream) || s->closing)
+		return end(s);
+	if (stream_readable(s->stream, 0))
+		return NEXT_PARK;
+	stream_trim(s->stream);
+	buf_shrink(&s->input);
+	s->seat.deadline_ms = clock_mono_ms() + timeout;
+	return NEXT_PARK;
+}
+
+enum next imap_serve(struct seat *seat)
+{
+	struct imap *s = imap_of(seat);
+
+	if (crew_ending(seat->crew))
+		return say_bye(s, "the server is shutting down");
+	if (take_wake(s, seat))
+		return say_bye(s, "Autologout; idle for too long");
+	seat->timed_out = seat->rung = false;
+	for (;;) {
+		if (!stream_buffered(s->stream)) {
+			enum next next = park(s);
+
+			if (next != NEXT_PARK ||
+				!stream_readable(s->stream, 0))
+				return next;
+		}
+		if (s->idling) {
+			idle_line(s);
+			continue;
+		}
+		enum read_result r = imap_read_command(s);
+		if (r == READ_GONE)
+			return end(s);
+		if (r == READ_OK)
+			run_line(s);
+		arena_reset(s->cmd_a);
+		if (s->closing) {
+			stream_flush(s->stream);
+			return end(s);
+		}
+	}
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_MAILBOX_MAILBOX_H
+#define ROLE_MAILBOX_MAILBOX_H
+
+/*
+ * mailbox: the role that owns the store: delivers into it, and serves IMAP
+ * and POP3 from it.
+ */
+
+#include "net/stream.h"
+#include "net/tls.h"
+#include "role/agent.h"
+#include "store/store.h"
+#include "sys/clock.h"
+
+struct bells;
+
+struct mailbox_role {
+	struct role *role;
+	struct store *store;
+	struct policy *policy;
+	struct bells *bells;
+};
+
+struct mailbox_service {
+	struct mailbox_role *m;
+	struct service *service;
+	const struct conf *c;
+	struct tls_server *tls; /* NULL: no certificate */
+};
+
+/* ---- bells.c: who wants to hear of an account's changes ---- */
+
+struct bell {
+	int64_t account;
+	struct seat *seat;
+	struct bell *next;
+};
+struct bells *bells_new(void);
+void bells_add(struct bells *b, struct bell *bell); /* the caller's memory */
+void bells_remove(struct bells *b, struct bell *bell);
+void bells_ring(struct bells *b, int64_t account);
+
+/* ---- deliver.c ---- */
+
+/* ENVELOPE, BODY and BODYSTRUCTURE of a message, ready to send. */
+struct str mailbox_cache(struct str message, struct arena *a);
+struct mailbox_cached {
+	struct str envelope;
+	struct str body;
+	struct str structure;
+};
+bool mailbox_cached_read(struct str cache, struct mailbox_cached *c_r);
+
+/* Into the store, for those of e whose index stands in pick. */
+void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
+	const uint32_t *pick, uint32_t n, int body, struct arena *a,
+	struct outcomes *o);
+agent_deliver_f mailbox_job;
+
+/* local.c: aliases and the system's own users */
+void mailbox_local(struct mailbox_role *m, const struct job *job, int body,
+	struct arena *a, struct outcomes *o);
+
+/* Header lines of a delivery: Return-Path, Delivered-To. RFC 5321 4.4 */
+struct str mailbox_prefix(const struct envelope *e, const struct recipient *r,
+	struct arena *a);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC */
+/* The mailbox role: owner of the store's files. */
+#include "base/must.h"
+#include "role/ipc_server.h"
+#include "role/mailbox/gate/gate.h"
+
+enum { AGENTS = 32 };
+
+static bool handle(struct ipc_session *s, struct ipc_frame *frame)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct buf b CLEANUP(buf_fini);
+	struct wire w = {.rest = buf_str(&frame->payload)};
+	struct outcomes o = {0};
+	struct envelope e;
+
+	if (frame->type != IPC_DELIVER || frame->fd < 0 ||
+		!envelope_read(&w, a, &e) || !wire_ok(&w))
+		return false;
+	uint32_t *all = arena_alloc(a, (e.n_rcpts + 1) * sizeof(*all));
+	for (uint32_t i = 0; i < e.n_rcpts; i++)
+		all[i] = i;
+	o.v = arena_alloc(a, (e.n_rcpts + 1) * sizeof(*o.v));
+	mailbox_deliver(s->role_ctx, &e, all, e.n_rcpts, frame->fd, a, &o);
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	outcomes_put(&b, &o);
+	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+}
+
+static struct mailbox_service *service_new(
+	struct mailbox_role *m, struct service *service)
+{
+	struct role *r = m->role;
+	struct mailbox_service *sv = arena_make(r->a, struct mailbox_service);
+	const struct conf *c = service->conf;
+	bool imap = service->kind == SERVICE_IMAPD;
+	struct str own = imap ? c->imapd_tls_chain_files
+			      : c->pop3d_tls_chain_files;
+	struct tls_files files = {
+		.chain_files = own.len > 0 ? own : c->smtpd_tls_chain_files,
+		.cert_file = c->smtpd_tls_cert_file,
+		.key_file = c->smtpd_tls_key_file,
+		.protocols = c->smtpd_tls_mandatory_protocols,
+		.alpn = imap ? "imap" : "pop3"};
+	struct fault f;
+
+	sv->m = m;
+	sv->service = service;
+	sv->c = c;
+	role_may_read_dir(r, files.chain_files);
+	role_may_read_dir(r, files.cert_file);
+	role_may_read_dir(r, files.key_file);
+	if (files.chain_files.len > 0 || (files.cert_file.len > 0 &&
+						 !str_eqc(files.cert_file, "none"))) {
+		sv->tls = tls_server_new(&files, &f);
+		if (sv->tls == NULL)
+			role_die(r, &f);
+	}
+	return sv;
+}
+
+int role_mailbox(struct role *r)
+{
+	static const struct ipc_handlers handlers = {handle, NULL};
+	struct mailbox_role *m = arena_make(r->a, struct mailbox_role);
+	struct mailbox_service *services[ROLE_LISTENERS_MAX];
+	const struct conf *c = r->conf;
+	struct problems ignored = {.a = r->a};
+	const struct str lists[] = {c->alias_maps, c->mydestination,
+		c->virtual_alias_domains, c->virtual_mailbox_domains,
+		c->relay_domains};
+	struct fault f;
+
+	m->role = r;
+	m->bells = bells_new();
+	m->policy = policy_new(c, r->tables, NULL, &ignored);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		role_may_read_tables(r, lists[i]);
+	for (unsigned i = 0; i < r->n_listeners; i++)
+		services[i] = service_new(m, r->listeners[i].service);
+	role_may_write(r, c->mail_storage_directory);
+	/* Before the first thread: a sandbox holds the threads born in it. */
+	role_sandbox(r, false);
+	m->store = store_open(arena_cstr(r->a, c->mail_storage_directory),
+		(unsigned)c->mail_storage_shards, &f);
+	if (m->store == NULL)
+		role_die(r, &f);
+	r->crew = crew_new((unsigned)c->mailbox_threads);
+	ipc_serve(r->crew, r->ipc_fd, &handlers, m);
+	agent_start(r, AGENT_MAILBOX, AGENTS, mailbox_job, m);
+	for (unsigned i = 0; i < r->n_listeners; i++)
+		crew_listen(r->crew, r->listeners[i].fd,
+			r->listeners[i].service->kind == SERVICE_IMAPD
+				? gate_accepted_imap
+				: gate_accepted_pop3,
+			services[i]);
+	int rc = role_run(r, 500);
+	return rc;
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: ISC */
+/* One job: connect, log in, hand over, say what became of it. */
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/mail/header.h"
+#include "codec/postfix/lines.h"
+#include "codec/smtp/path.h"
+#include "policy/rewrite.h"
+#include "role/sender/sender.h"
+#include "sys/clock.h"
+
+struct delivery {
+	struct sender *s;
+	const struct conf *c;
+	const struct job *job;
+	struct arena *a;
+	struct site site;
+	struct str message;
+	struct smtp_client_rcpt *rcpts; /* one for each of job->pick */
+	struct outcomes *o;
+	bool *settled;
+	struct str mta; /* host that is being talked to */
+	struct str sender; /* after generic maps */
+	const char *tls_version; /* of the last session */
+};
+
+enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY };
+
+static enum tls_level tls_level(const struct conf *c)
+{
+	struct str l = c->smtp_tls_security_level;
+
+	if (str_eqc(l, "none"))
+		return TLS_NONE;
+	if (str_eqc(l, "encrypt"))
+		return TLS_ENCRYPT;
+	if (str_eqc(l, "verify") || str_eqc(l, "secure"))
+		return TLS_VERIFY;
+	return TLS_MAY;
+}
+
+/* ---- outcomes ---- */
+
+static void settle(struct delivery *d, uint32_t i, struct outcome_of o)
+{
+	if (d->settled[i])
+		return;
+	d->settled[i] = true;
+	o.n = d->job->pick[i];
+	d->o->v[d->o->n++] = o;
+}
+
+/* The same fault for everybody who is still open. */
+static void settle_all(struct delivery *d, const struct fault *f, bool from_mta)
+{
+	for (uint32_t i = 0; i < d->job->n_pick; i++) {
+		struct outcome_of o;
+
+		outcome_fault(&o, 0, f, d->a);
+		o.code = from_mta ? f->code : 0;
+		o.mta = d->mta;
+		settle(d, i, o);
+	}
+}
+
+static void settle_sent(struct delivery *d, struct smtp_client *c)
+{
+	struct str text = arena_str(d->a, buf_str(&c->reply.text));
+
+	for (uint32_t i = 0; i < d->job->n_pick; i++) {
+		struct smtp_client_rcpt *r = &d->rcpts[i];
+		struct outcome_of o = {.kind = DELIVERED,
+			.code = c->reply.code,
+			.subject = c->reply.class == 2 ? c->reply.subject : 0,
+			.detail = c->reply.class == 2 ? c->reply.detail : 0,
+			.text = text,
+			.mta = d->mta};
+
+		if (r->refused) {
+			outcome_fault(&o, 0, &r->fault, d->a);
+			o.code = r->fault.code;
+			o.mta = d->mta;
+		} else if (!r->ok) {
+			continue;
+		}
+		settle(d, i, o);
+	}
+}
+
+static bool all_settled(const struct delivery *d)
+{
+	return d->o->n == d->job->n_pick;
+}
+
+/* ---- session ---- */
+
+static int connect_to(
+	struct delivery *d, const struct site_host *h, struct fault *f)
+{
+	bool four = h->addr.ss.ss_family == AF_INET;
+	struct str source = four ? d->c->smtp_bind_address
+				 : d->c->smtp_bind_address6;
+	struct sock_addr bind_to;
+	bool bound = sock_addr_parse(source, 0, &bind_to);
+	int64_t ms = d->c->smtp_connect_timeout * 1000;
+
+	if (bound && (str_eqc(source, "0.0.0.0") || str_eqc(source, "::")))
+		bound = false;
+	int fd = sock_connect(&h->addr, bound ? &bind_to : NULL, ms, f);
+	if (fd < 0 && bound && !d->c->smtp_bind_address_enforce &&
+		strstr(f->text, "source address") != NULL)
+		fd = sock_connect(&h->addr, NULL, ms, f);
+	return fd;
+}
+
+/* smtp_sasl_password_maps: by next hop as routed, host, then sender's */
+static bool find_password(struct delivery *d, struct str *user_r,
+	struct str *password_r, bool *found_r, struct fault *f)
+{
+	struct str keys[] = {d->site.nexthop, d->mta, d->site.host};
+	struct str value;
+
+	*found_r = false;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		enum table_result r = maps_lookup(d->s->policy->sasl_password,
+			keys[i], d->a, &value, f);
+
+		if (r == TABLE_ERROR)
+			return false;
+		if (r == TABLE_FOUND) {
+			*user_r = str_cut(&value, ':');
+			*password_r = str_present(value) ? value : STR("");
+			*found_r = true;
+			return true;
+		}
+	}
+	return true;
+}
+
+static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
+{
+	struct str user, password, options;
+	bool found;
+
+	if (!d->c->smtp_sasl_auth_enable)
+		return true;
+	if (!find_password(d, &user, &password, &found, f))
+		return false;
+	if (!found)
+		return true;
+	options = stream_is_tls(c->stream)
+		? d->c->smtp_sasl_tls_security_options
+		: d->c->smtp_sasl_security_options;
+	bool ok = smtp_client_auth(c, user, password,
+		!conf_option_has(options, "noplaintext"), f);
+	/* A wrong password is ours to mend: the mail waits. */
+	if (!ok && f->class == FAULT_PERM)
+		f->class = FAULT_TEMP;
+	return ok;
+}
+
+static bool wrap(struct delivery *d, struct smtp_client *c, struct str name,
+	struct fault *f)
+{
+	bool verify = tls_level(d->c) == TLS_VERIFY;
+
+	stream_deadline(c->stream, d->c->smtp_helo_timeout * 1000);
+	return stream_tls_connect(c->stream, SSL_new(d->s->tls),
+		arena_cstr(d->a, name), verify, f);
+}
+
+/* Greeting, EHLO, TLS as the level says, AUTH. */
+static bool begin(struct delivery *d, struct smtp_client *c, struct str name,
+	bool allow_tls, struct fault *f)
+{
+	enum tls_level level = tls_level(d->c);
+
+	if (d->c->smtp_tls_wrappermode && !wrap(d, c, name, f))
+		return false;
+	if (!smtp_client_hello(c, f))
+		return false;
+	if (!stream_is_tls(c->stream) && level != TLS_NONE && allow_tls) {
+		if ((c->caps & CAP_STARTTLS) == 0) {
+			if (level > TLS_MAY)
+				return fault_set(f, FAULT_TEMP, 451, 7, 4,
+					"TLS is required, but the server does "
+					"not offer STARTTLS");
+		} else if (!smtp_client_starttls(c, SSL_new(d->s->tls),
+				   arena_cstr(d->a, name),
+				   level == TLS_VERIFY, f)) {
+			return false;
+		}
+	}
+	d->tls_version = stream_tls_version(c->stream);
+	return log_in(d, c, f);
+}
+
+static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
+{
+	const struct envelope *env = &d->job->env;
+
+	*m = (struct smtp_client_mail){.sender = d->sender,
+		.envid = env->envid,
+		.ret_hdrs = (env->flags & ENV_RET_HDRS) != 0,
+		.utf8 = (env->flags & ENV_UTF8) != 0,
+		.has_8bit = (env->flags & ENV_8BIT) != 0,
+		.size = d->message.len,
+		.message = d->message};
+}
+
+/* Sends to those who are still open. */
+static bool send_open(struct delivery *d, struct smtp_client *c, struct fault *f)
+{
+	struct smtp_client_rcpt *open =
+		arena_alloc(d->a, d->job->n_pick * sizeof(*open));
+	uint32_t *index = arena_alloc(d->a, d->job->n_pick * sizeof(*index));
+	struct smtp_client_mail m;
+	size_t n = 0;
+
+	fill_mail(d, &m);
+	for (uint32_t i = 0; i < d->job->n_pick; i++)
+		if (!d->settled[i]) {
+			index[n] = i;
+			open[n++] = d->rcpts[i];
+		}
+	m.rcpts = open;
+	m.n_rcpts = n;
+	bool ok = smtp_client_send(c, &m, f);
+	for (size_t i = 0; i < n; i++)
+		d->rcpts[index[i]] = open[i];
+	/* Who was refused by name has an outcome in any case. */
+	for (size_t i = 0; i < n && !ok; i++)
+		if (open[i].refused) {
+			struct outcome_of o;
+
+			outcome_fault(&o, 0, &open[i].fault, d->a);
+			o.code = open[i].fault.code;
+			o.mta = d->mta;
+			settle(d, index[i], o);
+		}
+	return ok;
+}
+
+enum try { TRY_DONE, TRY_NEXT_HOST, TRY_WITHOUT_TLS };
+
+static enum try converse(
+	struct delivery *d, int fd, struct str name, bool tls, struct fault *f)
+{
+	const struct conf *c = d->c;
+	struct smtp_timeouts t = {c->smtp_helo_timeout * 1000,
+		c->smtp_mail_timeout * 1000, c->smtp_rcpt_timeout * 1000,
+		c->smtp_data_init_timeout * 1000,
+		c->smtp_data_xfer_timeout * 1000,
+		c->smtp_data_done_timeout * 1000, c->smtp_quit_timeout * 1000};
+	struct smtp_client client;
+
+	smtp_client_init(
+		&client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
+	bool begun = begin(d, &client, name, tls, f);
+	if (!begun) {
+		bool refused = client.greeting_5xx && !c->smtp_skip_5xx_greeting;
+		/* RFC 7435: a failed handshake falls back where TLS is a
+		 * courtesy, over a new connection. */
+		bool retry = tls && tls_level(c) == TLS_MAY &&
+			stream_is_tls(client.stream) &&
+			stream_failed(client.stream) && f->code == 454;
+
+		smtp_client_close(&client, !stream_failed(client.stream));
+		if (!refused && f->class == FAULT_PERM)
+			f->class = FAULT_TEMP;
+		return retry ? TRY_WITHOUT_TLS : TRY_NEXT_HOST;
+	}
+	bool sent = send_open(d, &client, f);
+	if (sent)
+		settle_sent(d, &client);
+	bool broken = stream_failed(client.stream);
+	bool from_mta = client.reply.code >= 400;
+	smtp_client_close(&client, !broken);
+	if (sent || all_settled(d))
+		return TRY_DONE;
+	if (f->class == FAULT_PERM) {
+		settle_all(d, f, from_mta);
+		return TRY_DONE;
+	}
+	return TRY_NEXT_HOST;
+}
+
+static void log_try(struct delivery *d, const struct fault *f)
+{
+	char id[ID_TEXT];
+
+	id_text(d->job->env.id, id);
+	log_info("attempt failed", log_z("queue_id", id),
+		log_s("relay", d->mta), log_z("tls", d->tls_version),
+		log_fault(f));
+}
+
+static void try_host(struct delivery *d, const struct site_host *h,
+	unsigned *sessions, struct fault *f)
+{
+	bool tls = true;
+
+	d->mta = arena_printf(d->a, "%.*s[%.*s]:%u", STR_ARG(h->name),
+		STR_ARG(sock_addr_text(&h->addr, d->a)),
+		sock_addr_port(&h->addr));
+	for (;;) {
+		int fd = connect_to(d, h, f);
+
+		if (fd < 0)
+			break;
+		(*sessions)++;
+		enum try t = converse(d, fd, h->name, tls, f);
+		if (t == TRY_DONE)
+			return;
+		if (t == TRY_NEXT_HOST)
+			break;
+		tls = false;
+	}
+	log_try(d, f);
+}
+
+static void try_unix(struct delivery *d, struct fault *f)
+{
+	int fd = sock_unix_connect(arena_cstr(d->a, d->site.unix_path), f);
+
+	d->mta = d->site.unix_path;
+	if (fd >= 0)
+		converse(d, fd, STR("localhost"), false, f);
+}
+
+static void try_all(struct delivery *d)
+{
+	const struct conf *c = d->c;
+	unsigned sessions = 0;
+	struct fault f;
+
+	fault_set(&f, FAULT_TEMP, 451, 4, 1, "no host could be tried");
+	if (str_present(d->site.unix_path))
+		try_unix(d, &f);
+	for (size_t i = 0; i < d->site.n_hosts && !all_settled(d); i++) {
+		if ((c->smtp_mx_address_limit > 0 &&
+			    i >= (size_t)c->smtp_mx_address_limit) ||
+			(c->smtp_mx_session_limit > 0 &&
+				sessions >= (unsigned)c->smtp_mx_session_limit))
+			break;
+		try_host(d, &d->site.hosts[i], &sessions, &f);
+	}
+	if (all_settled(d))
+		return;
+	if (sessions == 0 && f.class == FAULT_TEMP)
+		d->o->site_failed = true;
+	settle_all(d, &f, false);
+}
+
+/* ---- the job ---- */
+
+/* smtp_generic_maps on envelope and header; what it leaves alone stays. */
+static bool rewrite(struct delivery *d, struct buf *fresh, struct fault *f)
+{
+	const struct policy *p = d->s->policy;
+	struct str head, body;
+
+	if (p->generic == NULL)
+		return true;
+	if (!rewrite_generic(p, d->sender, d->a, &d->sender, f))
+		return false;
+	for (uint32_t i = 0; i < d->job->n_pick; i++)
+		if (!rewrite_generic(p, d->rcpts[i].address, d->a,
+			    &d->rcpts[i].address, f))
+			return false;
+	mail_split(d->message, &head, &body);
+	buf_init(fresh, d->message.len * 2 + (1 << 20));
+	if (!rewrite_head(p, head, rewrite_header_generic, d->a, fresh, f))
+		return false;
+	buf_puts(fresh, "\r\n");
+	buf_put(fresh, body);
+	d->message = buf_str(fresh);
+	return true;
+}
+
+static void take_rcpts(struct delivery *d)
+{
+	for (uint32_t i = 0; i < d->job->n_pick; i++) {
+		const struct recipient *r = &d->job->env.rcpts[d->job->pick[i]];
+
+		d->rcpts[i] = (struct smtp_client_rcpt){.address = r->address,
+			.orcpt = r->orcpt,
+			.notify = r->notify};
+	}
+}
+
+static const struct conf *conf_of(struct sender *s, struct str transport,
+	bool *known_r)
+{
+	static const char *const own[] = {"smtp", "relay", "lmtp"};
+
+	*known_r = false;
+	for (size_t i = 0; i < s->role->services->n_transports; i++) {
+		const struct transport *t = &s->role->services->transports[i];
+
+		if (str_eq(t->name, transport) &&
+			(str_eqc(t->command, "smtp") ||
+				str_eqc(t->command, "lmtp"))) {
+			*known_r = true;
+			return t->conf;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		*known_r |= str_eqc(transport, own[i]);
+	return s->role->conf;
+}
+
+void sender_deliver(const struct job *job, int body, struct arena *a,
+	struct outcomes *o, void *ctx)
+{
+	struct sender *s = ctx;
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct buf fresh CLEANUP(buf_fini) = {.max = 1};
+	struct delivery d = {.s = s, .job = job, .a = a, .o = o};
+	bool known;
+	struct fault f;
+
+	d.c = conf_of(s, job->transport, &known);
+	d.settled = arena_alloc(a, job->n_pick + 1);
+	d.rcpts = arena_alloc(a, (job->n_pick + 1) * sizeof(*d.rcpts));
+	d.sender = job->env.sender;
+	d.mta = STR_NONE;
+	d.tls_version = "";
+	take_rcpts(&d);
+	bool ok = known ||
+		fault_set(&f, FAULT_TEMP, 451, 3, 5,
+			"transport \"%.*s\" is not supported yet",
+			STR_ARG(job->transport));
+	ok = ok && file_map_fd(body, &map, &f);
+	d.message = map.bytes;
+	ok = ok && rewrite(&d, &fresh, &f) &&
+		sender_find_hosts(
+			s, job->transport, job->nexthop, a, &d.site, &f);
+	if (ok)
+		try_all(&d);
+	else
+		settle_all(&d, &f, false);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: ISC */
+/* From a next hop to addresses: RFC 5321 5.1 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+#include "role/sender/sender.h"
+#include "sys/clock.h"
+
+enum { HOSTS_MAX = 64 };
+
+/* "[host]:port", "host:port"; *mx_r: the host is a domain to look up */
+static bool split_nexthop(struct sender *s, struct site *site, struct str spec,
+	bool *mx_r, struct fault *f)
+{
+	struct str port = site->lmtp ? STR("24") : s->role->conf->smtp_tcp_port;
+	ptrdiff_t colon = str_rfind(spec, ':');
+	ptrdiff_t close = str_rfind(spec, ']');
+
+	*mx_r = !str_starts(spec, "[") && !site->lmtp;
+	if (colon > close) {
+		port = str_from_at(spec, (size_t)colon + 1);
+		spec = str_sub(spec, 0, (size_t)colon);
+	}
+	if (str_starts(spec, "[") && str_ends(spec, "]"))
+		spec = str_sub(spec, 1, spec.len - 2);
+	site->host = spec;
+	site->port = service_port(port);
+	if (spec.len == 0 || site->port == 0)
+		return fault_set(f, FAULT_TEMP, 451, 3, 5,
+			"bad next hop \"%.*s\"", STR_ARG(site->nexthop));
+	return true;
+}
+
+static unsigned families(const struct conf *c)
+{
+	bool all = conf_option_has(c->inet_protocols, "all");
+
+	return (all || conf_option_has(c->inet_protocols, "ipv4") ? RESOLVER_V4
+								  : 0u) |
+		(all || conf_option_has(c->inet_protocols, "ipv6")
+				? RESOLVER_V6
+				: 0u);
+}
+
+static void add_addr(
+	struct site *site, struct str name, const struct resolver_addr *addr)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	buf_init(&b, 128);
+	for (size_t i = 0; i < addr->len; i++)
+		buf_putf(&b, addr->len == 4 ? "%s%u" : "%s%02x",
+			i == 0		 ? ""
+			: addr->len == 4 ? "."
+			: i % 2 == 0	 ? ":"
+					 : "",
+			addr->bytes[i]);
+	if (site->n_hosts < HOSTS_MAX &&
+		sock_addr_parse(buf_str(&b), site->port,
+			&site->hosts[site->n_hosts].addr))
+		site->hosts[site->n_hosts++].name = name;
+}
+
+/* RFC 5321 5.1: a mail exchanger that is us, and all behind it, is no way. */
+static bool is_self(struct sender *s, const struct site *site,
+	const struct resolver_addr *addr)
+{
+	bool same_port = site->port == service_port(s->role->conf->smtp_tcp_port);
+
+	for (size_t i = 0; i < s->role->services->n; i++) {
+		const struct service *sv = &s->role->services->v[i];
+
+		if (sv->kind != SERVICE_SMTPD || !same_port)
+			continue;
+		for (size_t j = 0; j < sv->n_addrs; j++) {
+			unsigned char mine[16];
+			size_t len;
+
+			sock_addr_bytes(&sv->addrs[j], mine, &len);
+			bool any = len == addr->len &&
+				memcmp(mine, (unsigned char[16]){0}, len) == 0;
+			if (sock_addr_port(&sv->addrs[j]) == site->port &&
+				((len == addr->len &&
+					 memcmp(mine, addr->bytes, len) == 0) ||
+					(any &&
+						conf_is_own_address(
+							s->role->conf,
+							addr->bytes,
+							addr->len))))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Addresses of one host, the preferred family first; true: it is us */
+static bool add_host(struct sender *s, struct site *site, struct str name,
+	struct arena *a, bool *temp_r, struct fault *f)
+{
+	struct resolver_addrs addrs = {0};
+	struct str pref = s->role->conf->smtp_address_preference;
+	enum dns_result r = s->role->resolver == NULL
+		? DNS_NONE
+		: resolver_host(s->role->resolver, name,
+			  families(s->role->conf), a, &addrs, f);
+
+	if (s->role->resolver == NULL) {
+		struct resolver_addr one;
+
+		if (address_parse(name, one.bytes, &one.len)) {
+			addrs.v = &one;
+			addrs.n = 1;
+			add_addr(site, name, &one);
+		}
+		return false;
+	}
+	*temp_r |= r == DNS_TEMP;
+	for (size_t i = 0; i < addrs.n; i++)
+		if (is_self(s, site, &addrs.v[i]))
+			return true;
+	for (int round = 0; round < 2; round++)
+		for (size_t i = 0; i < addrs.n; i++) {
+			bool six = addrs.v[i].len == 16;
+			bool first = str_ieqc(pref, "ipv4") ? !six : six;
+
+			if (first == (round == 0))
+				add_addr(site, name, &addrs.v[i]);
+		}
+	return false;
+}
+
+static void shuffle(struct resolver_mx *mx, size_t n)
+{
+	/* RFC 5321 5.1: equal preference in random order */
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n &&
+			mx[end].preference == mx[i].preference;)
+			end++;
+		for (size_t k = end - 1; k > i; k--) {
+			size_t j = i + random_u64() % (k - i + 1);
+			struct resolver_mx t = mx[k];
+
+			mx[k] = mx[j];
+			mx[j] = t;
+		}
+	}
+}
+
+static bool nothing_found(
+	const struct site *site, bool temp, bool self, struct fault *f)
+{
+	if (self)
+		return fault_set(f, FAULT_PERM, 554, 4, 6,
+			"mail for %.*s loops back to myself",
+			STR_ARG(site->host));
+	if (temp)
+		return fault_set(f, FAULT_TEMP, 451, 4, 3,
+			"DNS look-up of %.*s failed for now",
+			STR_ARG(site->host));
+	return fault_set(f, FAULT_PERM, 550, 4, 4,
+		"%.*s: host or domain name not found", STR_ARG(site->host));
+}
+
+static bool by_mx(struct sender *s, struct site *site, struct arena *a,
+	struct fault *f)
+{
+	struct resolver_mx *mx = NULL;
+	size_t n = 0;
+	bool temp = false;
+
+	if (s->role->resolver == NULL)
+		return add_host(s, site, site->host, a, &temp, f) ||
+			site->n_hosts > 0 || nothing_found(site, false, false, f);
+	enum dns_result r = resolver_mx(
+		s->role->resolver, site->host, a, &mx, &n, f);
+	if (r == DNS_TEMP && !s->role->conf->ignore_mx_lookup_error)
+		return false;
+	if (r == DNS_NXDOMAIN)
+		return fault_set(f, FAULT_PERM, 550, 1, 2,
+			"%.*s: domain not found", STR_ARG(site->host));
+	if (n == 1 && str_eqc(mx[0].host, "."))
+		return fault_set(f, FAULT_PERM, 556, 1, 10,
+			"%.*s does not accept mail (null MX)",
+			STR_ARG(site->host));
+	if (n == 0) {
+		bool self = add_host(s, site, site->host, a, &temp, f);
+
+		return site->n_hosts > 0 || nothing_found(site, temp, self, f);
+	}
+	if (s->role->conf->smtp_randomize_addresses)
+		shuffle(mx, n);
+	bool self = false;
+	unsigned limit = UINT32_MAX;
+	for (size_t i = 0; i < n && mx[i].preference <= limit; i++) {
+		size_t before = site->n_hosts;
+
+		if (!add_host(s, site, mx[i].host, a, &temp, f))
+			continue;
+		/* Ours: only what is preferred to it remains. */
+		self = true;
+		limit = mx[i].preference - 1;
+		site->n_hosts = before;
+		if (mx[i].preference == 0)
+			break;
+	}
+	return site->n_hosts > 0 || nothing_found(site, temp, self, f);
+}
+
+bool sender_find_hosts(struct sender *s, struct str transport,
+	struct str nexthop, struct arena *a, struct site *site_r,
+	struct fault *f)
+{
+	struct site site = {.nexthop = nexthop,
+		.hosts = arena_alloc(a, HOSTS_MAX * sizeof(*site.hosts))};
+	struct str spec = nexthop;
+	bool mx, temp = false;
+
+	site.lmtp = str_eqc(transport, "lmtp");
+	if (site.lmtp && str_starts(spec, "unix:")) {
+		site.unix_path = str_from_at(spec, 5);
+		*site_r = site;
+		return true;
+	}
+	if (site.lmtp && str_starts(spec, "inet:"))
+		spec = str_from_at(spec, 5);
+	if (!split_nexthop(s, &site, spec, &mx, f))
+		return false;
+	bool ok = mx ? by_mx(s, &site, a, f)
+		     : !add_host(s, &site, site.host, a, &temp, f) &&
+			site.n_hosts > 0;
+	if (!ok && !mx)
+		nothing_found(&site, temp, false, f);
+	/* A relayhost that cannot be found is our mistake, not the mail's. */
+	if (!ok && str_ieq(nexthop, s->role->conf->relayhost))
+		f->class = FAULT_TEMP;
+	*site_r = site;
+	return ok;
+}

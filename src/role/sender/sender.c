@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* The sender role: threads that relay, each with one message in hand. */
+#include "role/sender/sender.h"
+
+#include "base/must.h"
+#include "net/tls.h"
+
+int role_sender(struct role *r)
+{
+	struct sender *s = arena_make(r->a, struct sender);
+	const struct conf *c = r->conf;
+	struct problems ignored = {.a = r->a};
+	struct tls_trust trust = {c->smtp_tls_CAfile, c->smtp_tls_CApath,
+		c->smtp_tls_protocols};
+	const struct str lists[] = {c->smtp_generic_maps,
+		c->smtp_sasl_password_maps, c->mydestination};
+	struct fault f;
+
+	s->role = r;
+	role_resolver(r);
+	s->policy = policy_new(c, r->tables, r->resolver, &ignored);
+	s->tls = tls_client_ctx(&trust, &f);
+	if (s->tls == NULL)
+		role_die(r, &f);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		role_may_read_tables(r, lists[i]);
+	role_may_read_dir(r, c->smtp_tls_CAfile);
+	role_may_read(r, c->smtp_tls_CApath);
+	role_sandbox(r, true);
+	int64_t threads = c->default_process_limit /
+		(c->sender_processes > 0 ? c->sender_processes : 1);
+	agent_start(r, AGENT_SENDER,
+		threads < 1 ? 1 : threads > 200 ? 200 : (unsigned)threads,
+		sender_deliver, s);
+	return role_run(r, 1000);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_SENDER_SENDER_H
+#define ROLE_SENDER_SENDER_H
+
+/*
+ * sender: mail to other servers.
+ *
+ * RFC 5321 5 (finding the host), 4.5.4.1 (retries), RFC 7505 (null MX)
+ */
+
+#include "net/smtp_client.h"
+#include "role/agent.h"
+
+struct sender {
+	struct role *role;
+	struct policy *policy;
+	SSL_CTX *tls; /* trust as configured */
+};
+
+/* Where to connect, in order. */
+struct site_host {
+	struct str name; /* for logs, certificates */
+	struct sock_addr addr;
+};
+struct site {
+	struct str nexthop; /* as routed: the key of password maps */
+	struct str host; /* without brackets and port */
+	unsigned port;
+	bool lmtp;
+	struct str unix_path; /* lmtp:unix:...; absent otherwise */
+	struct site_host *hosts;
+	size_t n_hosts;
+};
+
+/* hosts.c: "[host]:port", "host", "inet:host:port", "unix:path" and MX.
+ * False: a temporary fault, or FAULT_PERM for domains without mail. */
+bool sender_find_hosts(struct sender *s, struct str transport,
+	struct str nexthop, struct arena *a, struct site *site_r,
+	struct fault *f);
+
+/* deliver.c */
+agent_deliver_f sender_deliver;
+
+#endif
