@@ -418,6 +418,11 @@ struct conf *conf_load(const char *dir, const struct conf_override *overrides,
 			overrides[i].value, problems);
 	compute(c, "config_directory", c->dir);
 	compute(c, "mail_version", STR(POSTERN_VERSION));
+	/* A system without aliases has none: that is no mistake. */
+	if (access("/etc/aliases", F_OK) != 0) {
+		compute(c, "alias_maps", STR(""));
+		compute(c, "alias_database", STR(""));
+	}
 	compute_hostname(c);
 	struct str style;
 	const char *why;

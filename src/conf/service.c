@@ -33,7 +33,7 @@ unsigned service_port(struct str name)
 
 const char *service_kind_name(enum service_kind kind)
 {
-	static const char *const names[] = {"smtpd", "imapd", "pop3d", "lmtpd"};
+	static const char *const names[] = {"smtpd", "imapd", "pop3d"};
 
 	return names[kind];
 }
@@ -225,8 +225,7 @@ static bool listener_kind(struct str command, enum service_kind *kind_r)
 		const char *command;
 		enum service_kind kind;
 	} commands[] = {{"smtpd", SERVICE_SMTPD}, {"postscreen", SERVICE_SMTPD},
-		{"imapd", SERVICE_IMAPD}, {"pop3d", SERVICE_POP3D},
-		{"lmtpd", SERVICE_LMTPD}};
+		{"imapd", SERVICE_IMAPD}, {"pop3d", SERVICE_POP3D}};
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (str_eqc(command, commands[i].command)) {
@@ -321,7 +320,8 @@ static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
 	"qmqpd", "nbdb_reindexd"};
 static const char *const transports[] = {
 	"smtp", "lmtp", "error", "discard", "local", "virtual", "retry"};
-static const char *const later[] = {"pipe", "spawn", "managesieved", "httpd"};
+static const char *const later[] = {
+	"pipe", "spawn", "lmtpd", "managesieved", "httpd"};
 
 static bool in_list(struct str word, const char *const *list, size_t n)
 {
@@ -362,7 +362,7 @@ static void read_line(struct loader *l, const struct logical_line *line)
 	complain(l, PROBLEM_WARNING, line->first,
 		arena_printf(a, "unknown command %.*s: the line is ignored",
 			STR_ARG(m.command)),
-		STR("write smtpd, imapd, pop3d or lmtpd behind inet"));
+		STR("write smtpd, imapd or pop3d behind inet"));
 }
 
 static const char default_master[] =

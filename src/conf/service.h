@@ -5,8 +5,8 @@
 /*
  * service: the lines of master.cf that mean something here.
  *
- * inet lines whose command is smtpd, postscreen (both SMTP), imapd, pop3d or
- * lmtpd name listeners; their -o settings override main.cf for that listener.
+ * inet lines whose command is smtpd, postscreen (both SMTP), imapd or pop3d
+ * name listeners; their -o settings override main.cf for that listener.
  * unix lines of smtp, lmtp, relay, local, ... name transports.  The standard
  * lines of Postfix's own daemons are accepted silently.
  */
@@ -14,7 +14,7 @@
 #include "conf/conf.h"
 #include "sys/sock.h"
 
-enum service_kind { SERVICE_SMTPD, SERVICE_IMAPD, SERVICE_POP3D, SERVICE_LMTPD };
+enum service_kind { SERVICE_SMTPD, SERVICE_IMAPD, SERVICE_POP3D };
 
 struct service {
 	enum service_kind kind;

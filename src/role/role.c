@@ -17,7 +17,7 @@
 #include "sys/clock.h"
 #include "sys/sandbox.h"
 
-enum { END_WAIT_MS = 8000 };
+enum { END_WAIT_MS = 4000 };
 
 struct str role_socket_path(
 	const struct conf *c, const char *name, struct arena *a)

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * postern check: everything that can be found wrong before the start.  A
+ * silent mistake in a mail server is an open relay or lost mail.
+ */
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "cmd/cmd.h"
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+#include "net/resolver.h"
+#include "net/tls.h"
+#include "policy/restrict.h"
+
+struct checker {
+	struct conf *c;
+	struct services *services;
+	struct tables *tables;
+	struct problems *p;
+};
+
+static void say(struct checker *x, const struct conf *c,
+	enum problem_level level, const char *param, const char *what,
+	const char *write)
+{
+	conf_problem(c, x->p, level, param, str_from(what), str_from(write));
+}
+
+/* ---- names that nobody reads ---- */
+
+static bool is_transport_suffix(struct str name)
+{
+	static const char *const suffixes[] = {"_destination_concurrency_limit",
+		"_destination_recipient_limit", "_destination_rate_delay",
+		"_initial_destination_concurrency", "_time_limit",
+		"_extra_recipient_limit", "_recipient_limit",
+		"_transport_rate_delay", "_delivery_slot_cost",
+		"_delivery_slot_loan", "_delivery_slot_discount",
+		"_minimum_delivery_slots", "_recipient_refill_limit",
+		"_recipient_refill_delay"};
+
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
+		if (str_ends(name, suffixes[i]))
+			return true;
+	return false;
+}
+
+/* Does any other value use $name, or is it a restriction class? */
+static bool is_referenced(const struct checker *x, struct str name)
+{
+	if (str_find(name, '\0') >= 0)
+		return false;
+	const char *word = arena_cstr(x->c->a, name);
+	if (conf_option_has(x->c->smtpd_restriction_classes, word))
+		return true;
+	for (size_t i = 0; i < x->c->n_order; i++) {
+		struct str raw = x->c->order[i].raw;
+
+		while (raw.len > 0) {
+			ptrdiff_t at = str_isearch(raw, name);
+
+			if (at < 0)
+				break;
+			char before = at > 0 ? raw.ptr[at - 1] : ' ';
+			if (before == '$' || before == '{' || before == '(')
+				return true;
+			raw = str_from_at(raw, (size_t)at + 1);
+		}
+	}
+	/* A value of a -o override in master.cf may use it, too. */
+	return str_starts(name, "mua_");
+}
+
+static const char *nearest_param(struct str name)
+{
+	const char *names[1200];
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_params && n < ARRAY_LEN(names); i++)
+		names[n++] = params[i].name;
+	for (size_t i = 0; i < n_known_params && n < ARRAY_LEN(names); i++)
+		names[n++] = known_params[i].name;
+	return nearest_name(name, names, n);
+}
+
+static void check_name(struct checker *x, const struct conf_entry *e)
+{
+	struct arena *a = x->c->a;
+	const struct known_param *k = known_param_find(e->name);
+
+	if (param_find(e->name) != NULL)
+		return;
+	if (k != NULL && k->kind == KNOWN_OTHER)
+		problem_add(x->p, PROBLEM_NOTE, e->file, e->line,
+			arena_printf(a, "%s has no effect here: %s", k->name,
+				k->text),
+			STR_NONE);
+	else if (k != NULL && k->kind == KNOWN_NEVER)
+		problem_add(x->p, PROBLEM_NOTE, e->file, e->line,
+			arena_printf(a, "%s has no meaning in one program",
+				k->name),
+			STR_NONE);
+	else if (k != NULL || is_transport_suffix(e->name))
+		problem_add(x->p, PROBLEM_WARNING, e->file, e->line,
+			arena_printf(a, "%.*s does not act yet",
+				STR_ARG(e->name)),
+			STR("remove it, or live without it"));
+	else if (!is_referenced(x, e->name)) {
+		const char *near = nearest_param(e->name);
+
+		problem_add(x->p, PROBLEM_WARNING, e->file, e->line,
+			arena_printf(a, "unused parameter %.*s",
+				STR_ARG(e->name)),
+			near != NULL ? arena_printf(a, "did you mean %s?", near)
+				     : STR_NONE);
+	}
+}
+
+/* ---- identity ---- */
+
+static void check_identity(struct checker *x)
+{
+	const struct conf *c = x->c;
+	struct str item, rest = c->inet_protocols;
+
+	if (conf_entry(c, STR("compatibility_level")) == NULL)
+		say(x, c, PROBLEM_WARNING, "compatibility_level",
+			"compatibility_level is missing: the newest defaults "
+			"are in force",
+			"write compatibility_level = 3.11");
+	if (!hostname_valid(c->myhostname))
+		say(x, c, PROBLEM_ERROR, "myhostname",
+			"myhostname is no host name",
+			"write the full name of this machine: mail.example.org");
+	else if (str_find(c->myhostname, '.') < 0)
+		say(x, c, PROBLEM_WARNING, "myhostname",
+			"myhostname has no dot: other servers will refuse it",
+			"write the full name of this machine");
+	while (str_present(item = list_item(&rest)))
+		if (!str_eqc(item, "ipv4") && !str_eqc(item, "ipv6") &&
+			!str_eqc(item, "all"))
+			say(x, c, PROBLEM_ERROR, "inet_protocols",
+				"inet_protocols: unknown protocol",
+				"write ipv4, ipv6 or all");
+	if (c->relayhost.len > 0 && str_ieq(c->relayhost, c->myhostname))
+		say(x, c, PROBLEM_ERROR, "relayhost",
+			"relayhost is this machine: mail would loop",
+			"name another server, or leave it empty");
+	if (c->smtpd_banner.len == 0)
+		say(x, c, PROBLEM_ERROR, "smtpd_banner",
+			"smtpd_banner is empty",
+			"write $myhostname ESMTP");
+	if (geteuid() == 0 &&
+		getpwnam(arena_cstr(c->a, c->mail_owner)) == NULL)
+		say(x, c, PROBLEM_WARNING, "mail_owner",
+			"mail_owner: there is no such account; the roles keep "
+			"uid 0 without any power",
+			"useradd --system --no-create-home postern");
+}
+
+static void check_values(struct checker *x)
+{
+	const struct conf *c = x->c;
+	struct sock_addr addr;
+	static const char *const levels[] = {
+		"", "none", "may", "encrypt", "verify", "secure"};
+	bool level_ok = false;
+
+	if (c->mailbox_size_limit > 0 &&
+		(c->message_size_limit == 0 ||
+			c->mailbox_size_limit < c->message_size_limit))
+		say(x, c, PROBLEM_ERROR, "mailbox_size_limit",
+			"mailbox_size_limit is smaller than message_size_limit",
+			"make it larger, or 0 for no limit");
+	if (c->smtp_bind_address.len > 0 &&
+		!sock_addr_parse(c->smtp_bind_address, 0, &addr))
+		say(x, c, PROBLEM_ERROR, "smtp_bind_address",
+			"smtp_bind_address is no address",
+			"write a numeric IPv4 address");
+	if (service_port(c->smtp_tcp_port) == 0)
+		say(x, c, PROBLEM_ERROR, "smtp_tcp_port",
+			"smtp_tcp_port: unknown port", "write smtp or a number");
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+		level_ok |= str_eqc(c->smtp_tls_security_level, levels[i]);
+	if (!level_ok)
+		say(x, c, PROBLEM_ERROR, "smtp_tls_security_level",
+			"smtp_tls_security_level: this level is not built yet",
+			"write none, may, encrypt, verify or secure");
+	if (!str_eqc(c->maillog_format, "text") &&
+		!str_eqc(c->maillog_format, "json"))
+		say(x, c, PROBLEM_ERROR, "maillog_format",
+			"maillog_format: unknown format", "write text or json");
+	if (c->home_mailbox.len > 0 && c->home_mailbox.ptr[0] == '/')
+		conf_problem(c, x->p, PROBLEM_WARNING, "home_mailbox",
+			arena_printf(c->a,
+				"home_mailbox = %.*s is relative to each "
+				"user's home: bob -> /home/bob%.*s (%s)",
+				STR_ARG(c->home_mailbox),
+				STR_ARG(c->home_mailbox),
+				str_ends(c->home_mailbox, "/") ? "Maildir"
+							       : "mbox"),
+			STR("write Maildir/, or mail_spool_directory for one "
+			    "place for all"));
+}
+
+/* maillog_file has to lie where the administrator said logs may lie. */
+static void check_log(struct checker *x)
+{
+	const struct conf *c = x->c;
+	struct str rest = c->maillog_file_prefixes, item;
+	struct str own[] = {c->queue_directory, c->data_directory, c->dir};
+	bool ok = c->maillog_file.len == 0;
+
+	while (str_present(item = list_item(&rest)))
+		ok |= str_starts(c->maillog_file, arena_cstr(c->a, item));
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		ok |= str_starts(c->maillog_file, arena_cstr(c->a, own[i]));
+	if (!ok)
+		say(x, c, PROBLEM_ERROR, "maillog_file",
+			"maillog_file lies outside of maillog_file_prefixes",
+			"add its directory to maillog_file_prefixes");
+}
+
+/* ---- relaying ---- */
+
+static void check_networks(
+	struct checker *x, const struct conf *c, const struct policy *p)
+{
+	unsigned four = match_widest(p->mynetworks, 4);
+	unsigned six = match_widest(p->mynetworks, 16);
+	bool said_twice = c->postern_allow_open_relay;
+
+	if ((four == 0 || six == 0) && !said_twice)
+		say(x, c, PROBLEM_ERROR, "mynetworks",
+			"mynetworks covers the whole Internet: an open relay",
+			"name your own networks (or, if you mean it, "
+			"postern_allow_open_relay = yes)");
+	else if (four < 8 || six < 32)
+		say(x, c, PROBLEM_WARNING, "mynetworks",
+			"mynetworks is very wide: everybody in it may relay",
+			"name your own networks");
+}
+
+static void check_relay(
+	struct checker *x, const struct conf *c, const struct policy *p)
+{
+	if (!restrictions_relay_open(p) || c->postern_allow_open_relay)
+		return;
+	say(x, c, PROBLEM_ERROR,
+		conf_entry(c, STR("smtpd_relay_restrictions")) != NULL
+			? "smtpd_relay_restrictions"
+			: "smtpd_recipient_restrictions",
+		"nothing keeps strangers from relaying: an open relay",
+		"put reject_unauth_destination into smtpd_relay_restrictions");
+}
+
+/* A domain in two classes: the first wins and the other is dead. */
+static void check_classes(struct checker *x, const struct policy *p)
+{
+	const struct {
+		const char *param;
+		const struct match_list *list;
+	} classes[] = {{"mydestination", p->mydestination},
+		{"virtual_alias_domains", p->virtual_alias_domains},
+		{"virtual_mailbox_domains", p->virtual_mailbox_domains},
+		{"relay_domains", p->relay_domains}};
+	struct arena *a = x->c->a;
+	struct str word;
+	struct fault f;
+
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+		for (size_t k = 0; match_word(classes[i].list, k, &word); k++)
+			for (size_t j = i + 1; j < ARRAY_LEN(classes); j++) {
+				if (word.len == 0 || word.ptr[0] == '.' ||
+					match_name(classes[j].list, word, a,
+						&f) != TABLE_FOUND)
+					continue;
+				conf_problem(x->c, x->p, PROBLEM_WARNING,
+					classes[j].param,
+					arena_printf(a,
+						"%.*s is in %s and in %s: the "
+						"first one wins",
+						STR_ARG(word), classes[i].param,
+						classes[j].param),
+					STR("take it out of one"));
+			}
+}
+
+/* ---- TLS and AUTH ---- */
+
+static void check_key_file(
+	struct checker *x, const struct conf *c, const char *param, struct str path)
+{
+	struct stat st;
+
+	if (path.len > 0 && stat(arena_cstr(c->a, path), &st) == 0 &&
+		(st.st_mode & 0004) != 0)
+		conf_problem(c, x->p, PROBLEM_WARNING, param,
+			arena_printf(c->a, "%.*s: everybody can read the key",
+				STR_ARG(path)),
+			arena_printf(c->a, "chmod 600 %.*s", STR_ARG(path)));
+}
+
+static bool check_certificate(struct checker *x, const struct conf *c,
+	const char *param, struct str chain)
+{
+	struct tls_files files = {.chain_files = chain,
+		.cert_file = c->smtpd_tls_cert_file,
+		.key_file = c->smtpd_tls_key_file,
+		.protocols = c->smtpd_tls_protocols};
+	struct str rest = chain, item;
+	struct fault f;
+
+	if (chain.len == 0 && (files.cert_file.len == 0 ||
+				      str_eqc(files.cert_file, "none")))
+		return false;
+	struct tls_server *t = tls_server_new(&files, &f);
+	if (t == NULL)
+		conf_problem(c, x->p, PROBLEM_ERROR,
+			chain.len > 0 ? param : "smtpd_tls_cert_file",
+			arena_printf(c->a, "certificate: %s", f.text),
+			STR("name PEM files that hold key and chain"));
+	tls_server_free(t);
+	while (str_present(item = list_item(&rest)))
+		check_key_file(x, c, param, item);
+	if (chain.len == 0)
+		check_key_file(
+			x, c, "smtpd_tls_key_file", c->smtpd_tls_key_file);
+	if (!tls_protocols_valid(c->smtpd_tls_protocols) ||
+		!tls_protocols_valid(c->smtpd_tls_mandatory_protocols))
+		say(x, c, PROBLEM_ERROR, "smtpd_tls_protocols",
+			"smtpd_tls_protocols: unknown protocol",
+			"write >=TLSv1.2");
+	return true;
+}
+
+static struct str chain_of(const struct conf *c, enum service_kind kind)
+{
+	struct str own = kind == SERVICE_IMAPD ? c->imapd_tls_chain_files
+		: kind == SERVICE_POP3D	       ? c->pop3d_tls_chain_files
+					       : STR("");
+
+	return own.len > 0 ? own : c->smtpd_tls_chain_files;
+}
+
+static void check_service(struct checker *x, const struct service *s)
+{
+	const struct conf *c = s->conf;
+	static const char *const params_of[] = {"smtpd_tls_chain_files",
+		"imapd_tls_chain_files", "pop3d_tls_chain_files"};
+	bool cert = check_certificate(
+		x, c, params_of[s->kind], chain_of(c, s->kind));
+	bool wrapped = s->kind == SERVICE_SMTPD ? c->smtpd_tls_wrappermode
+		: s->kind == SERVICE_IMAPD	? c->imapd_tls_wrappermode
+						: c->pop3d_tls_wrappermode;
+	bool smtpd = s->kind == SERVICE_SMTPD;
+	struct arena *a = x->c->a;
+
+	if (!cert && (wrapped || (smtpd && str_eqc(c->smtpd_tls_security_level,
+						   "encrypt"))))
+		problem_add(x->p, PROBLEM_ERROR, x->services->master_cf, s->line,
+			arena_printf(a, "%.*s needs TLS, but there is no "
+					"certificate",
+				STR_ARG(s->name)),
+			STR("set smtpd_tls_chain_files"));
+	if (smtpd && c->smtpd_sasl_auth_enable && !c->smtpd_tls_auth_only)
+		problem_add(x->p,
+			conf_entry(c, STR("smtpd_tls_auth_only")) != NULL &&
+					c->postern_allow_open_relay
+				? PROBLEM_WARNING
+				: PROBLEM_ERROR,
+			x->services->master_cf, s->line,
+			arena_printf(a, "%.*s offers AUTH without TLS: "
+					"passwords travel in clear",
+				STR_ARG(s->name)),
+			STR("remove smtpd_tls_auth_only = no"));
+	else if (smtpd && c->smtpd_sasl_auth_enable && !cert)
+		problem_add(x->p, PROBLEM_WARNING, x->services->master_cf,
+			s->line,
+			arena_printf(a, "%.*s has AUTH, but without a "
+					"certificate nobody can log in",
+				STR_ARG(s->name)),
+			STR("set smtpd_tls_chain_files"));
+	else if (!smtpd && !cert)
+		problem_add(x->p, PROBLEM_WARNING, x->services->master_cf,
+			s->line,
+			arena_printf(a, "%.*s has no certificate: nobody can "
+					"log in",
+				STR_ARG(s->name)),
+			STR("set smtpd_tls_chain_files"));
+	if (!smtpd)
+		return;
+	struct policy *p = policy_new(c, x->tables, NULL, x->p);
+	check_networks(x, c, p);
+	check_relay(x, c, p);
+}
+
+static void check_resolver(struct checker *x)
+{
+	struct resolver_options o = {
+		x->c->dns_resolvers, x->c->dns_trust_anchor_file};
+	struct fault f;
+	struct resolver *r = resolver_new(&o, &f);
+
+	if (r == NULL)
+		conf_problem(x->c, x->p, PROBLEM_ERROR,
+			o.servers.len > 0 ? "dns_resolvers"
+					  : "dns_trust_anchor_file",
+			arena_str(x->c->a, str_from(f.text)), STR_NONE);
+	resolver_free(r);
+}
+
+/* alias_database is only looked at: nothing has to be built. */
+static void check_aliases(struct checker *x)
+{
+	maps_open(x->tables, x->c, "alias_database", x->c->alias_database,
+		MAPS_ALIASES, x->p);
+}
+
+static void check_all(const char *dir, struct problems *p)
+{
+	struct table_env env = {0};
+	struct checker x = {.p = p, .tables = tables_new(&env)};
+
+	x.c = conf_load(dir, NULL, 0, p);
+	x.services = services_load(x.c, p);
+	if (access(x.c->main_cf.ptr, R_OK) != 0)
+		return;
+	for (size_t i = 0; i < x.c->n_order; i++) {
+		const struct conf_entry *e =
+			conf_entry(x.c, x.c->order[i].name);
+
+		if (e != NULL && e->line == x.c->order[i].line)
+			check_name(&x, e);
+	}
+	check_identity(&x);
+	check_values(&x);
+	check_log(&x);
+	check_resolver(&x);
+	check_aliases(&x);
+	struct policy *policy = policy_new(x.c, x.tables, NULL, p);
+	check_classes(&x, policy);
+	for (size_t i = 0; i < x.services->n; i++)
+		check_service(&x, &x.services->v[i]);
+	if (x.services->n == 0)
+		problem_add(p, PROBLEM_ERROR, x.services->master_cf, 0,
+			STR("no service that postern knows"),
+			STR("write: smtp inet n - n - - smtpd"));
+}
+
+int check_run(const char *dir, enum problem_level level)
+{
+	struct problems p = {.a = arena_new(SIZE_MAX)};
+
+	check_all(dir, &p);
+	problems_sort(&p);
+	for (size_t i = 0; i < p.n; i++) {
+		const struct problem *v = &p.v[i];
+
+		if (v->level > level)
+			continue;
+		fprintf(stderr, "%.*s:%u: %s: %.*s", STR_ARG(v->file), v->line,
+			problem_level_name(v->level), STR_ARG(v->what));
+		if (v->write.len > 0)
+			fprintf(stderr, ": %.*s", STR_ARG(v->write));
+		fprintf(stderr, "\n");
+	}
+	return problems_count(&p, PROBLEM_ERROR) > 0 ? EX_CONFIG : EX_OK;
+}
+
+/* ---- --list-parameters ---- */
+
+static int list_parameters(void)
+{
+	static const char *const kinds[] = {"never", "other", "later"};
+
+	printf("# acts: as in Postfix; never: no meaning in one program; "
+	       "other: served in\n# another way; later: does not act yet\n");
+	for (size_t i = 0; i < n_params; i++)
+		printf("%-46s acts   %s\n", params[i].name, params[i].doc);
+	for (size_t i = 0; i < n_known_params; i++)
+		if (param_find(str_from(known_params[i].name)) == NULL)
+			printf("%-46s %-6s %s\n", known_params[i].name,
+				kinds[known_params[i].kind],
+				known_params[i].text);
+	return EX_OK;
+}
+
+int cmd_check(struct cmd *c)
+{
+	static const struct option_def defs[] = {{"--list-parameters", false}};
+	const char *value;
+	int at = 1, i;
+
+	while ((i = cmd_option(c, &at, defs, ARRAY_LEN(defs), &value)) != -2) {
+		if (i == -3)
+			return EX_USAGE;
+		if (i == 0)
+			return list_parameters();
+		return cmd_usage(c, "unexpected \"%s\"", value);
+	}
+	return check_run(c->dir, PROBLEM_NOTE);
+}

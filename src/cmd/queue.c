@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC */
+/* postern queue list|show|flush|hold|release|delete */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "cmd/cmd.h"
+#include "codec/postfix/value.h"
+#include "ipc/messages.h"
+#include "role/role.h"
+#include "sys/file.h"
+
+static const char *text_of(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+
+	return s != NULL ? s : "";
+}
+
+static void put_time(int64_t at)
+{
+	time_t t = (time_t)at;
+	struct tm tm;
+	char text[40];
+
+	localtime_r(&t, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%s", text);
+}
+
+/* Control bytes of strangers stay off the terminal. */
+static void put_safe(const char *s)
+{
+	for (; *s != '\0'; s++)
+		putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+}
+
+static void print_message(const json_t *m)
+{
+	const json_t *r;
+	size_t i;
+
+	printf("%s  %-8s  %8lld  ", text_of(m, "id"), text_of(m, "state"),
+		(long long)json_integer_value(json_object_get(m, "size")));
+	put_time(json_integer_value(json_object_get(m, "arrival")));
+	printf("  <");
+	put_safe(text_of(m, "sender"));
+	printf(">\n");
+	json_array_foreach(json_object_get(m, "recipients"), i, r) {
+		const json_t *next = json_object_get(r, "next_try");
+
+		if (strcmp(text_of(r, "state"), "done") == 0)
+			continue;
+		printf("    ");
+		put_safe(text_of(r, "address"));
+		printf("  (%s", text_of(r, "state"));
+		if (*text_of(r, "reason") != '\0') {
+			printf(": ");
+			put_safe(text_of(r, "reason"));
+		}
+		if (json_is_integer(next)) {
+			printf("; next try ");
+			put_time(json_integer_value(next));
+		}
+		printf(")\n");
+	}
+}
+
+static int list(struct ipc_client *queue, bool as_json)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct fault f;
+	size_t n = 0;
+
+	ipc_frame_init(&reply);
+	int sock CLEANUP(fd_close) = ipc_client_take(queue, &f);
+	bool ok = sock >= 0 && ipc_send(sock, IPC_QUEUE_LIST, STR_NONE, -1, &f);
+	while (ok && (ok = ipc_recv(sock, 60000, &reply, &f)) &&
+		reply.type == IPC_MORE) {
+		struct wire w = {.rest = buf_str(&reply.payload)};
+		struct str row = wire_str(&w);
+
+		n++;
+		if (as_json) {
+			printf("%.*s\n", STR_ARG(row));
+			continue;
+		}
+		json_t *j = json_loadb(row.ptr, row.len, 0, NULL);
+		if (j != NULL)
+			print_message(j);
+		json_decref(j);
+	}
+	if (!ok) {
+		fprintf(stderr, "postern queue: %s\n", f.text);
+		return EX_UNAVAILABLE;
+	}
+	if (!as_json)
+		printf(n == 0 ? "The queue is empty.\n" : "%zu in the queue.\n",
+			n);
+	return EX_OK;
+}
+
+static int show(struct ipc_client *queue, const char *id)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct fault f;
+
+	ipc_frame_init(&reply);
+	buf_init(&b, 4096);
+	wire_put_str(&b, str_from(id));
+	if (!ipc_call(queue, IPC_QUEUE_SHOW, buf_str(&b), -1, 30000, &reply,
+		    &f) ||
+		!file_map_fd(reply.fd, &map, &f)) {
+		fprintf(stderr, "postern queue: %s\n", f.text);
+		return EX_UNAVAILABLE;
+	}
+	fwrite(map.bytes.ptr, 1, map.bytes.len, stdout);
+	return EX_OK;
+}
+
+static int act(struct ipc_client *queue, enum queue_action action,
+	const char *which)
+{
+	static const char *const done[] = {
+		"flushed", "held", "released", "deleted"};
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+	struct fault f;
+
+	ipc_frame_init(&reply);
+	buf_init(&b, 4096);
+	wire_put_u8(&b, (uint8_t)action);
+	wire_put_str(&b, str_from(which));
+	if (!ipc_call(queue, IPC_QUEUE_ACT, buf_str(&b), -1, 600000, &reply,
+		    &f)) {
+		fprintf(stderr, "postern queue: %s\n", f.text);
+		return f.class == FAULT_PERM ? EX_DATAERR : EX_UNAVAILABLE;
+	}
+	struct wire w = {.rest = buf_str(&reply.payload)};
+	unsigned long long n = wire_u64(&w);
+	printf("%llu %s\n", n, done[action]);
+	return n > 0 || strcmp(which, "ALL") == 0 ? EX_OK : EX_DATAERR;
+}
+
+int cmd_queue(struct cmd *c)
+{
+	static const char *const verbs[] = {
+		"list", "show", "flush", "hold", "release", "delete"};
+	struct problems problems = {.a = arena_new(SIZE_MAX)};
+	struct conf *conf = conf_load(c->dir, NULL, 0, &problems);
+	const char *verb = c->argc > 1 ? c->argv[1] : "list";
+	const char *word = c->argc > 2 ? c->argv[2] : NULL;
+	size_t i = 0;
+
+	if (c->argc > 3)
+		return cmd_usage(c, "unexpected \"%s\"", c->argv[3]);
+	while (i < ARRAY_LEN(verbs) && strcmp(verb, verbs[i]) != 0)
+		i++;
+	if (i == ARRAY_LEN(verbs)) {
+		const char *near = nearest_name(
+			str_from(verb), verbs, ARRAY_LEN(verbs));
+		return cmd_usage(c, "unknown \"%s\"%s%s", verb,
+			near != NULL ? ": did you mean " : "",
+			near != NULL ? near : "");
+	}
+	struct ipc_client *queue = ipc_client_new(
+		role_socket_path(conf, "queue", conf->a).ptr);
+	if (i == 0) {
+		if (word != NULL && strcmp(word, "--json") != 0)
+			return cmd_usage(c, "unexpected \"%s\"", word);
+		return list(queue, word != NULL);
+	}
+	/* Only flushing everything is harmless enough to be the default. */
+	if (word == NULL && i == 2)
+		word = "ALL";
+	if (word == NULL)
+		return cmd_usage(c, "%s needs a queue id%s", verb,
+			i == 1 ? "" : " or ALL");
+	return i == 1 ? show(queue, word)
+		      : act(queue, (enum queue_action)(i - 2), word);
+}

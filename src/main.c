@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/* Picks a role or a command by argv. */
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/must.h"
+#include "cmd/main.h"
+#include "role/role.h"
+
+static const struct {
+	const char *name;
+	int (*run)(struct role *r);
+} roles[] = {{"auth", role_auth}, {"queue", role_queue},
+	{"mailbox", role_mailbox}, {"smtpd", role_smtpd},
+	{"sender", role_sender}};
+
+static int run_role(int argc, char **argv)
+{
+	struct role *r = must_alloc(sizeof(*r));
+
+	/* postern role DIR NAME INDEX ... */
+	for (size_t i = 0; argc >= 5 && i < ARRAY_LEN(roles); i++)
+		if (strcmp(argv[3], roles[i].name) == 0) {
+			role_begin(r, argc - 2, argv + 2);
+			return roles[i].run(r);
+		}
+	fprintf(stderr, "postern: roles are started by master\n");
+	return EX_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "role") == 0)
+		return run_role(argc, argv);
+	return cmd_main(argc, argv);
+}
