@@ -63,6 +63,21 @@ static void set_option(struct resolver *r, const char *name, const char *value)
 	(void)error;
 }
 
+/*
+ * libunbound answers for some names itself (RFC 6303, RFC 6761).  Servers that
+ * the administrator named know better: private networks and test zones.
+ */
+static void ask_servers_for_all(struct resolver *r)
+{
+	static const char *const zones[] = {
+		"test.", "home.arpa.", "127.in-addr.arpa."};
+
+	set_option(r, "unblock-lan-zones:", "yes");
+	set_option(r, "insecure-lan-zones:", "yes");
+	for (size_t i = 0; i < ARRAY_LEN(zones); i++)
+		ub_ctx_zone_add(r->ctx, zones[i], "transparent");
+}
+
 struct resolver *resolver_new(const struct resolver_options *o, struct fault *f)
 {
 	struct resolver *r = must_alloc(sizeof(*r));
@@ -81,6 +96,8 @@ struct resolver *resolver_new(const struct resolver_options *o, struct fault *f)
 	while (ok && str_present(item = list_item(&rest)))
 		ok = add_server(r, item, f);
 	ub_ctx_hosts(r->ctx, NULL);
+	if (o->servers.len > 0)
+		ask_servers_for_all(r);
 	if (ok && o->trust_anchor_file.len > 0) {
 		char *path = str_heap(o->trust_anchor_file);
 		int error = ub_ctx_add_ta_file(r->ctx, path);

@@ -68,6 +68,7 @@ struct restrictions *restrictions_new(
 struct decision restrict_stage(struct check *c, enum restriction_stage stage);
 /* reject_unlisted_recipient as it acts behind the lists. */
 struct decision restrict_unlisted_recipient(struct check *c);
+struct decision restrict_unlisted_sender(struct check *c);
 /* reject_sender_login_mismatch as it acts on submission. */
 struct decision restrict_sender_login(struct check *c);
 

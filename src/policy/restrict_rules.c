@@ -659,6 +659,15 @@ struct decision restrict_unlisted_recipient(struct check *c)
 	return d;
 }
 
+struct decision restrict_unlisted_sender(struct check *c)
+{
+	struct decision d = {.verdict = VERDICT_PERMIT};
+
+	if (reject_unlisted_sender(c, NULL, &d) == OUT_REJECT)
+		c->rule = STR("smtpd_reject_unlisted_sender");
+	return d;
+}
+
 struct decision restrict_sender_login(struct check *c)
 {
 	struct decision d = {.verdict = VERDICT_PERMIT};

@@ -203,6 +203,7 @@ int role_run(struct role *r, unsigned session_count_ms)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	int sig = signalfd(-1, &set, SFD_CLOEXEC);
+	must(sig >= 0);
 	if (write(r->control, "R", 1) != 1)
 		return EX_TEMPFAIL;
 	for (;;) {

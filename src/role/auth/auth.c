@@ -84,6 +84,11 @@ static bool answer_refused(struct ipc_session *s)
 static enum account_result find(
 	struct auth *auth, struct exchange *x, struct str user, struct fault *f)
 {
+	struct str local_domain = auth->role->conf->smtpd_sasl_local_domain;
+
+	if (str_find(user, '@') < 0 && local_domain.len > 0)
+		user = arena_printf(x->a, "%.*s@%.*s", STR_ARG(user),
+			STR_ARG(local_domain));
 	pthread_mutex_lock(&auth->lock);
 	enum account_result r =
 		account_get(auth->accounts, user, x->a, &x->account, f);

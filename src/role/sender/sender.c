@@ -11,7 +11,9 @@ int role_sender(struct role *r)
 	const struct conf *c = r->conf;
 	struct problems ignored = {.a = r->a};
 	struct tls_trust trust = {c->smtp_tls_CAfile, c->smtp_tls_CApath,
-		c->smtp_tls_protocols};
+		str_eqc(c->smtp_tls_security_level, "may")
+			? c->smtp_tls_protocols
+			: c->smtp_tls_mandatory_protocols};
 	const struct str lists[] = {c->smtp_generic_maps,
 		c->smtp_sasl_password_maps, c->mydestination};
 	struct fault f;

@@ -51,15 +51,15 @@ static bool refused(struct session *s, struct check *c)
 		stage_refuses(
 			s, c, relay_first ? STAGE_RECIPIENT : STAGE_RELAY))
 		return true;
-	if (conf->smtpd_reject_unlisted_recipient) {
-		struct decision d = restrict_unlisted_recipient(c);
-
-		if (d.verdict == VERDICT_REJECT) {
-			smtpd_refuse_decision(s, c, &d, "rcpt");
-			return true;
-		}
-	}
-	return false;
+	struct decision d = {.verdict = VERDICT_PERMIT};
+	if (conf->smtpd_reject_unlisted_sender)
+		d = restrict_unlisted_sender(c);
+	if (d.verdict == VERDICT_PERMIT && conf->smtpd_reject_unlisted_recipient)
+		d = restrict_unlisted_recipient(c);
+	if (d.verdict == VERDICT_PERMIT)
+		return false;
+	smtpd_refuse_decision(s, c, &d, "rcpt");
+	return true;
 }
 
 static void add_rcpt(struct session *s, struct recipient r)

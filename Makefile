@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: ISC
+# A short front for meson; each target is what README.md and HACKING.md name.
+
+PYTEST = /usr/bin/python3 -m pytest -q
+
+.PHONY: all deps test-deps run test test-asan test-tsan fuzz bench install \
+	format format-check clean
+
+all: build/postern
+
+build/build.ninja:
+	@tools/deps build
+	meson setup build
+
+build/postern: build/build.ninja FORCE
+	@ninja -C build
+
+FORCE:
+
+deps:
+	tools/deps build
+
+test-deps:
+	tools/deps test
+
+run: build/postern
+	tools/demo
+
+test: test-deps build/postern
+	tools/run-tests build
+
+test-asan: test-deps
+	test -d build-asan || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	ninja -C build-asan
+	tools/run-tests build-asan
+
+test-tsan: test-deps
+	test -d build-tsan || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Db_pie=false
+	ninja -C build-tsan
+	tools/run-tests build-tsan
+
+fuzz: test-deps
+	tools/fuzz
+
+bench: test-deps build/postern
+	tools/bench
+
+install: build/postern
+	meson install -C build $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+format:
+	git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h' | xargs clang-format-14 -i
+
+format-check:
+	git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h' | xargs clang-format-14 --dry-run -Werror
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz

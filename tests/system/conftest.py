@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: ISC
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import harness  # noqa: E402
+
+
+@pytest.fixture
+def postern(tmp_path):
+    """A factory; stops what it made and checks that it ended well."""
+    made = []
+
+    def make(folder="a", **kw):
+        p = harness.Postern(tmp_path / folder, **kw)
+        made.append(p)
+        return p
+
+    yield make
+    for p in made:
+        if p.process is not None:
+            rc = p.stop()
+            assert rc == 0, p.log()
+        log = p.log() if (p.dir / "log").exists() else ""
+        for bad in ("ERROR: AddressSanitizer", "runtime error:", "postern: bug:",
+                    "WARNING: ThreadSanitizer"):
+            assert bad not in log, log[-5000:]
+
+
+@pytest.fixture
+def one(postern):
+    """One running server with two users."""
+    p = postern("one", users={"alice@example.test": "wonderland-1",
+                              "bob@example.test": "builder-22"})
+    return p.start()
+
+
+@pytest.fixture
+def dns(tmp_path):
+    made = []
+
+    def make(zones):
+        d = harness.Dns(tmp_path / f"dns{len(made)}", zones)
+        made.append(d)
+        return d
+
+    yield make
+    for d in made:
+        d.stop()

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: ISC
+"""What the system tests stand on: real postern processes, a real DNS server
+(knot), scripted peers.  Everything waits for an event or a deadline; nothing
+sleeps and hopes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+POSTERN = Path(os.environ.get("POSTERN", ROOT / "build" / "postern"))
+DEADLINE = float(os.environ.get("TEST_DEADLINE", "30"))
+
+
+def wait_for(what, check, deadline=DEADLINE):
+    """Polls check() until it returns something true; says what was missed."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        try:
+            found = check()
+        except (OSError, AssertionError, KeyError, IndexError):
+            found = None
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not in {deadline} s: {what}")
+
+
+_used_ports = set()
+
+
+def free_port(hosts=("127.0.0.1",)):
+    """A port that is free on all the addresses."""
+    while True:
+        probe = socket.socket()
+        probe.bind((hosts[0], 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        if port in _used_ports:
+            continue
+        try:
+            for host in hosts:
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    with socket.socket(socket.AF_INET, kind) as s:
+                        s.bind((host, port))
+        except OSError:
+            continue
+        _used_ports.add(port)
+        return port
+
+
+def make_certificate(directory, names, addresses):
+    """A self-signed certificate; returns (chain with key, certificate)."""
+    directory = Path(directory)
+    key, cert = directory / "key.pem", directory / "cert.pem"
+    # mbsync compares addresses with DNS names only.
+    alt = ",".join([f"DNS:{n}" for n in (*names, *addresses)]
+                   + [f"IP:{a}" for a in addresses])
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj",
+         f"/CN={names[0]}", "-addext", f"subjectAltName={alt}", "-keyout",
+         str(key), "-out", str(cert)],
+        check=True, capture_output=True)
+    chain = directory / "chain.pem"
+    chain.write_text(key.read_text() + cert.read_text())
+    for path in (key, chain):
+        path.chmod(0o600)
+    return chain, cert
+
+
+class Postern:
+    """One instance with its own main.cf below a directory."""
+
+    def __init__(self, directory, host="127.0.0.1", name="mail.example.test",
+                 smtp_port=None, users=(), extra="", master_extra="",
+                 options=None):
+        self.dir = Path(directory)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.host, self.name = host, name
+        self.users = dict(users)
+        self.port = {"smtp": smtp_port or free_port((host,))}
+        for service in ("submission", "submissions", "imap", "imaps", "pop3",
+                        "pop3s"):
+            self.port[service] = free_port((host,))
+        self.chain, self.ca = make_certificate(
+            self.dir, [name, "localhost"], [host])
+        self.process = None
+        self.extra, self.master_extra = extra, master_extra
+        self.options = options or {}
+        self.write_config()
+
+    def write_config(self):
+        settings = {
+            "compatibility_level": "3.11",
+            "myhostname": self.name,
+            "mydestination": "",
+            "mynetworks": "",
+            "inet_protocols": "ipv4",
+            "queue_directory": f"{self.dir}/spool",
+            "data_directory": f"{self.dir}/data",
+            "smtpd_tls_chain_files": str(self.chain),
+            "smtp_tcp_port": str(self.port["smtp"]),
+            "smtp_bind_address": self.host,
+            "alias_maps": "",
+            "alias_database": "",
+            "local_recipient_maps": "unix:passwd.byname",
+            "minimal_backoff_time": "1s",
+            "maximal_backoff_time": "2s",
+            "login_failure_delay": "0s",
+            "smtpd_error_sleep_time": "0s",
+        }
+        settings.update(self.options)
+        text = "".join(f"{k} = {v}\n" for k, v in settings.items())
+        (self.dir / "main.cf").write_text(text + self.extra)
+        lines = []
+
+        def line(service, command, *overrides):
+            args = "".join(f" -o {o}" for o in overrides)
+            lines.append(f"{self.host}:{self.port[service]} inet n - n - - "
+                         f"{command}{args}")
+
+        auth = ("smtpd_sasl_auth_enable=yes",
+                "smtpd_recipient_restrictions=permit_sasl_authenticated,reject")
+        line("smtp", "smtpd")
+        line("submission", "smtpd", "smtpd_tls_security_level=encrypt", *auth)
+        line("submissions", "smtpd", "smtpd_tls_wrappermode=yes", *auth)
+        line("imap", "imapd")
+        line("imaps", "imapd", "imapd_tls_wrappermode=yes")
+        line("pop3", "pop3d")
+        line("pop3s", "pop3d", "pop3d_tls_wrappermode=yes")
+        (self.dir / "master.cf").write_text(
+            "\n".join(lines) + "\n" + self.master_extra)
+
+    def run(self, *args, input=None, check=True, **kw):
+        r = subprocess.run([str(POSTERN), "-c", str(self.dir), *args],
+                           input=input, capture_output=True, text=True,
+                           timeout=60, **kw)
+        if check and r.returncode != 0:
+            raise AssertionError(
+                f"postern {args}: {r.returncode}\n{r.stdout}{r.stderr}")
+        return r
+
+    def add_users(self):
+        for address, password in self.users.items():
+            self.run("user", "add", address, "--password-stdin",
+                     input=password + "\n")
+
+    def start(self, add_users=True):
+        if add_users:
+            self.add_users()
+        self.log_file = open(self.dir / "log", "a")
+        self.process = subprocess.Popen(
+            [str(POSTERN), "-c", str(self.dir), "start", "--foreground"],
+            stdout=subprocess.PIPE, stderr=self.log_file, text=True)
+        self.ready = threading.Event()
+        threading.Thread(target=self._watch, args=(self.process,),
+                         daemon=True).start()
+        if not self.ready.wait(DEADLINE):
+            self.kill()
+            raise AssertionError("not ready:\n" + self.log())
+        return self
+
+    def _watch(self, process):
+        for text in process.stdout:
+            if text == "postern: ready\n":
+                self.ready.set()
+        self.ready.set()
+
+    def stop(self):
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.terminate()
+        rc = self.process.wait(20)
+        self.process = None
+        return rc
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+            self.process = None
+
+    def log(self):
+        return (self.dir / "log").read_text(errors="replace")
+
+    def status(self):
+        return json.loads(self.run("status", "--json").stdout)
+
+    def queue(self):
+        out = self.run("queue", "list", "--json").stdout
+        return [json.loads(line) for line in out.splitlines()]
+
+    def tls(self):
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def send(self, sender, recipients, password=None, check=True, service=None,
+             text="hello\n", subject="test", extra=()):
+        service = service or "submission"
+        how = "--tls" if service == "submissions" else "--starttls"
+        args = ["send", "--server", f"{self.host}:{self.port[service]}", how,
+                "--ca-file", str(self.ca), "--auth-user", sender,
+                "--password-stdin", "--from", sender, "--subject", subject,
+                "--text", text]
+        for r in recipients:
+            args += ["--to", r]
+        return self.run(*args, *extra, check=check,
+                        input=(password or self.users[sender]) + "\n")
+
+
+class Dns:
+    """knotd with the given zones: {"a.test": "MX 10 mx.a.test."...}."""
+
+    def __init__(self, directory, zones):
+        self.dir = Path(directory)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.port = free_port(("127.0.0.1",))
+        for zone, text in zones.items():
+            (self.dir / f"{zone}.zone").write_text(
+                f"$ORIGIN {zone}.\n$TTL 5\n"
+                f"@ SOA ns hostmaster 1 60 60 600 5\n@ NS ns\n"
+                f"ns A 127.0.0.1\n{text}\n")
+        config = [
+            "server:", f"    rundir: {self.dir}",
+            f"    listen: 127.0.0.1@{self.port}", "database:",
+            f"    storage: {self.dir}/db", "zone:"]
+        for zone in zones:
+            config += [f"  - domain: {zone}",
+                       f"    file: {self.dir}/{zone}.zone"]
+        (self.dir / "knot.conf").write_text("\n".join(config) + "\n")
+        self.process = subprocess.Popen(
+            ["knotd", "-c", str(self.dir / "knot.conf")],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        first = next(iter(zones))
+        wait_for("knotd", lambda: self.answers(first))
+
+    def answers(self, name):
+        query = (b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+                 + b"".join(bytes([len(p)]) + p.encode()
+                            for p in name.split(".")) + b"\x00\x00\x06\x00\x01")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.3)
+            s.sendto(query, ("127.0.0.1", self.port))
+            reply = s.recv(2000)
+            return reply[3] & 15 == 0 and reply[7] > 0
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Smtp:
+    """A raw dialog: what is sent is what is written."""
+
+    def __init__(self, host, port, greet=True):
+        self.sock = socket.create_connection((host, port), 10)
+        self.sock.settimeout(20)
+        self.file = self.sock.makefile("rb")
+        if greet:
+            assert self.reply()[0] == 220
+
+    def reply(self):
+        lines = []
+        while True:
+            line = self.file.readline()
+            if not line:
+                raise EOFError(b"".join(lines))
+            lines.append(line)
+            if line[3:4] != b"-":
+                break
+        text = b"".join(lines).decode("utf-8", "replace")
+        return int(text[:3]), text
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def cmd(self, line):
+        self.send((line if isinstance(line, bytes) else line.encode()) + b"\r\n")
+        return self.reply()
+
+    def expect(self, line, code):
+        got = self.cmd(line)
+        assert got[0] == code, (line, got)
+        return got[1]
+
+    def starttls(self, context, name):
+        self.expect("STARTTLS", 220)
+        self.sock = context.wrap_socket(self.sock, server_hostname=name)
+        self.file = self.sock.makefile("rb")
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+class Sink:
+    """A scripted SMTP server: keeps what it gets, answers as told."""
+
+    def __init__(self, host, port, replies=None, ehlo=("PIPELINING",)):
+        self.replies = replies or {}
+        self.ehlo = ehlo
+        self.mails = []
+        self.commands = []
+        self.server = socket.create_server((host, port))
+        self.port = self.server.getsockname()[1]
+        self.stopped = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while not self.stopped:
+            try:
+                conn, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(conn,),
+                             daemon=True).start()
+
+    def _answer(self, conn, verb, default):
+        reply = self.replies.get(verb, default)
+        if callable(reply):
+            reply = reply(self)
+        conn.sendall(reply if isinstance(reply, bytes) else
+                     (reply + "\r\n").encode())
+        return reply
+
+    def _serve(self, conn):
+        mail = {"rcpts": []}
+        try:
+            file = conn.makefile("rb")
+            self._answer(conn, "GREETING", "220 sink ESMTP")
+            for raw in file:
+                line = raw.decode("utf-8", "replace").rstrip("\r\n")
+                self.commands.append(line)
+                verb = line.split(" ")[0].split(":")[0].upper()
+                if verb == "EHLO":
+                    lines = ["sink", *self.ehlo]
+                    conn.sendall("".join(
+                        f"250{'-' if i + 1 < len(lines) else ' '}{t}\r\n"
+                        for i, t in enumerate(lines)).encode())
+                elif verb == "MAIL":
+                    mail = {"from": line, "rcpts": []}
+                    self._answer(conn, "MAIL", "250 2.1.0 ok")
+                elif verb == "RCPT":
+                    address = re.search("<(.*?)>", line).group(1)
+                    key = f"RCPT {address}"
+                    reply = self._answer(
+                        conn, key if key in self.replies else "RCPT",
+                        "250 2.1.5 ok")
+                    if str(reply).startswith("2"):
+                        mail["rcpts"].append(address)
+                elif verb == "DATA":
+                    reply = self._answer(conn, "DATA", "354 go")
+                    if not str(reply).startswith("3"):
+                        continue
+                    body = []
+                    for data in file:
+                        if data == b".\r\n":
+                            break
+                        body.append(data)
+                    mail["data"] = b"".join(body)
+                    reply = self._answer(conn, ".", "250 2.0.0 taken")
+                    if str(reply).startswith("2"):
+                        self.mails.append(mail)
+                elif verb == "QUIT":
+                    self._answer(conn, "QUIT", "221 bye")
+                    break
+                else:
+                    self._answer(conn, verb, "250 ok")
+        except OSError:
+            pass
+        finally:
+            conn.close()
+
+    def stop(self):
+        self.stopped = True
+        self.server.close()
+
+
+def have(*programs):
+    return all(shutil.which(p) for p in programs)
