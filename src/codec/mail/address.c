@@ -139,12 +139,11 @@ static void emit(struct parser *p, struct mail_address address)
 
 /*
  * Words and dots from the current token on; stops at another token.  local
- * gets them joined, phrase with a blank between words that no dot glues.
+ * gets them joined, phrase with a blank where there was a gap.
  */
 static void read_local(struct parser *p)
 {
 	struct lexer *x = &p->x;
-	bool glue = true;
 
 	buf_reset(&p->local);
 	p->spec_start = x->start;
@@ -152,13 +151,13 @@ static void read_local(struct parser *p)
 	while (x->token == T_ATOM || x->token == T_QUOTED || is_special(x, '.')) {
 		bool is_dot = x->token == T_SPECIAL;
 
-		if (p->phrase.len > 0 && !is_dot && !glue)
+		/* A blank where there was a gap: "John Q. Public" */
+		if (p->phrase.len > 0 && x->start > p->spec_end)
 			buf_putc(&p->phrase, ' ');
 		if (is_dot)
 			buf_putc(&x->text, '.');
 		buf_put(&p->local, buf_str(&x->text));
 		buf_put(&p->phrase, buf_str(&x->text));
-		glue = is_dot;
 		p->spec_end = x->at;
 		next(x);
 	}

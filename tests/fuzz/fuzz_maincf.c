@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ISC */
+#include "tests/fuzz/fuzz.h"
+
+#include "base/arena.h"
+#include "codec/postfix/expand.h"
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+
+static struct str nothing(struct str name, void *ctx)
+{
+	(void)ctx;
+	return name.len % 2 == 0 ? STR_NONE : STR("x");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct arena *a = arena_new(SIZE_MAX);
+	struct str in = str_of(data, size);
+
+	struct logical_lines lines;
+	struct logical_line line;
+	struct str name, value, out;
+	struct master_line m;
+	struct cidr cidr;
+	const char *why;
+	int64_t n;
+
+	logical_lines_init(&lines, in, a);
+	while (logical_lines_next(&lines, &line)) {
+		table_entry_parse(line.text, true, a, &name, &value, &why);
+		table_entry_parse(line.text, false, a, &name, &value, &why);
+		master_line_parse(line.text, a, &m, &why);
+		if (assignment_parse(line.text, &name, &value) != ASSIGNMENT_OK)
+			continue;
+		expand(value, nothing, NULL, a, &out, &why);
+		value_time(value, 115, &n);
+		cidr_parse(value, &cidr);
+		while (str_present(list_item(&value)))
+			;
+	}
+	arena_free(a);
+	return 0;
+}

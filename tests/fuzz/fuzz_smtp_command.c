@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+#include "tests/fuzz/fuzz.h"
+
+#include "base/arena.h"
+#include "codec/smtp/command.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct arena *a = arena_new(SIZE_MAX);
+	struct str in = str_of(data, size);
+
+	struct smtp_command cmd;
+	struct smtp_mail mail;
+	struct smtp_rcpt rcpt;
+	struct smtp_refusal why;
+
+	if (smtp_command_parse(in, &cmd)) {
+		smtp_mail_parse(cmd.args, true, false, a, &mail, &why);
+		smtp_rcpt_parse(cmd.args, true, true, a, &rcpt, &why);
+	}
+	arena_free(a);
+	return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+#include "tests/fuzz/fuzz.h"
+
+#include "base/arena.h"
+#include "codec/smtp/path.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct arena *a = arena_new(SIZE_MAX);
+	struct str in = str_of(data, size);
+
+	struct smtp_path path;
+	struct smtp_bad bad;
+	struct str local, domain;
+
+	for (unsigned flags = 0; flags < 8; flags++) {
+		struct str rest = in;
+
+		smtp_path_parse(&rest, flags, &path, &bad);
+	}
+	smtp_address_split(in, &local, &domain);
+	smtp_literal_valid(in);
+	arena_free(a);
+	return 0;
+}
