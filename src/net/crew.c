@@ -224,19 +224,17 @@ static void remember(struct crew *c, struct seat *s)
 }
 
 /* The session is gone, its memory too; the descriptor may be a new one's. */
-static void forget(struct crew *c, int fd, uint32_t generation)
+static void forget(struct crew *c)
 {
-	if (c->slots[fd].generation == generation)
-		c->slots[fd].seat = NULL;
 	c->sessions--;
 	pthread_cond_broadcast(&c->gone_cond);
 }
 
 static void serve(struct crew *c, struct seat *s)
 {
-	int fd = s->fd;
-	uint32_t generation = c->slots[fd].generation;
-
+	/* Whom a worker serves may free itself at any moment: until it parks
+	 * nobody finds it by its slot. */
+	c->slots[s->fd].seat = NULL;
 	s->state = SEAT_SERVED;
 	s->rung |= s->bell;
 	s->bell = false;
@@ -255,10 +253,11 @@ static void serve(struct crew *c, struct seat *s)
 	}
 	pthread_mutex_lock(&c->lock);
 	if (next == NEXT_CLOSE) {
-		forget(c, fd, generation);
+		forget(c);
 		return;
 	}
 	s->timed_out = s->rung = false;
+	c->slots[s->fd].seat = s;
 	park(c, s, next == NEXT_PARK);
 }
 

@@ -230,8 +230,6 @@ bool imap_literal_announced(struct str line, uint64_t *size_r, bool *non_sync_r)
 	bool plus = str_ends(n, "+");
 	if (plus)
 		n.len--;
-	if (n.len > 20)
-		return false;
 	/* A number beyond 64 bits is still a literal: one nobody may send. */
 	if (!str_u64(n, size_r)) {
 		for (size_t i = 0; i < n.len; i++)

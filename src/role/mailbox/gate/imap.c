@@ -166,8 +166,9 @@ static void run(struct gate *g, struct str line)
 }
 
 /* A command with small literals; flat in memory whatever is announced. */
-static bool read_command(struct gate *g, struct buf *b)
+static bool read_command(struct gate *g, struct buf *b, bool *answered_r)
 {
+	*answered_r = false;
 	for (;;) {
 		struct str line, piece;
 		uint64_t size;
@@ -179,7 +180,7 @@ static bool read_command(struct gate *g, struct buf *b)
 		if (r == LINE_TOO_LONG) {
 			stream_puts(g->stream, "* BAD line too long\r\n");
 			g->errors++;
-			buf_reset(b);
+			*answered_r = true;
 			return true;
 		}
 		if (r != LINE_OK)
@@ -212,11 +213,12 @@ static bool read_command(struct gate *g, struct buf *b)
 static bool one_command(struct gate *g)
 {
 	struct buf b CLEANUP(buf_fini);
+	bool answered;
 
 	buf_init(&b, COMMAND_MAX);
-	if (!read_command(g, &b))
+	if (!read_command(g, &b, &answered))
 		return false;
-	if (b.len > 0)
+	if (!answered)
 		run(g, arena_str(g->cmd_a, buf_str(&b)));
 	if (g->errors >= ERRORS_MAX) {
 		stream_puts(g->stream, "* BYE too many errors\r\n");

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: ISC
+"""Roles are killed with SIGKILL while mail comes in; every message that got
+250 is delivered at least once."""
+
+import imaplib
+import os
+import random
+import re
+import signal
+import smtplib
+import threading
+import time
+
+from harness import Postern, wait_for
+
+CLIENTS, MESSAGES = 20, 500
+USERS = {f"u{i}@example.test": f"pw-{i}" for i in range(4)}
+
+
+def subjects(p):
+    found = {}
+    for user, password in USERS.items():
+        m = imaplib.IMAP4_SSL(p.host, p.port["imaps"], ssl_context=p.tls())
+        m.login(user, password)
+        n = int(m.select("INBOX", readonly=True)[1][0])
+        if n > 0:
+            rows = m.fetch(f"1:{n}", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]
+            for row in rows:
+                if isinstance(row, tuple):
+                    name = re.search(rb"Subject: (\S+)", row[1])
+                    found[name.group(1).decode()] = found.get(
+                        name.group(1).decode(), 0) + 1
+        m.logout()
+    return found
+
+
+class Submitter(threading.Thread):
+    """Sends until its share is done; notes only what got 250."""
+
+    def __init__(self, p, number, acknowledged, over):
+        super().__init__(daemon=True)
+        self.p, self.number = p, number
+        self.acknowledged, self.over = acknowledged, over
+
+    def run(self):
+        share = MESSAGES // CLIENTS
+        for i in range(share):
+            name = f"m-{self.number}-{i}"
+            user = f"u{i % len(USERS)}@example.test"
+            while not self.over.is_set():
+                try:
+                    with smtplib.SMTP(self.p.host, self.p.port["smtp"],
+                                      timeout=20) as c:
+                        c.sendmail("a@b.example", [user],
+                                   f"Subject: {name}\r\n\r\n" + "x" * 1000)
+                    self.acknowledged.add(name)
+                    break
+                except (OSError, smtplib.SMTPException):
+                    self.over.wait(0.02)
+
+
+def test_no_acknowledged_message_is_lost(postern):
+    p = postern("crash", users=USERS).start()
+    acknowledged, over = set(), threading.Event()
+    clients = [Submitter(p, i, acknowledged, over) for i in range(CLIENTS)]
+    for c in clients:
+        c.start()
+    rng = random.Random(int(os.environ.get("CRASH_SEED", "1")))
+    kills = 0
+    deadline = time.monotonic() + 120
+    while any(c.is_alive() for c in clients) and time.monotonic() < deadline:
+        over.wait(0.15)  # the rhythm of the blows, not a wait for an effect
+        if not any(c.is_alive() for c in clients):
+            break
+        if kills % 7 == 6:
+            p.process.kill()
+            p.process.wait(20)
+            p.start(add_users=False)
+        else:
+            roles = [r for r in p.status()["roles"]
+                     if r["role"] in ("queue", "mailbox", "smtpd")
+                     and r["pid"] > 0]
+            if roles:
+                try:
+                    os.kill(rng.choice(roles)["pid"], signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        kills += 1
+    over.set()
+    for c in clients:
+        c.join(30)
+    assert len(acknowledged) == MESSAGES
+    assert kills >= 3
+
+    def all_there():
+        found = subjects(p)
+        return found if acknowledged <= set(found) else None
+
+    wait_for("the queue to be empty", lambda: p.queue() == [], 60)
+    found = wait_for("every acknowledged message", all_there)
+    duplicates = sum(n - 1 for n in found.values())
+    print(f"{kills} kills, {len(acknowledged)} acknowledged, "
+          f"{duplicates} duplicates")
+
+
+def test_killed_role_is_back_within_a_second(postern):
+    p = postern("back", users=USERS).start()
+    for name in ("auth", "queue", "mailbox", "smtpd", "sender"):
+        role = next(r for r in p.status()["roles"] if r["role"] == name)
+        start = time.monotonic()
+        os.kill(role["pid"], signal.SIGKILL)
+        wait_for(f"{name} again", lambda: [
+            r for r in p.status()["roles"] if r["role"] == name and r["ready"]
+            and r["pid"] not in (0, role["pid"])
+            and r["index"] == role["index"]], 5)
+        assert time.monotonic() - start < 5
+    p.send("u0@example.test", ["u1@example.test"])
+
+
+def test_sigterm_tells_sessions_and_ends(postern):
+    from harness import Smtp
+    p = postern("end", users=USERS).start()
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO a.example", 250)
+    m = imaplib.IMAP4_SSL(p.host, p.port["imaps"], ssl_context=p.tls())
+    m.login("u0@example.test", "pw-0")
+    start = time.monotonic()
+    assert p.stop() == 0
+    assert time.monotonic() - start < 10
+    assert s.reply()[0] == 421
+    assert m.readline().startswith(b"* BYE")
+    s.close()
+
+
+def test_reload_takes_a_new_configuration_over(postern):
+    from harness import Smtp
+    p = postern("reload", users=USERS).start()
+    p.options["smtpd_banner"] = "changed ESMTP"
+    p.write_config()
+    p.run("reload")
+
+    def banner():
+        s = Smtp(p.host, p.port["smtp"], greet=False)
+        text = s.reply()[1]
+        s.close()
+        return "changed" in text
+
+    wait_for("the new banner", banner)
+    # A wrong one is refused, and the old one stays.
+    (p.dir / "main.cf").write_text("mynetworks = 0.0.0.0/0\n")
+    r = p.run("reload", check=False)
+    assert r.returncode == 78
+    assert banner()
+    p.write_config()
