@@ -109,8 +109,8 @@ static struct entry **find(const struct map *m, struct str key, uint64_t hash)
 {
 	struct entry **p = &m->slots[hash & (m->n_slots - 1)];
 
-	while (*p != NULL &&
-		!((*p)->hash == hash && str_eq(str_of((*p)->key, (*p)->len), key)))
+	while (*p != NULL && !((*p)->hash == hash &&
+				     str_eq(str_of((*p)->key, (*p)->len), key)))
 		p = &(*p)->next;
 	return p;
 }

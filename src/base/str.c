@@ -50,7 +50,7 @@ bool str_present(struct str s)
 bool str_eq(struct str a, struct str b)
 {
 	return a.len == b.len &&
-		(a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+	       (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 bool str_ieq(struct str a, struct str b)
@@ -115,13 +115,13 @@ bool str_ends(struct str s, const char *suffix)
 	size_t n = strlen(suffix);
 
 	return s.len >= n &&
-		(n == 0 || memcmp(s.ptr + s.len - n, suffix, n) == 0);
+	       (n == 0 || memcmp(s.ptr + s.len - n, suffix, n) == 0);
 }
 
 bool str_iends(struct str s, struct str suffix)
 {
 	return s.len >= suffix.len &&
-		str_ieq(str_of(s.ptr + s.len - suffix.len, suffix.len), suffix);
+	       str_ieq(str_of(s.ptr + s.len - suffix.len, suffix.len), suffix);
 }
 
 ptrdiff_t str_find(struct str s, char c)

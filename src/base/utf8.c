@@ -10,9 +10,10 @@ size_t utf8_decode(struct str s, uint32_t *char_r)
 		*char_r = b;
 		return 1;
 	}
-	size_t n = b >= 0xf0 && b < 0xf5 ? 4 : b >= 0xe0 && b < 0xf0 ? 3
-		: b >= 0xc2 && b < 0xe0                              ? 2
-								     : 0;
+	size_t n = b >= 0xf0 && b < 0xf5   ? 4
+		   : b >= 0xe0 && b < 0xf0 ? 3
+		   : b >= 0xc2 && b < 0xe0 ? 2
+					   : 0;
 	if (n == 0 || s.len < n)
 		return 0;
 	uint32_t c = n == 2 ? b & 0x1fu : n == 3 ? b & 0x0fu : b & 0x07u;

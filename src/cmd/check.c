@@ -7,8 +7,8 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sysexits.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -104,20 +104,20 @@ static void check_name(struct checker *x, const struct conf_entry *e)
 			STR_NONE);
 	else if (k != NULL && k->kind == KNOWN_NEVER)
 		problem_add(x->p, PROBLEM_NOTE, e->file, e->line,
-			arena_printf(a, "%s has no meaning in one program",
-				k->name),
+			arena_printf(
+				a, "%s has no meaning in one program", k->name),
 			STR_NONE);
 	else if (k != NULL || is_transport_suffix(e->name))
 		problem_add(x->p, PROBLEM_WARNING, e->file, e->line,
-			arena_printf(a, "%.*s does not act yet",
-				STR_ARG(e->name)),
+			arena_printf(
+				a, "%.*s does not act yet", STR_ARG(e->name)),
 			STR("remove it, or live without it"));
 	else if (!is_referenced(x, e->name)) {
 		const char *near = nearest_param(e->name);
 
 		problem_add(x->p, PROBLEM_WARNING, e->file, e->line,
-			arena_printf(a, "unused parameter %.*s",
-				STR_ARG(e->name)),
+			arena_printf(
+				a, "unused parameter %.*s", STR_ARG(e->name)),
 			near != NULL ? arena_printf(a, "did you mean %s?", near)
 				     : STR_NONE);
 	}
@@ -138,7 +138,8 @@ static void check_identity(struct checker *x)
 	if (!hostname_valid(c->myhostname))
 		say(x, c, PROBLEM_ERROR, "myhostname",
 			"myhostname is no host name",
-			"write the full name of this machine: mail.example.org");
+			"write the full name of this machine: "
+			"mail.example.org");
 	else if (str_find(c->myhostname, '.') < 0)
 		say(x, c, PROBLEM_WARNING, "myhostname",
 			"myhostname has no dot: other servers will refuse it",
@@ -155,10 +156,8 @@ static void check_identity(struct checker *x)
 			"name another server, or leave it empty");
 	if (c->smtpd_banner.len == 0)
 		say(x, c, PROBLEM_ERROR, "smtpd_banner",
-			"smtpd_banner is empty",
-			"write $myhostname ESMTP");
-	if (geteuid() == 0 &&
-		getpwnam(arena_cstr(c->a, c->mail_owner)) == NULL)
+			"smtpd_banner is empty", "write $myhostname ESMTP");
+	if (geteuid() == 0 && getpwnam(arena_cstr(c->a, c->mail_owner)) == NULL)
 		say(x, c, PROBLEM_WARNING, "mail_owner",
 			"mail_owner: there is no such account; the roles keep "
 			"uid 0 without any power",
@@ -186,7 +185,8 @@ static void check_values(struct checker *x)
 			"write a numeric IPv4 address");
 	if (service_port(c->smtp_tcp_port) == 0)
 		say(x, c, PROBLEM_ERROR, "smtp_tcp_port",
-			"smtp_tcp_port: unknown port", "write smtp or a number");
+			"smtp_tcp_port: unknown port",
+			"write smtp or a number");
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
 		level_ok |= str_eqc(c->smtp_tls_security_level, levels[i]);
 	if (!level_ok)
@@ -295,8 +295,8 @@ static void check_classes(struct checker *x, const struct policy *p)
 
 /* ---- TLS and AUTH ---- */
 
-static void check_key_file(
-	struct checker *x, const struct conf *c, const char *param, struct str path)
+static void check_key_file(struct checker *x, const struct conf *c,
+	const char *param, struct str path)
 {
 	struct stat st;
 
@@ -318,8 +318,8 @@ static bool check_certificate(struct checker *x, const struct conf *c,
 	struct str rest = chain, item;
 	struct fault f;
 
-	if (chain.len == 0 && (files.cert_file.len == 0 ||
-				      str_eqc(files.cert_file, "none")))
+	if (chain.len == 0 &&
+		(files.cert_file.len == 0 || str_eqc(files.cert_file, "none")))
 		return false;
 	struct tls_server *t = tls_server_new(&files, &f);
 	if (t == NULL)
@@ -343,9 +343,9 @@ static bool check_certificate(struct checker *x, const struct conf *c,
 
 static struct str chain_of(const struct conf *c, enum service_kind kind)
 {
-	struct str own = kind == SERVICE_IMAPD ? c->imapd_tls_chain_files
-		: kind == SERVICE_POP3D	       ? c->pop3d_tls_chain_files
-					       : STR("");
+	struct str own = kind == SERVICE_IMAPD   ? c->imapd_tls_chain_files
+			 : kind == SERVICE_POP3D ? c->pop3d_tls_chain_files
+						 : STR("");
 
 	return own.len > 0 ? own : c->smtpd_tls_chain_files;
 }
@@ -357,17 +357,19 @@ static void check_service(struct checker *x, const struct service *s)
 		"imapd_tls_chain_files", "pop3d_tls_chain_files"};
 	bool cert = check_certificate(
 		x, c, params_of[s->kind], chain_of(c, s->kind));
-	bool wrapped = s->kind == SERVICE_SMTPD ? c->smtpd_tls_wrappermode
-		: s->kind == SERVICE_IMAPD	? c->imapd_tls_wrappermode
-						: c->pop3d_tls_wrappermode;
+	bool wrapped = s->kind == SERVICE_SMTPD   ? c->smtpd_tls_wrappermode
+		       : s->kind == SERVICE_IMAPD ? c->imapd_tls_wrappermode
+						  : c->pop3d_tls_wrappermode;
 	bool smtpd = s->kind == SERVICE_SMTPD;
 	struct arena *a = x->c->a;
 
 	if (!cert && (wrapped || (smtpd && str_eqc(c->smtpd_tls_security_level,
 						   "encrypt"))))
-		problem_add(x->p, PROBLEM_ERROR, x->services->master_cf, s->line,
-			arena_printf(a, "%.*s needs TLS, but there is no "
-					"certificate",
+		problem_add(x->p, PROBLEM_ERROR, x->services->master_cf,
+			s->line,
+			arena_printf(a,
+				"%.*s needs TLS, but there is no "
+				"certificate",
 				STR_ARG(s->name)),
 			STR("set smtpd_tls_chain_files"));
 	if (smtpd && c->smtpd_sasl_auth_enable && !c->smtpd_tls_auth_only)
@@ -377,22 +379,25 @@ static void check_service(struct checker *x, const struct service *s)
 				? PROBLEM_WARNING
 				: PROBLEM_ERROR,
 			x->services->master_cf, s->line,
-			arena_printf(a, "%.*s offers AUTH without TLS: "
-					"passwords travel in clear",
+			arena_printf(a,
+				"%.*s offers AUTH without TLS: "
+				"passwords travel in clear",
 				STR_ARG(s->name)),
 			STR("remove smtpd_tls_auth_only = no"));
 	else if (smtpd && c->smtpd_sasl_auth_enable && !cert)
 		problem_add(x->p, PROBLEM_WARNING, x->services->master_cf,
 			s->line,
-			arena_printf(a, "%.*s has AUTH, but without a "
-					"certificate nobody can log in",
+			arena_printf(a,
+				"%.*s has AUTH, but without a "
+				"certificate nobody can log in",
 				STR_ARG(s->name)),
 			STR("set smtpd_tls_chain_files"));
 	else if (!smtpd && !cert)
 		problem_add(x->p, PROBLEM_WARNING, x->services->master_cf,
 			s->line,
-			arena_printf(a, "%.*s has no certificate: nobody can "
-					"log in",
+			arena_printf(a,
+				"%.*s has no certificate: nobody can "
+				"log in",
 				STR_ARG(s->name)),
 			STR("set smtpd_tls_chain_files"));
 	if (!smtpd)

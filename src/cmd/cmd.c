@@ -18,15 +18,31 @@ static const struct {
 	const char *usage;
 	const char *what;
 } commands[] = {
-	{"start", cmd_start, "start [--foreground]", "check the configuration and start"},
+	{"start", cmd_start, "start [--foreground]",
+		"check the configuration and start"},
 	{"stop", cmd_stop, "stop", "stop a running postern"},
-	{"reload", cmd_reload, "reload", "check the configuration and take it over"},
-	{"status", cmd_status, "status [--json]", "show roles, sessions, uptime"},
-	{"check", cmd_check, "check [--list-parameters]", "say what is wrong with the configuration"},
-	{"conf", cmd_conf, "conf [-n] [-d] [-x] [-h] [NAME ...] | conf -e NAME=VALUE ...", "show or edit parameters, as postconf does"},
-	{"user", cmd_user, "user add|passwd|del ADDRESS [--password-stdin] | user list", "manage accounts"},
-	{"queue", cmd_queue, "queue list [--json] | show ID | flush|hold|release|delete ID|ALL", "look at the queue and change it"},
-	{"send", cmd_send, "send --server HOST:PORT [--starttls|--tls] [--ca-file FILE] [--auth-user USER --password-stdin]\n            --from A --to B ... [--cc C] [--bcc D] [--subject S] [--text T|--text-file FILE] [--attach FILE] ... | --eml FILE", "compose and submit a message"},
+	{"reload", cmd_reload, "reload",
+		"check the configuration and take it over"},
+	{"status", cmd_status, "status [--json]",
+		"show roles, sessions, uptime"},
+	{"check", cmd_check, "check [--list-parameters]",
+		"say what is wrong with the configuration"},
+	{"conf", cmd_conf,
+		"conf [-n] [-d] [-x] [-h] [NAME ...] | conf -e NAME=VALUE ...",
+		"show or edit parameters, as postconf does"},
+	{"user", cmd_user,
+		"user add|passwd|del ADDRESS [--password-stdin] | user list",
+		"manage accounts"},
+	{"queue", cmd_queue,
+		"queue list [--json] | show ID | flush|hold|release|delete "
+		"ID|ALL",
+		"look at the queue and change it"},
+	{"send", cmd_send,
+		"send --server HOST:PORT [--starttls|--tls] [--ca-file FILE] "
+		"[--auth-user USER --password-stdin]\n            --from A "
+		"--to B ... [--cc C] [--bcc D] [--subject S] [--text "
+		"T|--text-file FILE] [--attach FILE] ... | --eml FILE",
+		"compose and submit a message"},
 };
 
 static void print_help(FILE *out)
@@ -70,7 +86,8 @@ int cmd_main(int argc, char **argv)
 			printf("postern %s\n", POSTERN_VERSION);
 			return EX_OK;
 		} else {
-			fprintf(stderr, "postern: unknown option %s\n", argv[i]);
+			fprintf(stderr, "postern: unknown option %s\n",
+				argv[i]);
 			return EX_USAGE;
 		}
 	}
@@ -182,8 +199,7 @@ bool cmd_read_password(bool from_stdin, bool twice, struct buf *out)
 	if (!twice)
 		return true;
 	buf_init(&again, 1024);
-	if (ask("Once more: ", &again) &&
-		str_eq(buf_str(&again), buf_str(out)))
+	if (ask("Once more: ", &again) && str_eq(buf_str(&again), buf_str(out)))
 		return true;
 	fprintf(stderr, "the two passwords differ\n");
 	return false;

@@ -154,7 +154,7 @@ static const char *type_of(struct str name)
 static void put_filename(struct str name, struct buf *out)
 {
 	bool plain = utf8_is_ascii(name) && str_find(name, '"') < 0 &&
-		str_find(name, '\\') < 0;
+		     str_find(name, '\\') < 0;
 
 	if (plain) {
 		buf_putf(out, " filename=\"%.*s\"", STR_ARG(name));

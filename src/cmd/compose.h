@@ -11,7 +11,6 @@
 #include "base/buf.h"
 #include "base/fault.h"
 
-
 struct compose {
 	struct str from;
 	struct strs to, cc; /* Bcc is not written */
@@ -21,8 +20,7 @@ struct compose {
 	size_t n_attachments;
 };
 
-bool compose_put(
-	const struct compose *c, struct arena *a, struct buf *out,
+bool compose_put(const struct compose *c, struct arena *a, struct buf *out,
 	struct fault *f);
 
 /* "Name <user@dom>, ..." to the bare addresses */

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -49,12 +49,12 @@ static struct str default_of(const struct conf *conf, struct str name)
 	return k != NULL ? str_from(k->fallback) : STR_NONE;
 }
 
-static int print_named(const struct conf *conf, const struct options *o,
-	const char *name)
+static int print_named(
+	const struct conf *conf, const struct options *o, const char *name)
 {
 	struct str key = str_from(name);
-	struct str raw = o->defaults ? default_of(conf, key)
-				     : conf_raw(conf, key);
+	struct str raw =
+		o->defaults ? default_of(conf, key) : conf_raw(conf, key);
 
 	if (!str_present(raw)) {
 		fprintf(stderr, "postern conf: unknown parameter: %s\n", name);
@@ -124,15 +124,15 @@ static bool starts_entry(struct str line, struct str name)
 	struct str found, value;
 
 	return line.len > 0 && line.ptr[0] != '#' && line.ptr[0] != ' ' &&
-		line.ptr[0] != '\t' &&
-		assignment_parse(line, &found, &value) == ASSIGNMENT_OK &&
-		str_eq(found, name);
+	       line.ptr[0] != '\t' &&
+	       assignment_parse(line, &found, &value) == ASSIGNMENT_OK &&
+	       str_eq(found, name);
 }
 
 /* The file with one entry replaced where it stood last, or appended; all
  * else, comments too, byte for byte. */
-static void edit_text(struct str text, struct str name, struct str value,
-	struct buf *out)
+static void edit_text(
+	struct str text, struct str name, struct str value, struct buf *out)
 {
 	struct str rest = text;
 	size_t count = 0, seen = 0;
@@ -144,8 +144,8 @@ static void edit_text(struct str text, struct str name, struct str value,
 	while (str_present(rest) && rest.len > 0) {
 		struct str line = str_cut(&rest, '\n');
 		bool more = line.len > 0 &&
-			(line.ptr[0] == ' ' || line.ptr[0] == '\t') &&
-			str_trim(line).len > 0;
+			    (line.ptr[0] == ' ' || line.ptr[0] == '\t') &&
+			    str_trim(line).len > 0;
 
 		if (skipping && more)
 			continue;
@@ -184,15 +184,15 @@ static int edit(struct conf *conf, struct cmd *c, int first)
 		if (assignment_parse(str_from(c->argv[i]), &name, &value) !=
 				ASSIGNMENT_OK ||
 			strchr(c->argv[i], '\n') != NULL)
-			return cmd_usage(c, "\"%s\": write NAME=VALUE",
-				c->argv[i]);
+			return cmd_usage(
+				c, "\"%s\": write NAME=VALUE", c->argv[i]);
 		edit_text(buf_str(&text), name, value, &out);
 		struct buf old = text;
 		text = out;
 		out = old;
 	}
-	if (!file_replace(conf->main_cf.ptr, buf_str(&text),
-		    st.st_mode & 0777, &f)) {
+	if (!file_replace(
+		    conf->main_cf.ptr, buf_str(&text), st.st_mode & 0777, &f)) {
 		fprintf(stderr, "postern conf: %s\n", f.text);
 		return EX_CANTCREAT;
 	}
@@ -207,12 +207,12 @@ int cmd_conf(struct cmd *c)
 
 	for (; first < c->argc && c->argv[first][0] == '-'; first++)
 		for (const char *p = c->argv[first] + 1; *p != '\0'; p++) {
-			bool *flag = *p == 'n' ? &o.only_set
-				: *p == 'd'    ? &o.defaults
-				: *p == 'x'    ? &o.expand
-				: *p == 'h'    ? &o.no_name
-				: *p == 'e'    ? &o.edit
-					       : NULL;
+			bool *flag = *p == 'n'   ? &o.only_set
+				     : *p == 'd' ? &o.defaults
+				     : *p == 'x' ? &o.expand
+				     : *p == 'h' ? &o.no_name
+				     : *p == 'e' ? &o.edit
+						 : NULL;
 
 			if (flag == NULL)
 				return cmd_usage(c, "unknown option -%c", *p);
@@ -220,7 +220,8 @@ int cmd_conf(struct cmd *c)
 		}
 	struct conf *conf = conf_load(c->dir, NULL, 0, &problems);
 	for (size_t i = 0; i < problems.n; i++)
-		if (problems.v[i].level == PROBLEM_ERROR && problems.v[i].line == 0)
+		if (problems.v[i].level == PROBLEM_ERROR &&
+			problems.v[i].line == 0)
 			fprintf(stderr, "postern conf: %.*s\n",
 				STR_ARG(problems.v[i].what));
 	if (o.edit)

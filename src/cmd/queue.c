@@ -50,7 +50,8 @@ static void print_message(const json_t *m)
 	printf("  <");
 	put_safe(text_of(m, "sender"));
 	printf(">\n");
-	json_array_foreach(json_object_get(m, "recipients"), i, r) {
+	json_array_foreach(json_object_get(m, "recipients"), i, r)
+	{
 		const json_t *next = json_object_get(r, "next_try");
 
 		if (strcmp(text_of(r, "state"), "done") == 0)
@@ -124,8 +125,8 @@ static int show(struct ipc_client *queue, const char *id)
 	return EX_OK;
 }
 
-static int act(struct ipc_client *queue, enum queue_action action,
-	const char *which)
+static int act(
+	struct ipc_client *queue, enum queue_action action, const char *which)
 {
 	static const char *const done[] = {
 		"flushed", "held", "released", "deleted"};
@@ -163,14 +164,14 @@ int cmd_queue(struct cmd *c)
 	while (i < ARRAY_LEN(verbs) && strcmp(verb, verbs[i]) != 0)
 		i++;
 	if (i == ARRAY_LEN(verbs)) {
-		const char *near = nearest_name(
-			str_from(verb), verbs, ARRAY_LEN(verbs));
+		const char *near =
+			nearest_name(str_from(verb), verbs, ARRAY_LEN(verbs));
 		return cmd_usage(c, "unknown \"%s\"%s%s", verb,
 			near != NULL ? ": did you mean " : "",
 			near != NULL ? near : "");
 	}
-	struct ipc_client *queue = ipc_client_new(
-		role_socket_path(conf, "queue", conf->a).ptr);
+	struct ipc_client *queue =
+		ipc_client_new(role_socket_path(conf, "queue", conf->a).ptr);
 	if (i == 0) {
 		if (word != NULL && strcmp(word, "--json") != 0)
 			return cmd_usage(c, "unexpected \"%s\"", word);

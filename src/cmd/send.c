@@ -19,9 +19,25 @@
 
 enum { MESSAGE_MAX = 200 << 20, TEXT_MAX = 50 << 20, CONNECT_MS = 30000 };
 
-enum { O_SERVER, O_STARTTLS, O_TLS, O_CA_FILE, O_USER, O_PASSWORD, O_FROM, O_TO,
-	O_CC, O_BCC, O_SUBJECT, O_TEXT, O_TEXT_FILE, O_ATTACH, O_EML,
-	O_INSECURE, O_HELO };
+enum {
+	O_SERVER,
+	O_STARTTLS,
+	O_TLS,
+	O_CA_FILE,
+	O_USER,
+	O_PASSWORD,
+	O_FROM,
+	O_TO,
+	O_CC,
+	O_BCC,
+	O_SUBJECT,
+	O_TEXT,
+	O_TEXT_FILE,
+	O_ATTACH,
+	O_EML,
+	O_INSECURE,
+	O_HELO
+};
 static const struct option_def defs[] = {{"--server", true},
 	{"--starttls", false}, {"--tls", false}, {"--ca-file", true},
 	{"--auth-user", true}, {"--password-stdin", false}, {"--from", true},
@@ -113,10 +129,12 @@ static int read_options(struct send *s)
 	const char *value = NULL;
 	int at = 1, i;
 
-	while ((i = cmd_option(s->c, &at, defs, ARRAY_LEN(defs), &value)) != -2) {
+	while ((i = cmd_option(s->c, &at, defs, ARRAY_LEN(defs), &value)) !=
+		-2) {
 		if (i == -3)
 			return EX_USAGE;
-		/* Values without one are given as "": they are not looked at. */
+		/* Values without one are given as "": they are not looked at.
+		 */
 		int rc = take_option(s, i, value != NULL ? value : "");
 		if (rc != EX_OK)
 			return rc;
@@ -130,8 +148,7 @@ static int read_options(struct send *s)
 	if (s->starttls && s->tls)
 		return cmd_usage(s->c, "--starttls or --tls, not both");
 	if (s->user != NULL && !s->starttls && !s->tls)
-		return cmd_usage(s->c,
-			"a password needs --starttls or --tls");
+		return cmd_usage(s->c, "a password needs --starttls or --tls");
 	return EX_OK;
 }
 
@@ -180,8 +197,8 @@ static bool read_text(struct send *s, struct fault *f)
 	}
 	buf_init(&text, TEXT_MAX + 65536);
 	bool ok = strcmp(s->text_file, "-") == 0
-		? file_read_fd(0, TEXT_MAX, &text, f)
-		: file_read(s->text_file, TEXT_MAX, &text, f);
+			  ? file_read_fd(0, TEXT_MAX, &text, f)
+			  : file_read(s->text_file, TEXT_MAX, &text, f);
 	s->mail.text = arena_str(s->a, buf_str(&text));
 	return ok;
 }
@@ -232,8 +249,8 @@ static int dial(struct send *s, struct fault *f)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
-	int error = getaddrinfo(
-		arena_cstr(s->a, s->host), NULL, &hints, &found);
+	int error =
+		getaddrinfo(arena_cstr(s->a, s->host), NULL, &hints, &found);
 	int fd = -1;
 
 	if (error != 0) {
@@ -286,8 +303,8 @@ static bool begin(struct send *s, struct smtp_client *client, struct fault *f)
 
 	if ((s->tls || s->starttls) && ssl == NULL)
 		return false;
-	if (s->tls && !stream_tls_connect(
-			      client->stream, ssl, name, !s->insecure, f))
+	if (s->tls &&
+		!stream_tls_connect(client->stream, ssl, name, !s->insecure, f))
 		return false;
 	if (!smtp_client_hello(client, f)) {
 		if (s->starttls)
@@ -303,13 +320,12 @@ static bool begin(struct send *s, struct smtp_client *client, struct fault *f)
 		if (!smtp_client_starttls(client, ssl, name, !s->insecure, f))
 			return false;
 	}
-	return s->user == NULL ||
-		smtp_client_auth(client, str_from(s->user),
-			buf_str(&s->password), true, f);
+	return s->user == NULL || smtp_client_auth(client, str_from(s->user),
+					  buf_str(&s->password), true, f);
 }
 
-static int report(struct smtp_client *client,
-	const struct smtp_client_mail *m, bool sent, const struct fault *f)
+static int report(struct smtp_client *client, const struct smtp_client_mail *m,
+	bool sent, const struct fault *f)
 {
 	bool any_refused = false;
 
@@ -349,9 +365,9 @@ static int submit(struct send *s)
 		str_from(s->helo != NULL ? s->helo : host), false, &t);
 	if (!begin(s, &client, &f)) {
 		fprintf(stderr, "postern send: %s\n", f.text);
-		int rc = f.code == 535 ? EX_NOPERM
-			: f.class == FAULT_PERM ? EX_UNAVAILABLE
-						: EX_TEMPFAIL;
+		int rc = f.code == 535           ? EX_NOPERM
+			 : f.class == FAULT_PERM ? EX_UNAVAILABLE
+						 : EX_TEMPFAIL;
 		smtp_client_close(&client, true);
 		return rc;
 	}

@@ -115,19 +115,16 @@ static void print_status(const json_t *j)
 		(long long)json_integer_value(json_object_get(j, "uptime")));
 	printf("%-10s %8s %9s %9s %9s %9s\n", "role", "pid", "uptime",
 		"sessions", "served", "restarts");
-	json_array_foreach(json_object_get(j, "roles"), i, role)
-		printf("%-10s %8lld %8llds %9lld %9lld %9lld\n",
-			json_string_value(json_object_get(role, "role")),
-			(long long)json_integer_value(
-				json_object_get(role, "pid")),
-			(long long)json_integer_value(
-				json_object_get(role, "uptime")),
-			(long long)json_integer_value(
-				json_object_get(role, "sessions")),
-			(long long)json_integer_value(
-				json_object_get(role, "served")),
-			(long long)json_integer_value(
-				json_object_get(role, "restarts")));
+	json_array_foreach(json_object_get(j, "roles"), i, role) printf(
+		"%-10s %8lld %8llds %9lld %9lld %9lld\n",
+		json_string_value(json_object_get(role, "role")),
+		(long long)json_integer_value(json_object_get(role, "pid")),
+		(long long)json_integer_value(json_object_get(role, "uptime")),
+		(long long)json_integer_value(
+			json_object_get(role, "sessions")),
+		(long long)json_integer_value(json_object_get(role, "served")),
+		(long long)json_integer_value(
+			json_object_get(role, "restarts")));
 }
 
 int cmd_status(struct cmd *c)

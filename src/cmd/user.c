@@ -2,8 +2,8 @@
 /* postern user add|list|passwd|del */
 #include <stdio.h>
 #include <string.h>
-#include <sysexits.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -23,17 +23,17 @@ static bool address_valid(struct str address)
 	struct smtp_path path;
 	struct str rest = address;
 
-	return smtp_path_parse(&rest, SMTP_PATH_BARE | SMTP_PATH_UTF8, &path,
-		       &bad) &&
-		rest.len == 0 && str_present(path.domain) &&
-		path.domain.ptr[0] != '[';
+	return smtp_path_parse(
+		       &rest, SMTP_PATH_BARE | SMTP_PATH_UTF8, &path, &bad) &&
+	       rest.len == 0 && str_present(path.domain) &&
+	       path.domain.ptr[0] != '[';
 }
 
 /* The files belong to whom the data directory belongs, not to root. */
 static void give_back(const char *data_dir)
 {
-	static const char *const files[] = {"", "/accounts.db",
-		"/accounts.db-wal", "/accounts.db-shm"};
+	static const char *const files[] = {
+		"", "/accounts.db", "/accounts.db-wal", "/accounts.db-shm"};
 	struct stat st;
 	char path[4096];
 
@@ -44,7 +44,8 @@ static void give_back(const char *data_dir)
 			files[i]);
 		if (access(path, F_OK) == 0 &&
 			chown(path, st.st_uid, st.st_gid) != 0)
-			fprintf(stderr, "postern user: chown %s failed\n", path);
+			fprintf(stderr, "postern user: chown %s failed\n",
+				path);
 	}
 }
 
@@ -57,8 +58,8 @@ static int act(struct cmd *c, struct accounts *accounts, const char *what,
 
 	buf_init(&password, 1024);
 	if (!address_valid(str_from(address)))
-		return cmd_usage(c, "\"%s\" is no address: write user@domain",
-			address);
+		return cmd_usage(
+			c, "\"%s\" is no address: write user@domain", address);
 	if (strcmp(what, "del") == 0) {
 		ok = account_del(accounts, str_from(address), &f);
 	} else {
@@ -67,10 +68,10 @@ static int act(struct cmd *c, struct accounts *accounts, const char *what,
 			return EX_DATAERR;
 		}
 		ok = strcmp(what, "add") == 0
-			? account_add(accounts, str_from(address),
-				  buf_str(&password), &f)
-			: account_passwd(accounts, str_from(address),
-				  buf_str(&password), &f);
+			     ? account_add(accounts, str_from(address),
+				       buf_str(&password), &f)
+			     : account_passwd(accounts, str_from(address),
+				       buf_str(&password), &f);
 	}
 	if (ok)
 		return EX_OK;
@@ -104,9 +105,12 @@ int cmd_user(struct cmd *c)
 		known |= strcmp(what, verbs[k]) == 0;
 	if (!known) {
 		const char *near = what == NULL
-			? NULL
-			: nearest_name(str_from(what), verbs, ARRAY_LEN(verbs));
-		return cmd_usage(c, "%s%s", near != NULL ? "did you mean " : "add, list, passwd or del?",
+					   ? NULL
+					   : nearest_name(str_from(what), verbs,
+						     ARRAY_LEN(verbs));
+		return cmd_usage(c, "%s%s",
+			near != NULL ? "did you mean "
+				     : "add, list, passwd or del?",
 			near != NULL ? near : "");
 	}
 	bool list = strcmp(what, "list") == 0;

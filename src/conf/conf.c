@@ -58,9 +58,9 @@ const char *conf_find_dir(const char *from_option)
 	if (env != NULL && *env != '\0')
 		return env;
 	return access("/etc/postern/main.cf", F_OK) == 0 ||
-			access("/etc/postfix/main.cf", F_OK) != 0
-		? "/etc/postern"
-		: "/etc/postfix";
+			       access("/etc/postfix/main.cf", F_OK) != 0
+		       ? "/etc/postern"
+		       : "/etc/postfix";
 }
 
 /* ---- defaults that depend on the machine ---- */
@@ -73,7 +73,8 @@ static void compute(struct conf *c, const char *name, struct str value)
 	map_set(c->computed, str_from(name), copy);
 }
 
-static void put_network(struct buf *b, int family, const void *addr, unsigned bits)
+static void put_network(
+	struct buf *b, int family, const void *addr, unsigned bits)
 {
 	char text[INET6_ADDRSTRLEN];
 
@@ -87,7 +88,8 @@ static unsigned mask_bits(const unsigned char *mask, size_t len)
 	unsigned bits = 0;
 
 	for (size_t i = 0; i < len; i++)
-		for (unsigned char m = mask[i]; m != 0; m = (unsigned char)(m << 1))
+		for (unsigned char m = mask[i]; m != 0;
+			m = (unsigned char)(m << 1))
 			bits += (m & 0x80) != 0;
 	return bits;
 }
@@ -308,8 +310,8 @@ static void set_entry(struct conf *c, struct str file, unsigned line,
 {
 	struct conf_entry *e = arena_make(c->a, struct conf_entry);
 
-	*e = (struct conf_entry){arena_str(c->a, name), arena_str(c->a, raw),
-		file, line};
+	*e = (struct conf_entry){
+		arena_str(c->a, name), arena_str(c->a, raw), file, line};
 	struct conf_entry *old = map_set(c->entries, name, e);
 	if (old != NULL && !str_eq(old->raw, raw) && str_eq(old->file, file))
 		problem_add(problems, PROBLEM_WARNING, file, line,
@@ -319,7 +321,8 @@ static void set_entry(struct conf *c, struct str file, unsigned line,
 			STR("keep one of the two"));
 }
 
-static void read_text(struct conf *c, struct str text, struct problems *problems)
+static void read_text(
+	struct conf *c, struct str text, struct problems *problems)
 {
 	struct logical_lines lines;
 	struct logical_line line;
@@ -368,8 +371,8 @@ static void read_text(struct conf *c, struct str text, struct problems *problems
 				memcpy(v, c->order, c->n_order * sizeof(*v));
 			c->order = v;
 		}
-		c->order[c->n_order++] = *(struct conf_entry *)map_get(
-			c->entries, name);
+		c->order[c->n_order++] =
+			*(struct conf_entry *)map_get(c->entries, name);
 	}
 }
 
@@ -388,8 +391,8 @@ static void read_origin(struct conf *c, struct problems *problems)
 		c->myorigin = arena_str(c->a, str_trim(str_cut(&rest, '\n')));
 		return;
 	}
-	conf_problem(c, problems, PROBLEM_ERROR, "myorigin",
-		str_from(f.text), STR("name a domain, or a file that has one"));
+	conf_problem(c, problems, PROBLEM_ERROR, "myorigin", str_from(f.text),
+		STR("name a domain, or a file that has one"));
 	c->myorigin = c->myhostname;
 }
 
@@ -428,7 +431,7 @@ struct conf *conf_load(const char *dir, const struct conf_override *overrides,
 	const char *why;
 	bool subnet = conf_expand_name(
 			      c, STR("mynetworks_style"), c->a, &style, &why) &&
-		!str_ieqc(style, "host");
+		      !str_ieqc(style, "host");
 	compute_networks(c, subnet);
 	for (size_t i = 0; i < n_params; i++)
 		evaluate(c, &params[i], problems);

@@ -53,8 +53,8 @@ static void complain(struct builder *b, enum problem_level level,
 	struct str word, const char *what, struct str hint)
 {
 	conf_problem(b->c, b->problems, level, b->param,
-		arena_printf(b->c->a, "%s: %.*s: %s", b->param, STR_ARG(word),
-			what),
+		arena_printf(
+			b->c->a, "%s: %.*s: %s", b->param, STR_ARG(word), what),
 		hint);
 }
 
@@ -74,8 +74,7 @@ static void add_file(struct builder *b, struct str path, unsigned depth)
 		return;
 	}
 	/* The views must outlive the buffer. */
-	logical_lines_init(
-		&lines, arena_str(b->c->a, buf_str(&text)), b->c->a);
+	logical_lines_init(&lines, arena_str(b->c->a, buf_str(&text)), b->c->a);
 	while (logical_lines_next(&lines, &line))
 		add_list(b, line.text, depth + 1);
 }
@@ -162,12 +161,13 @@ static void add_list(struct builder *b, struct str list, unsigned depth)
 		}
 		table_spec_split(word, &type, &name);
 		bool address = b->list->kind == MATCH_ADDRESSES &&
-			(word.ptr[0] == '[' || str_isearch(word, STR("::")) >= 0);
+			       (word.ptr[0] == '[' ||
+				       str_isearch(word, STR("::")) >= 0);
 		if (str_present(type) && type.len > 0 && !address) {
 			struct item item = {.negated = negated};
 
-			item.maps = maps_open(b->t, b->c, b->param, word, 0,
-				b->problems);
+			item.maps = maps_open(
+				b->t, b->c, b->param, word, 0, b->problems);
 			if (item.maps != NULL)
 				add(b, item);
 			continue;
@@ -197,13 +197,13 @@ static bool word_matches(
 	if (word.len > 0 && word.ptr[0] == '.' && !l->subdomains)
 		return name.len > word.len && str_iends(name, word);
 	return l->subdomains && name.len > word.len &&
-		name.ptr[name.len - word.len - 1] == '.' &&
-		str_iends(name, word);
+	       name.ptr[name.len - word.len - 1] == '.' &&
+	       str_iends(name, word);
 }
 
 /* A table is asked for the name, and where wanted for its parents. */
-static enum table_result ask_maps(const struct match_list *l,
-	struct maps *maps, struct str name, struct arena *a, struct fault *f)
+static enum table_result ask_maps(const struct match_list *l, struct maps *maps,
+	struct str name, struct arena *a, struct fault *f)
 {
 	struct str value;
 	enum table_result r = maps_lookup(maps, name, a, &value, f);
@@ -225,7 +225,7 @@ enum table_result match_name(const struct match_list *l, struct str name,
 		if (item->maps != NULL)
 			r = ask_maps(l, item->maps, name, a, f);
 		else if (str_present(item->word) &&
-			word_matches(l, item->word, name))
+			 word_matches(l, item->word, name))
 			r = TABLE_FOUND;
 		if (r == TABLE_ERROR)
 			return r;

@@ -19,8 +19,8 @@ unsigned service_port(struct str name)
 		unsigned port;
 	} known[] = {{"smtp", 25}, {"smtps", 465}, {"submissions", 465},
 		{"submission", 587}, {"lmtp", 24}, {"imap", 143},
-		{"imap2", 143}, {"imaps", 993}, {"pop3", 110},
-		{"pop-3", 110}, {"pop3s", 995}, {"sieve", 4190}};
+		{"imap2", 143}, {"imaps", 993}, {"pop3", 110}, {"pop-3", 110},
+		{"pop3s", 995}, {"sieve", 4190}};
 	uint64_t n;
 
 	if (str_u64(name, &n))
@@ -64,8 +64,8 @@ static void add_host(struct addrs *list, const struct conf *c,
 		add_addr(list, str_from(wild6), port);
 }
 
-static void resolve_host(
-	struct addrs *list, const struct conf *c, struct str host, unsigned port)
+static void resolve_host(struct addrs *list, const struct conf *c,
+	struct str host, unsigned port)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
@@ -136,7 +136,7 @@ bool conf_is_own_address(
 
 			wild |= is_wildcard(item);
 			own |= address_parse(item, mine, &n) && n == len &&
-				memcmp(mine, addr, len) == 0;
+			       memcmp(mine, addr, len) == 0;
 		}
 	}
 	bool loopback = len == 4 && addr[0] == 127;
@@ -152,7 +152,8 @@ bool conf_is_own_address(
 		if (i->ifa_addr->sa_family == AF_INET)
 			memcpy(&sa.ss, i->ifa_addr, sizeof(struct sockaddr_in));
 		else if (i->ifa_addr->sa_family == AF_INET6)
-			memcpy(&sa.ss, i->ifa_addr, sizeof(struct sockaddr_in6));
+			memcpy(&sa.ss, i->ifa_addr,
+				sizeof(struct sockaddr_in6));
 		else
 			continue;
 		sock_addr_bytes(&sa, mine, &n);
@@ -182,8 +183,7 @@ static struct conf *line_conf(
 	struct loader *l, const struct master_line *m, unsigned line)
 {
 	struct arena *a = l->base->a;
-	struct conf_override *o =
-		arena_alloc(a, (m->args.n + 1) * sizeof(*o));
+	struct conf_override *o = arena_alloc(a, (m->args.n + 1) * sizeof(*o));
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->args.n; i++) {
@@ -241,8 +241,8 @@ static void add_service(struct loader *l, const struct master_line *m,
 	struct arena *a = l->base->a;
 	struct str host = STR_NONE, port = m->service;
 	ptrdiff_t colon = str_rfind(m->service, ':');
-	struct addrs addrs = {.v = arena_alloc(
-				      a, ADDRS_MAX * sizeof(struct sock_addr))};
+	struct addrs addrs = {
+		.v = arena_alloc(a, ADDRS_MAX * sizeof(struct sock_addr))};
 	struct service s = {.kind = kind, .line = line};
 
 	if (colon >= 0) {
@@ -306,11 +306,11 @@ static void add_transport(
 				l->out->n_transports * sizeof(*v));
 		l->out->transports = v;
 	}
-	l->out->transports[l->out->n_transports++] = (struct transport){
-		.name = arena_str(a, m->service),
-		.command = arena_str(a, m->command),
-		.conf = line_conf(l, m, line),
-		.line = line};
+	l->out->transports[l->out->n_transports++] =
+		(struct transport){.name = arena_str(a, m->service),
+			.command = arena_str(a, m->command),
+			.conf = line_conf(l, m, line),
+			.line = line};
 }
 
 static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
@@ -339,7 +339,8 @@ static void read_line(struct loader *l, const struct logical_line *line)
 	const char *why;
 
 	if (!master_line_parse(line->text, a, &m, &why)) {
-		complain(l, PROBLEM_ERROR, line->first, str_from(why), STR_NONE);
+		complain(
+			l, PROBLEM_ERROR, line->first, str_from(why), STR_NONE);
 		return;
 	}
 	if (str_eqc(m.type, "inet") && listener_kind(m.command, &kind)) {
@@ -352,8 +353,8 @@ static void read_line(struct loader *l, const struct logical_line *line)
 	}
 	if (in_list(m.command, later, ARRAY_LEN(later))) {
 		complain(l, PROBLEM_WARNING, line->first,
-			arena_printf(a, "%.*s does not act yet",
-				STR_ARG(m.command)),
+			arena_printf(
+				a, "%.*s does not act yet", STR_ARG(m.command)),
 			STR("remove the line, or live without it"));
 		return;
 	}
@@ -388,8 +389,8 @@ struct services *services_load(
 	struct logical_line line;
 	struct fault f;
 
-	s->master_cf = arena_printf(
-		base->a, "%.*s/master.cf", STR_ARG(base->dir));
+	s->master_cf =
+		arena_printf(base->a, "%.*s/master.cf", STR_ARG(base->dir));
 	buf_init(&text, MASTER_FILE_MAX + 65536);
 	if (!file_read(s->master_cf.ptr, MASTER_FILE_MAX, &text, &f)) {
 		complain(&l, PROBLEM_NOTE, 0,

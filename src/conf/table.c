@@ -28,11 +28,11 @@ struct maps {
 static const struct {
 	const char *type;
 	enum table_kind kind;
-} types[] = {{"hash", TABLE_TEXT}, {"btree", TABLE_TEXT},
-	{"lmdb", TABLE_TEXT}, {"dbm", TABLE_TEXT}, {"cdb", TABLE_TEXT},
-	{"texthash", TABLE_TEXT}, {"inline", TABLE_INLINE},
-	{"static", TABLE_STATIC}, {"fail", TABLE_FAIL}, {"cidr", TABLE_CIDR},
-	{"regexp", TABLE_REGEXP}, {"pcre", TABLE_REGEXP}, {"unix", TABLE_UNIX},
+} types[] = {{"hash", TABLE_TEXT}, {"btree", TABLE_TEXT}, {"lmdb", TABLE_TEXT},
+	{"dbm", TABLE_TEXT}, {"cdb", TABLE_TEXT}, {"texthash", TABLE_TEXT},
+	{"inline", TABLE_INLINE}, {"static", TABLE_STATIC},
+	{"fail", TABLE_FAIL}, {"cidr", TABLE_CIDR}, {"regexp", TABLE_REGEXP},
+	{"pcre", TABLE_REGEXP}, {"unix", TABLE_UNIX},
 	{"accounts", TABLE_ACCOUNTS}};
 
 struct tables *tables_new(const struct table_env *env)
@@ -155,7 +155,7 @@ static struct table_content *load(
 	struct buf text CLEANUP(buf_fini);
 	struct table_reader r = {.problems = problems, .file = t->name};
 	bool in_name = t->kind == TABLE_INLINE ||
-		(t->kind != TABLE_TEXT && str_starts(t->name, "{"));
+		       (t->kind != TABLE_TEXT && str_starts(t->name, "{"));
 
 	buf_init(&text, TABLE_FILE_MAX + 65536);
 	if (in_name)
@@ -182,8 +182,8 @@ static void notice(struct table *t, const char *text)
 static bool same_file(const struct stat *a, const struct stat *b)
 {
 	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
-		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 /* Under the lock: takes an edited file over, or keeps what we have. */
@@ -198,7 +198,8 @@ static void refresh(struct table *t)
 	t->checked_ms = now;
 	if (stat(t->name.ptr, &st) != 0) {
 		if (!t->bad)
-			notice(t, "the file is gone: its last good version stays in force");
+			notice(t, "the file is gone: its last good version "
+				  "stays in force");
 		t->bad = true;
 		return;
 	}
@@ -207,7 +208,8 @@ static void refresh(struct table *t)
 	t->seen = st;
 	struct table_content *fresh = load(t, NULL, &f);
 	if (fresh == NULL) {
-		notice(t, "the edited file is wrong: its last good version stays in force");
+		notice(t, "the edited file is wrong: its last good version "
+			  "stays in force");
 		t->bad = true;
 		return;
 	}
@@ -368,7 +370,8 @@ static struct str suggestion(struct str spec, struct arena *a)
 	if (!str_present(type))
 		return arena_printf(a, "write hash:%.*s", STR_ARG(spec));
 	if (name.len > 0 && name.ptr[0] == '/')
-		return arena_printf(a, "create %.*s, or take it out of the list",
+		return arena_printf(a,
+			"create %.*s, or take it out of the list",
 			STR_ARG(name));
 	return STR_NONE;
 }
@@ -445,16 +448,16 @@ enum table_result maps_lookup_address(struct maps *m, struct str address,
 {
 	ptrdiff_t at = str_rfind(address, '@');
 	struct str local = at < 0 ? address : str_sub(address, 0, (size_t)at);
-	struct str at_domain = at < 0 ? STR_NONE
-				      : str_from_at(address, (size_t)at);
+	struct str at_domain =
+		at < 0 ? STR_NONE : str_from_at(address, (size_t)at);
 	struct str user, ext, key[8];
 	bool drops[8] = {false};
 	size_t n = 0;
 
 	if (m == NULL)
 		return TABLE_NONE;
-	bool has_ext = address_extension(
-		local, keys->delimiter, true, &user, &ext);
+	bool has_ext =
+		address_extension(local, keys->delimiter, true, &user, &ext);
 	*ext_r = STR_NONE;
 	key[n++] = address;
 	if (has_ext && at >= 0) {

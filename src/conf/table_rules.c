@@ -58,8 +58,8 @@ static bool compile(struct str pattern, struct str flags,
 			options ^= PCRE2_EXTENDED;
 			break;
 		default:
-			*why_r = arena_printf(a, "unknown pattern flag '%c'",
-				flags.ptr[i]);
+			*why_r = arena_printf(
+				a, "unknown pattern flag '%c'", flags.ptr[i]);
 			return false;
 		}
 	}
@@ -69,14 +69,14 @@ static bool compile(struct str pattern, struct str flags,
 		return true;
 	char text[120];
 	pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
-	*why_r = arena_printf(
-		a, "pattern, character %zu: %s", (size_t)at, text);
+	*why_r =
+		arena_printf(a, "pattern, character %zu: %s", (size_t)at, text);
 	return false;
 }
 
 /* "/pattern/flags" at the front of *s */
-static bool take_pattern(
-	struct str *s, struct table_rule *rule, struct arena *a, struct str *why_r)
+static bool take_pattern(struct str *s, struct table_rule *rule,
+	struct arena *a, struct str *why_r)
 {
 	if (s->len < 2 || ascii_is_alnum(s->ptr[0])) {
 		*why_r = STR("write /pattern/ result");
@@ -166,8 +166,9 @@ void table_read_rules(struct table_reader *r, struct str text, bool cidr)
 		struct str one = list_unbrace(line.text);
 		bool ok = parse_rule(one, cidr, &rule, c->a, &why);
 
-		depth += rule.kind == RULE_IF ? 1 : rule.kind == RULE_ENDIF ? -1
-									    : 0;
+		depth += rule.kind == RULE_IF      ? 1
+			 : rule.kind == RULE_ENDIF ? -1
+						   : 0;
 		if (ok && depth < 0) {
 			ok = false;
 			why = STR("endif without if");
@@ -181,8 +182,8 @@ void table_read_rules(struct table_reader *r, struct str text, bool cidr)
 		}
 		if (c->n_rules == cap) {
 			cap = cap > 0 ? cap * 2 : 16;
-			c->rules = must_realloc(
-				c->rules, cap * sizeof(*c->rules));
+			c->rules =
+				must_realloc(c->rules, cap * sizeof(*c->rules));
 		}
 		c->rules[c->n_rules++] = rule;
 	}
@@ -217,9 +218,8 @@ static struct str substitute(struct str value, struct str key,
 		if (brace && j < value.len)
 			j++;
 		if (group < n && v[2 * group] != PCRE2_UNSET)
-			buf_put(&out,
-				str_sub(key, v[2 * group],
-					v[2 * group + 1] - v[2 * group]));
+			buf_put(&out, str_sub(key, v[2 * group],
+					      v[2 * group + 1] - v[2 * group]));
 		i = j - 1;
 	}
 	return arena_str(a, buf_str(&out));
@@ -234,8 +234,8 @@ static enum table_result match_pattern(const struct table_rule *rule,
 
 	pcre2_set_match_limit(limits, MATCH_LIMIT);
 	pcre2_set_depth_limit(limits, DEPTH_LIMIT);
-	int n = pcre2_match(rule->code, (PCRE2_SPTR)key.ptr, key.len, 0, 0,
-		data, limits);
+	int n = pcre2_match(
+		rule->code, (PCRE2_SPTR)key.ptr, key.len, 0, 0, data, limits);
 	enum table_result result = n >= 0 ? TABLE_FOUND : TABLE_NONE;
 	if (n < 0 && n != PCRE2_ERROR_NOMATCH) {
 		fault_set(f, FAULT_TEMP, 451, 3, 0,

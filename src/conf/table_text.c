@@ -11,8 +11,7 @@ static void complain(struct table_reader *r, enum problem_level level,
 	unsigned line, struct str what)
 {
 	if (r->problems != NULL)
-		problem_add(
-			r->problems, level, r->file, line, what, STR_NONE);
+		problem_add(r->problems, level, r->file, line, what, STR_NONE);
 }
 
 void table_read_text(struct table_reader *r, struct str text, bool aliases)
@@ -26,9 +25,8 @@ void table_read_text(struct table_reader *r, struct str text, bool aliases)
 		struct str key, value;
 		const char *why;
 
-		bool ok = !line.stray &&
-			table_entry_parse(
-				line.text, aliases, a, &key, &value, &why);
+		bool ok = !line.stray && table_entry_parse(line.text, aliases,
+						 a, &key, &value, &why);
 		if (!ok) {
 			/* postmap warns and goes on; so do we. */
 			complain(r, PROBLEM_WARNING, line.first,
@@ -41,8 +39,9 @@ void table_read_text(struct table_reader *r, struct str text, bool aliases)
 		key = arena_lower(a, key);
 		if (map_get(r->content->map, key) != NULL) {
 			complain(r, PROBLEM_WARNING, line.first,
-				arena_printf(a, "duplicate key %.*s: the first "
-						"entry counts",
+				arena_printf(a,
+					"duplicate key %.*s: the first "
+					"entry counts",
 					STR_ARG(key)));
 			continue;
 		}

@@ -35,7 +35,8 @@ static bool db_fault(struct db *db, struct fault *f, const char *what)
 struct db *db_open(const char *path, enum db_mode mode, struct fault *f)
 {
 	struct db *db = must_alloc(sizeof(*db));
-	int flags = SQLITE_OPEN_NOMUTEX |
+	int flags =
+		SQLITE_OPEN_NOMUTEX |
 		(mode == DB_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
 				  : SQLITE_OPEN_READWRITE);
 
@@ -48,10 +49,11 @@ struct db *db_open(const char *path, enum db_mode mode, struct fault *f)
 	}
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(db->handle, 10000);
-	if (!db_exec(db, "PRAGMA journal_mode=WAL;"
-			 "PRAGMA synchronous=FULL;"
-			 "PRAGMA temp_store=MEMORY;"
-			 "PRAGMA cache_size=-4096",
+	if (!db_exec(db,
+		    "PRAGMA journal_mode=WAL;"
+		    "PRAGMA synchronous=FULL;"
+		    "PRAGMA temp_store=MEMORY;"
+		    "PRAGMA cache_size=-4096",
 		    f) ||
 		(mode == DB_READ && !db_exec(db, "PRAGMA query_only=1", f))) {
 		db_close(db);
@@ -119,8 +121,8 @@ static sqlite3_stmt *bind(struct db *db, struct fault *f, const char *sql,
 				error = sqlite3_bind_text64(stmt, i, s.ptr,
 					s.len, SQLITE_STATIC, SQLITE_UTF8);
 			else
-				error = sqlite3_bind_blob64(stmt, i, s.ptr,
-					s.len, SQLITE_STATIC);
+				error = sqlite3_bind_blob64(
+					stmt, i, s.ptr, s.len, SQLITE_STATIC);
 		}
 		must(error == SQLITE_OK);
 	}
@@ -202,7 +204,8 @@ struct str db_blob(sqlite3_stmt *stmt, int n)
 	if (sqlite3_column_type(stmt, n) == SQLITE_NULL)
 		return STR_NONE;
 	const void *p = sqlite3_column_blob(stmt, n);
-	return str_of(p != NULL ? p : "", (size_t)sqlite3_column_bytes(stmt, n));
+	return str_of(
+		p != NULL ? p : "", (size_t)sqlite3_column_bytes(stmt, n));
 }
 
 int64_t db_int(sqlite3_stmt *stmt, int n)

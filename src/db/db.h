@@ -40,8 +40,8 @@ sqlite3_stmt *db_query(
 /* Next row: 1, no more: 0, error: -1 with the fault; resets at 0 and -1. */
 int db_step(struct db *db, sqlite3_stmt *stmt, struct fault *f);
 /* A statement without rows, bound as above. */
-bool db_run(struct db *db, struct fault *f, const char *sql, const char *fmt,
-	...);
+bool db_run(
+	struct db *db, struct fault *f, const char *sql, const char *fmt, ...);
 /* One number; 0 rows leave *value_r as it is. */
 bool db_number(struct db *db, struct fault *f, int64_t *value_r,
 	const char *sql, const char *fmt, ...);

@@ -85,8 +85,8 @@ static bool wait_readable(int sock, int64_t deadline_ms, struct fault *f)
 {
 	for (;;) {
 		struct pollfd p = {.fd = sock, .events = POLLIN};
-		int64_t left = deadline_ms < 0 ? 60000
-					       : deadline_ms - clock_mono_ms();
+		int64_t left =
+			deadline_ms < 0 ? 60000 : deadline_ms - clock_mono_ms();
 
 		if (left <= 0)
 			return fault_set(f, FAULT_TEMP, 451, 3, 0,
@@ -136,8 +136,8 @@ static bool recv_exact(int sock, char *to, size_t len, int64_t deadline_ms,
 	return true;
 }
 
-bool ipc_recv(int sock, int64_t timeout_ms, struct ipc_frame *frame,
-	struct fault *f)
+bool ipc_recv(
+	int sock, int64_t timeout_ms, struct ipc_frame *frame, struct fault *f)
 {
 	int64_t deadline_ms =
 		timeout_ms < 0 ? -1 : clock_mono_ms() + timeout_ms;
@@ -151,15 +151,15 @@ bool ipc_recv(int sock, int64_t timeout_ms, struct ipc_frame *frame,
 	uint32_t len = wire_u32(&w);
 	frame->type = (enum ipc_type)wire_u32(&w);
 	if (len > IPC_PAYLOAD_MAX)
-		return fault_set(f, FAULT_TEMP, 451, 3, 0,
-			"another role sent nonsense");
+		return fault_set(
+			f, FAULT_TEMP, 451, 3, 0, "another role sent nonsense");
 	if (len == 0)
 		return true;
 	if (!buf_reserve(&frame->payload, len))
 		return fault_set(f, FAULT_TEMP, 451, 3, 0, "frame too large");
 	frame->payload.len = len;
-	return recv_exact(sock, frame->payload.data, len, deadline_ms,
-		&frame->fd, f);
+	return recv_exact(
+		sock, frame->payload.data, len, deadline_ms, &frame->fd, f);
 }
 
 /* ---- client side ---- */

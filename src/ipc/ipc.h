@@ -59,8 +59,8 @@ void ipc_frame_fini(struct ipc_frame *frame); /* also for CLEANUP */
 bool ipc_send(int sock, enum ipc_type type, struct str payload, int fd,
 	struct fault *f);
 /* timeout_ms < 0: wait for ever.  False at the end of the stream too. */
-bool ipc_recv(int sock, int64_t timeout_ms, struct ipc_frame *frame,
-	struct fault *f);
+bool ipc_recv(
+	int sock, int64_t timeout_ms, struct ipc_frame *frame, struct fault *f);
 
 /* ---- client side ---- */
 

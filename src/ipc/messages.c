@@ -15,17 +15,18 @@ void ipc_put_fault(struct buf *b, const struct fault *f)
 bool ipc_read_fault(struct str payload, struct fault *f)
 {
 	struct wire w = {.rest = payload};
-	enum fault_class class = wire_u8(&w) == FAULT_PERM ? FAULT_PERM
-							   : FAULT_TEMP;
+	enum fault_class class =
+		wire_u8(&w) == FAULT_PERM ? FAULT_PERM : FAULT_TEMP;
 	int code = (int)wire_u32(&w);
 	int subject = (int)wire_u32(&w);
 	int detail = (int)wire_u32(&w);
 	struct str text = wire_str(&w);
 
 	if (!wire_ok(&w))
-		return fault_set(f, FAULT_TEMP, 451, 3, 0,
-			"another role sent nonsense");
-	return fault_set(f, class, code, subject, detail, "%.*s", STR_ARG(text));
+		return fault_set(
+			f, FAULT_TEMP, 451, 3, 0, "another role sent nonsense");
+	return fault_set(
+		f, class, code, subject, detail, "%.*s", STR_ARG(text));
 }
 
 void envelope_put(struct buf *b, const struct envelope *e)
@@ -101,8 +102,8 @@ bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
 	for (uint32_t i = 0; i < o.n; i++) {
 		o.v[i].n = wire_u32(w);
 		uint8_t kind = wire_u8(w);
-		o.v[i].kind = kind <= BOUNCED ? (enum outcome_kind)kind
-					      : DEFERRED;
+		o.v[i].kind =
+			kind <= BOUNCED ? (enum outcome_kind)kind : DEFERRED;
 		o.v[i].code = (int)wire_u32(w);
 		o.v[i].subject = (int)wire_u32(w);
 		o.v[i].detail = (int)wire_u32(w);

@@ -20,7 +20,12 @@
 #include "base/must.h"
 #include "sys/clock.h"
 
-enum { LINGER_MS = 5, STACK_BYTES = 512 * 1024, EVENTS = 256, LISTENERS_MAX = 64 };
+enum {
+	LINGER_MS = 5,
+	STACK_BYTES = 512 * 1024,
+	EVENTS = 256,
+	LISTENERS_MAX = 64
+};
 enum { SEAT_READY = 1, SEAT_SERVED, SEAT_PARKED };
 
 /*
@@ -106,8 +111,8 @@ static void heap_add(struct crew *c, struct seat *s)
 {
 	if (c->n_heap == c->cap_heap) {
 		c->cap_heap = c->cap_heap > 0 ? c->cap_heap * 2 : 64;
-		c->heap = must_realloc(c->heap,
-			(unsigned long)c->cap_heap * sizeof(*c->heap));
+		c->heap = must_realloc(
+			c->heap, (unsigned long)c->cap_heap * sizeof(*c->heap));
 	}
 	c->heap[c->n_heap] = s;
 	s->heap_at = c->n_heap++;
@@ -182,11 +187,10 @@ static void unpark(struct crew *c, struct seat *s)
 
 static void park(struct crew *c, struct seat *s, bool bytes)
 {
-	struct epoll_event e = {
-		.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT};
+	struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT};
 
-	e.data.u64 = (uint64_t)c->slots[s->fd].generation << 32 |
-		(uint32_t)s->fd;
+	e.data.u64 =
+		(uint64_t)c->slots[s->fd].generation << 32 | (uint32_t)s->fd;
 	if (s->bell || c->ending) {
 		s->rung = s->bell;
 		s->bell = false;
@@ -360,8 +364,8 @@ static void take_event(struct crew *c, uint64_t key)
 	}
 	pthread_mutex_lock(&c->lock);
 	struct seat *s = fd < c->n_slots && c->slots[fd].generation == high
-		? c->slots[fd].seat
-		: NULL;
+				 ? c->slots[fd].seat
+				 : NULL;
 	/* A bell may have come first; then it is not parked any more. */
 	if (s != NULL && s->state == SEAT_PARKED && s->in_epoll)
 		unpark(c, s);
@@ -417,7 +421,8 @@ void crew_listen(
 struct crew *crew_new(unsigned max_threads)
 {
 	struct crew *c = must_alloc(sizeof(*c));
-	struct epoll_event e = {.events = EPOLLIN, .data.u64 = special_key(KEY_WAKE, 0)};
+	struct epoll_event e = {
+		.events = EPOLLIN, .data.u64 = special_key(KEY_WAKE, 0)};
 
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->ready_cond, NULL);

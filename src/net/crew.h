@@ -56,7 +56,8 @@ unsigned crew_sessions(struct crew *c);
 
 /* Calls accepted(fd, listener, ctx) in the lot's thread for each connection. */
 typedef void crew_accept_f(int fd, void *ctx);
-void crew_listen(struct crew *c, int listen_fd, crew_accept_f *accepted, void *ctx);
+void crew_listen(
+	struct crew *c, int listen_fd, crew_accept_f *accepted, void *ctx);
 
 /* Stops listening, wakes every session with crew_ending, waits until all
  * are gone or the time is over; returns how many are left. */

@@ -130,8 +130,8 @@ static const char *ascii_name(struct str name, struct arena *a)
 
 	if (utf8_is_ascii(name))
 		return text;
-	if (idn2_to_ascii_8z(text, &out, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) !=
-		IDN2_OK)
+	if (idn2_to_ascii_8z(text, &out,
+		    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
 		return NULL;
 	const char *copy = arena_cstr(a, str_from(out));
 	idn2_free(out);
@@ -178,8 +178,7 @@ static enum dns_result ask(struct resolver *r, struct str name, int type,
 static void add_addr(struct resolver_addrs *addrs, struct arena *a,
 	const unsigned char *bytes, size_t len)
 {
-	struct resolver_addr *v =
-		arena_alloc(a, (addrs->n + 1) * sizeof(*v));
+	struct resolver_addr *v = arena_alloc(a, (addrs->n + 1) * sizeof(*v));
 
 	if (addrs->n > 0)
 		memcpy(v, addrs->v, addrs->n * sizeof(*v));
@@ -253,11 +252,11 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 	for (int i = 0; result->data[i] != NULL && n < RECORDS_MAX; i++) {
 		struct dns_mx mx;
 
-		if (dns_mx_parse(str_of(result->data[i],
-					 (size_t)result->len[i]),
-			    a, &mx))
-			list[n++] = (struct resolver_mx){
-				mx.preference, mx.host};
+		if (dns_mx_parse(
+			    str_of(result->data[i], (size_t)result->len[i]), a,
+			    &mx))
+			list[n++] =
+				(struct resolver_mx){mx.preference, mx.host};
 	}
 	if (n == 0) {
 		fault_set(f, FAULT_TEMP, 451, 4, 3,
@@ -295,9 +294,9 @@ enum dns_result resolver_txt(struct resolver *r, struct str name,
 	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++) {
 		struct str text;
 
-		if (dns_txt_parse(str_of(result->data[i],
-					  (size_t)result->len[i]),
-			    a, &text))
+		if (dns_txt_parse(
+			    str_of(result->data[i], (size_t)result->len[i]), a,
+			    &text))
 			strs_add(texts, a, text);
 	}
 	return DNS_OK;

@@ -41,8 +41,8 @@ bool scram_client_answer(
 		return false;
 	scram_keys(s->password, salt, (int64_t)first.iterations, client_key,
 		stored, server_key);
-	struct str final = arena_printf(
-		s->a, "c=biws,r=%.*s", STR_ARG(first.nonce));
+	struct str final =
+		arena_printf(s->a, "c=biws,r=%.*s", STR_ARG(first.nonce));
 	struct str message = arena_printf(s->a, "%.*s,%.*s,%.*s",
 		STR_ARG(s->bare), STR_ARG(server_first), STR_ARG(final));
 	scram_hmac(str_of(stored, sizeof(stored)), message, signature);
@@ -59,9 +59,9 @@ bool scram_client_answer(
 
 bool scram_client_verify(const struct scram_client *s, struct str server_final)
 {
-	struct str expected = base64_encode_a(
-		str_of(s->server_signature, SCRAM_BYTES), s->a);
+	struct str expected =
+		base64_encode_a(str_of(s->server_signature, SCRAM_BYTES), s->a);
 
 	return str_starts(server_final, "v=") &&
-		str_eq_secret(str_from_at(server_final, 2), expected);
+	       str_eq_secret(str_from_at(server_final, 2), expected);
 }

@@ -40,8 +40,8 @@ static bool read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
 		return lost(c, f);
 	for (;;) {
 		struct str line;
-		enum line_result r = stream_line(
-			c->stream, REPLY_LINE_MAX, false, &line);
+		enum line_result r =
+			stream_line(c->stream, REPLY_LINE_MAX, false, &line);
 
 		if (r == LINE_TOO_LONG)
 			return fault_set(f, FAULT_TEMP, 451, 5, 0,
@@ -73,7 +73,8 @@ bool smtp_client_refused(struct smtp_client *c, struct fault *f)
 		odd ? "unexpected reply: " : "", STR_ARG(buf_str(&r->text)));
 }
 
-static bool expect(struct smtp_client *c, int64_t ms, int class, struct fault *f)
+static bool expect(
+	struct smtp_client *c, int64_t ms, int class, struct fault *f)
 {
 	if (!read_reply(c, ms, f))
 		return false;
@@ -123,15 +124,14 @@ static bool ehlo(struct smtp_client *c, struct fault *f)
 		return lost(c, f);
 	for (;;) {
 		struct str line;
-		enum line_result r = stream_line(
-			c->stream, REPLY_LINE_MAX, false, &line);
+		enum line_result r =
+			stream_line(c->stream, REPLY_LINE_MAX, false, &line);
 
 		if (r == LINE_TOO_LONG)
 			continue; /* a capability we cannot know */
 		if (r != LINE_OK)
 			return lost(c, f);
-		enum smtp_reply_state state =
-			smtp_reply_feed(&c->reply, line);
+		enum smtp_reply_state state = smtp_reply_feed(&c->reply, line);
 		if (state == SMTP_REPLY_BAD)
 			return fault_set(f, FAULT_TEMP, 451, 5, 0,
 				"the server does not speak SMTP");
@@ -140,7 +140,7 @@ static bool ehlo(struct smtp_client *c, struct fault *f)
 		first = false;
 		if (state == SMTP_REPLY_DONE)
 			return c->reply.code == 250 ||
-				smtp_client_refused(c, f);
+			       smtp_client_refused(c, f);
 	}
 }
 
@@ -151,8 +151,7 @@ static bool hello_again(struct smtp_client *c, struct fault *f)
 	/* RFC 5321 3.2: an old server refuses EHLO and knows HELO. */
 	if (c->lmtp || c->reply.code < 500 || stream_failed(c->stream))
 		return false;
-	stream_putf(
-		c->stream, "HELO %.*s\r\n", STR_ARG(c->helo_name));
+	stream_putf(c->stream, "HELO %.*s\r\n", STR_ARG(c->helo_name));
 	return expect(c, c->timeouts.helo_ms, 2, f);
 }
 
@@ -197,17 +196,17 @@ static bool has_mech(const struct smtp_client *c, const char *name)
 }
 
 /* A 334 challenge, decoded. */
-static bool challenge(struct smtp_client *c, struct str *text_r, struct fault *f)
+static bool challenge(
+	struct smtp_client *c, struct str *text_r, struct fault *f)
 {
 	if (!read_reply(c, c->timeouts.helo_ms, f))
 		return false;
 	if (c->reply.code != 334)
 		return smtp_client_refused(c, f);
-	struct str text = str_trim(
-		str_from_at(buf_str(&c->reply.text), 3));
+	struct str text = str_trim(str_from_at(buf_str(&c->reply.text), 3));
 	return base64_decode(text, c->a, text_r) ||
-		fault_set(f, FAULT_TEMP, 451, 5, 0,
-			"the server sent a broken AUTH challenge");
+	       fault_set(f, FAULT_TEMP, 451, 5, 0,
+		       "the server sent a broken AUTH challenge");
 }
 
 static void put_base64(struct smtp_client *c, const char *before, struct str s)
@@ -219,8 +218,8 @@ static void put_base64(struct smtp_client *c, const char *before, struct str s)
 static bool auth_plain(struct smtp_client *c, struct str user,
 	struct str password, struct fault *f)
 {
-	struct str message = arena_printf(c->a, "%c%.*s%c%.*s", 0,
-		STR_ARG(user), 0, STR_ARG(password));
+	struct str message = arena_printf(
+		c->a, "%c%.*s%c%.*s", 0, STR_ARG(user), 0, STR_ARG(password));
 
 	put_base64(c, "AUTH PLAIN ", message);
 	return expect(c, c->timeouts.helo_ms, 2, f);
@@ -260,7 +259,8 @@ static bool auth_scram(struct smtp_client *c, struct str user,
 	/* RFC 5802 3: the server, too, has to prove that it knows us. */
 	if (!scram_client_verify(&s, server))
 		return fault_set(f, FAULT_TEMP, 451, 7, 0,
-			"the server could not prove that it knows the password");
+			"the server could not prove that it knows the "
+			"password");
 	stream_puts(c->stream, "\r\n");
 	return expect(c, c->timeouts.helo_ms, 2, f);
 }
@@ -291,8 +291,8 @@ static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
 {
 	stream_putf(c->stream, "MAIL FROM:<%.*s>", STR_ARG(m->sender));
 	if ((c->caps & CAP_SIZE) != 0)
-		stream_putf(c->stream, " SIZE=%llu",
-			(unsigned long long)m->size);
+		stream_putf(
+			c->stream, " SIZE=%llu", (unsigned long long)m->size);
 	if (m->has_8bit && (c->caps & CAP_8BITMIME) != 0)
 		stream_puts(c->stream, " BODY=8BITMIME");
 	if (m->utf8)
@@ -388,8 +388,8 @@ static bool put_message(struct smtp_client *c, const struct smtp_client_mail *m)
 }
 
 /* RFC 2033 4.2: one reply for each accepted recipient. */
-static bool lmtp_replies(struct smtp_client *c, struct smtp_client_mail *m,
-	struct fault *f)
+static bool lmtp_replies(
+	struct smtp_client *c, struct smtp_client_mail *m, struct fault *f)
 {
 	for (size_t i = 0; i < m->n_rcpts; i++) {
 		struct smtp_client_rcpt *r = &m->rcpts[i];
@@ -424,8 +424,8 @@ static bool fits(struct smtp_client *c, const struct smtp_client_mail *m,
 	return true;
 }
 
-bool smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m,
-	struct fault *f)
+bool smtp_client_send(
+	struct smtp_client *c, struct smtp_client_mail *m, struct fault *f)
 {
 	size_t accepted = 0;
 

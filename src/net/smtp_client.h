@@ -91,8 +91,8 @@ struct smtp_client_mail {
  * words are in c->reply.  False: nobody got it, or (c->stream failed) nobody
  * knows; the fault says why.
  */
-bool smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m,
-	struct fault *f);
+bool smtp_client_send(
+	struct smtp_client *c, struct smtp_client_mail *m, struct fault *f);
 
 /* The last reply as a fault: class, code, enhanced code, text. */
 bool smtp_client_refused(struct smtp_client *c, struct fault *f);

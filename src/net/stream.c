@@ -17,7 +17,8 @@
 enum {
 	CHUNK = 16384,
 	FLUSH_AT = 65536,
-	OUT_MAX = 64 << 20, /* a FETCH of one large header; flushed long before */
+	OUT_MAX =
+		64 << 20, /* a FETCH of one large header; flushed long before */
 };
 
 struct stream {
@@ -302,7 +303,7 @@ void stream_unread(struct stream *s, size_t n)
 bool stream_buffered(const struct stream *s)
 {
 	return s->in_at < s->in.len ||
-		(s->ssl != NULL && SSL_pending(s->ssl) > 0);
+	       (s->ssl != NULL && SSL_pending(s->ssl) > 0);
 }
 
 bool stream_readable(struct stream *s, int wait_ms)
@@ -396,8 +397,8 @@ static bool handshake(struct stream *s, int (*step)(SSL *), struct fault *f)
 		if (n == 1)
 			return true;
 		int error = SSL_get_error(s->ssl, n);
-		bool go_on = (error == SSL_ERROR_WANT_READ &&
-				     wait_for(s, POLLIN)) ||
+		bool go_on =
+			(error == SSL_ERROR_WANT_READ && wait_for(s, POLLIN)) ||
 			(error == SSL_ERROR_WANT_WRITE && wait_for(s, POLLOUT));
 		if (go_on)
 			continue;

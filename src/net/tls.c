@@ -105,11 +105,12 @@ bool tls_protocols_valid(struct str protocols)
 static void common(SSL_CTX *ctx)
 {
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
-			SSL_MODE_ENABLE_PARTIAL_WRITE |
-			SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+				      SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
-			SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-			SSL_OP_IGNORE_UNEXPECTED_EOF);
+					 SSL_OP_NO_COMPRESSION |
+					 SSL_OP_CIPHER_SERVER_PREFERENCE |
+					 SSL_OP_IGNORE_UNEXPECTED_EOF);
 }
 
 /* RFC 7301: a client that offers names must offer ours (ALPACA). */
@@ -149,9 +150,9 @@ static SSL_CTX *load(struct tls_server *t, struct fault *f)
 	apply_protocols(t->files.protocols, ctx);
 	for (size_t i = 0; i < t->n_paths && bad == NULL; i++) {
 		bool ok = pairs ? use_key(ctx, t->paths[i]) &&
-				use_chain(ctx, t->paths[i])
-			: i == 0 ? use_chain(ctx, t->paths[i])
-				 : use_key(ctx, t->paths[i]);
+					  use_chain(ctx, t->paths[i])
+			  : i == 0 ? use_chain(ctx, t->paths[i])
+				   : use_key(ctx, t->paths[i]);
 
 		if (!ok)
 			bad = t->paths[i];
@@ -195,7 +196,8 @@ static bool files_changed(struct tls_server *t)
 	return false;
 }
 
-struct tls_server *tls_server_new(const struct tls_files *files, struct fault *f)
+struct tls_server *tls_server_new(
+	const struct tls_files *files, struct fault *f)
 {
 	struct tls_server *t = must_alloc(sizeof(*t));
 	struct str rest = files->chain_files, item;
@@ -214,9 +216,9 @@ struct tls_server *tls_server_new(const struct tls_files *files, struct fault *f
 		t->paths[t->n_paths++] = arena_cstr(t->a, item);
 	if (files->chain_files.len == 0) {
 		t->paths[0] = arena_cstr(t->a, files->cert_file);
-		t->paths[1] = arena_cstr(t->a,
-			files->key_file.len > 0 ? files->key_file
-						: files->cert_file);
+		t->paths[1] = arena_cstr(t->a, files->key_file.len > 0
+						       ? files->key_file
+						       : files->cert_file);
 		t->n_paths = 2;
 	}
 	note_times(t);

@@ -70,8 +70,8 @@ static bool own_literal(const struct policy *p, struct str domain)
 	size_t len;
 
 	return domain.len > 2 && domain.ptr[0] == '[' &&
-		address_parse(domain, addr, &len) &&
-		conf_is_own_address(p->c, addr, len);
+	       address_parse(domain, addr, &len) &&
+	       conf_is_own_address(p->c, addr, len);
 }
 
 bool policy_class(const struct policy *p, struct str domain, struct arena *a,
@@ -111,7 +111,8 @@ struct address_keys policy_keys(
 	struct address_keys keys = {.delimiter = p->c->recipient_delimiter};
 
 	smtp_address_split(address, &local, &domain);
-	keys.domain_is_ours = str_present(domain) &&
+	keys.domain_is_ours =
+		str_present(domain) &&
 		(str_ieq(domain, p->c->myorigin) || own_literal(p, domain) ||
 			match_name(p->mydestination, domain, a, &f) ==
 				TABLE_FOUND);
@@ -122,8 +123,8 @@ struct address_keys policy_keys(
 static bool always_known(struct str local)
 {
 	return str_ieqc(local, "postmaster") ||
-		str_ieqc(local, "mailer-daemon") ||
-		str_ieqc(local, "double-bounce");
+	       str_ieqc(local, "mailer-daemon") ||
+	       str_ieqc(local, "double-bounce");
 }
 
 static enum table_result in_maps(const struct policy *p, struct maps *maps,
@@ -136,8 +137,8 @@ static enum table_result in_maps(const struct policy *p, struct maps *maps,
 }
 
 /* aliases and passwd know local parts only */
-static enum table_result local_known(const struct policy *p,
-	struct str address, struct str local, struct arena *a, struct fault *f)
+static enum table_result local_known(const struct policy *p, struct str address,
+	struct str local, struct arena *a, struct fault *f)
 {
 	struct str user, ext, value;
 	struct maps *both[2] = {p->alias, p->local_recipient};
@@ -171,13 +172,13 @@ static enum table_result known_in_class(const struct policy *p,
 	case CLASS_VIRTUAL_MAILBOX:
 		*table_r = "virtual mailbox table";
 		return p->virtual_mailbox == NULL
-			? TABLE_FOUND
-			: in_maps(p, p->virtual_mailbox, address, a, f);
+			       ? TABLE_FOUND
+			       : in_maps(p, p->virtual_mailbox, address, a, f);
 	case CLASS_RELAY:
 		*table_r = "relay recipient table";
 		return p->relay_recipient == NULL
-			? TABLE_FOUND
-			: in_maps(p, p->relay_recipient, address, a, f);
+			       ? TABLE_FOUND
+			       : in_maps(p, p->relay_recipient, address, a, f);
 	case CLASS_DEFAULT:
 		break;
 	}
@@ -299,7 +300,8 @@ bool policy_route(const struct policy *p, struct str sender,
 		break;
 	case CLASS_VIRTUAL_ALIAS:
 		route.transport = STR("error");
-		route.nexthop = STR("5.1.1 User unknown in virtual alias table");
+		route.nexthop =
+			STR("5.1.1 User unknown in virtual alias table");
 		break;
 	case CLASS_VIRTUAL_MAILBOX:
 		set_route(&route, p->c->virtual_transport, domain);
@@ -321,8 +323,8 @@ bool policy_route(const struct policy *p, struct str sender,
 		break;
 	}
 	if (p->transport != NULL) {
-		enum table_result r = lookup_transport(
-			p, recipient, domain, a, &value, f);
+		enum table_result r =
+			lookup_transport(p, recipient, domain, a, &value, f);
 
 		if (r == TABLE_ERROR)
 			return false;
@@ -356,8 +358,8 @@ bool policy_login_owns(const struct policy *p, struct str login,
 	smtp_address_split(sender, &local, &domain);
 	address_extension(local, p->c->recipient_delimiter,
 		p->c->owner_request_special, &user, &dropped);
-	struct str plain = arena_printf(
-		a, "%.*s@%.*s", STR_ARG(user), STR_ARG(domain));
+	struct str plain =
+		arena_printf(a, "%.*s@%.*s", STR_ARG(user), STR_ARG(domain));
 	*owns_r = str_ieq(login, sender) || str_ieq(login, plain);
 	r = maps_lookup(p->virtual_mailbox, plain, a, &value, f);
 	*owned_r = *owns_r || r == TABLE_FOUND;

@@ -110,14 +110,15 @@ static void parse_arg(
 		rule->arg = STR("");
 	}
 	if (strcmp(rule->def->arg, "a table") == 0 && rule->arg.len > 0)
-		rule->maps = maps_open(x->p->tables, c, x->param, rule->arg, 0,
-			x->problems);
+		rule->maps = maps_open(
+			x->p->tables, c, x->param, rule->arg, 0, x->problems);
 }
 
 static struct list parse_list(struct parser *x, struct str text)
 {
 	struct arena *a = x->p->c->a;
-	struct list list = {.v = arena_alloc(a, sizeof(struct rule) * RULES_MAX)};
+	struct list list = {
+		.v = arena_alloc(a, sizeof(struct rule) * RULES_MAX)};
 	struct str word, type, name;
 
 	while (str_present(word = list_item(&text)) && list.n < RULES_MAX) {
@@ -195,13 +196,13 @@ enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
 	va_end(args);
 	/* The class of the enhanced code follows the reply code: RFC 3463 2 */
 	bool relay = strncmp(text, "Relay", 5) == 0 ||
-		strncmp(text, "Service", 7) == 0;
+		     strncmp(text, "Service", 7) == 0;
 	d->verdict = VERDICT_REJECT;
 	d->code = (int)code;
-	d->text = arena_printf(c->a, "%c%s <%.*s>: %s%s",
-		code < 500 ? '4' : '5', enhanced + 1,
-		STR_ARG(subject_text(c, subject)), relay ? "" : labels[subject],
-		text);
+	d->text =
+		arena_printf(c->a, "%c%s <%.*s>: %s%s", code < 500 ? '4' : '5',
+			enhanced + 1, STR_ARG(subject_text(c, subject)),
+			relay ? "" : labels[subject], text);
 	return OUT_REJECT;
 }
 
@@ -210,11 +211,10 @@ enum outcome restrict_temp(
 {
 	d->verdict = VERDICT_REJECT;
 	d->code = 451;
-	d->text = arena_printf(c->a,
-		"4.3.0 <%.*s>: Temporary lookup failure",
-		STR_ARG(str_present(c->recipient)      ? c->recipient
-				: str_present(c->sender) ? c->sender
-							 : c->client_text));
+	d->text = arena_printf(c->a, "4.3.0 <%.*s>: Temporary lookup failure",
+		STR_ARG(str_present(c->recipient) ? c->recipient
+			: str_present(c->sender)  ? c->sender
+						  : c->client_text));
 	return OUT_REJECT;
 }
 
@@ -247,13 +247,13 @@ static void note_rule(struct check *c, const struct rule *rule)
 	if (rule->def == NULL || str_present(c->rule))
 		return;
 	c->rule = rule->arg.len > 0
-		? arena_printf(c->a, "%s %.*s", rule->def->name,
-			  STR_ARG(rule->arg))
-		: str_from(rule->def->name);
+			  ? arena_printf(c->a, "%s %.*s", rule->def->name,
+				    STR_ARG(rule->arg))
+			  : str_from(rule->def->name);
 }
 
-enum outcome restrict_run(struct check *c, const struct rule *rules, size_t n,
-	struct decision *d)
+enum outcome restrict_run(
+	struct check *c, const struct rule *rules, size_t n, struct decision *d)
 {
 	bool warn_only = false;
 
@@ -288,8 +288,8 @@ enum outcome restrict_run_text(
 	struct str word = list_item(&rest);
 
 	def = find_def(word);
-	if (def == NULL || (def->arg != NULL &&
-				   strcmp(def->arg, "a table") == 0)) {
+	if (def == NULL ||
+		(def->arg != NULL && strcmp(def->arg, "a table") == 0)) {
 		d->verdict = VERDICT_REJECT;
 		d->code = 451;
 		d->text = STR("4.3.5 Server configuration error");
@@ -351,7 +351,8 @@ static bool has_guard(const struct rule *rules, size_t n, bool *open_r)
 			return true;
 		/* A bare permit in front of the guard lets everybody in. */
 		if (strcmp(rules[i].def->name, "permit") == 0 ||
-			(strcmp(rules[i].def->name, "check_client_access") == 0 &&
+			(strcmp(rules[i].def->name, "check_client_access") ==
+					0 &&
 				str_starts(rules[i].arg, "static:")))
 			*open_r = true;
 		if (*open_r)
@@ -364,8 +365,8 @@ bool restrictions_relay_open(const struct policy *p)
 {
 	const struct restrictions *r = p->restrictions;
 	bool open_relay = false, open_rcpt = false;
-	bool relay = has_guard(r->stage[STAGE_RELAY].v,
-		r->stage[STAGE_RELAY].n, &open_relay);
+	bool relay = has_guard(
+		r->stage[STAGE_RELAY].v, r->stage[STAGE_RELAY].n, &open_relay);
 	bool rcpt = has_guard(r->stage[STAGE_RECIPIENT].v,
 		r->stage[STAGE_RECIPIENT].n, &open_rcpt);
 

@@ -92,10 +92,10 @@ static enum table_result ask_mailbox(struct check *c, struct maps *maps,
 
 static struct str subject_of(const struct check *c, enum subject s)
 {
-	return s == SUBJECT_SENDER ? c->sender
-		: s == SUBJECT_HELO ? c->helo
-		: s == SUBJECT_LOGIN ? c->login
-				     : c->recipient;
+	return s == SUBJECT_SENDER  ? c->sender
+	       : s == SUBJECT_HELO  ? c->helo
+	       : s == SUBJECT_LOGIN ? c->login
+				    : c->recipient;
 }
 
 /* "4NN text", "5NN x.y.z text" */
@@ -108,7 +108,7 @@ static enum outcome numeric_action(struct check *c, struct str action,
 	str_u64(str_cut(&rest, ' '), &code);
 	rest = str_trim(rest);
 	bool enhanced = rest.len > 4 && ascii_is_digit(rest.ptr[0]) &&
-		rest.ptr[1] == '.';
+			rest.ptr[1] == '.';
 	struct str status = enhanced ? str_word(&rest, " ") : STR("5.7.1");
 	return restrict_reject(c, d, (int64_t)code, arena_cstr(c->a, status),
 		subject, "%.*s",
@@ -128,9 +128,21 @@ static enum outcome refuse(struct check *c, struct str text, int64_t code,
 		"%.*s", STR_ARG(text.len > 0 ? text : STR("Access denied")));
 }
 
-enum action { A_OK, A_REJECT, A_DEFER, A_DUNNO, A_DISCARD, A_HOLD, A_REDIRECT,
-	A_PREPEND, A_WARN, A_INFO, A_DEFER_IF_PERMIT, A_DEFER_IF_REJECT,
-	A_OTHER };
+enum action {
+	A_OK,
+	A_REJECT,
+	A_DEFER,
+	A_DUNNO,
+	A_DISCARD,
+	A_HOLD,
+	A_REDIRECT,
+	A_PREPEND,
+	A_WARN,
+	A_INFO,
+	A_DEFER_IF_PERMIT,
+	A_DEFER_IF_REJECT,
+	A_OTHER
+};
 
 static enum action action_of(struct str word)
 {
@@ -164,8 +176,7 @@ static enum outcome act(struct check *c, struct str value, enum subject subject,
 		return refuse(
 			c, rest, conf->access_map_reject_code, subject, d);
 	case A_DEFER:
-		return refuse(
-			c, rest, conf->access_map_defer_code, subject, d);
+		return refuse(c, rest, conf->access_map_defer_code, subject, d);
 	case A_DISCARD:
 		c->discard = true;
 		return OUT_DUNNO;

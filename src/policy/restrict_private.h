@@ -28,13 +28,18 @@ struct rule {
 };
 
 /* Which fact of the session an access map is asked for. */
-enum subject { SUBJECT_CLIENT, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RECIPIENT,
-	SUBJECT_LOGIN };
+enum subject {
+	SUBJECT_CLIENT,
+	SUBJECT_HELO,
+	SUBJECT_SENDER,
+	SUBJECT_RECIPIENT,
+	SUBJECT_LOGIN
+};
 
 /* Fills the decision: "<what>: <label> rejected: why", RFC 3463 code. */
-enum outcome restrict_reject(struct check *c, struct decision *d,
-	int64_t code, const char *enhanced, enum subject subject,
-	const char *why, ...) PRINTF_LIKE(6, 7);
+enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
+	const char *enhanced, enum subject subject, const char *why, ...)
+	PRINTF_LIKE(6, 7);
 enum outcome restrict_temp(
 	struct check *c, struct decision *d, const struct fault *f);
 /* Keeps a 4xx that counts when the list would permit. */

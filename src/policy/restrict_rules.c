@@ -21,8 +21,8 @@ RULE(permit)
 static enum subject subject_now(const struct check *c)
 {
 	return str_present(c->recipient) ? SUBJECT_RECIPIENT
-		: str_present(c->sender) ? SUBJECT_SENDER
-		: str_present(c->helo)	 ? SUBJECT_HELO
+	       : str_present(c->sender)  ? SUBJECT_SENDER
+	       : str_present(c->helo)    ? SUBJECT_HELO
 					 : SUBJECT_CLIENT;
 }
 
@@ -77,8 +77,8 @@ RULE(permit_inet_interfaces)
 {
 	return conf_is_own_address(
 		       c->policy->c, c->client_addr, c->client_addr_len)
-		? OUT_PERMIT
-		: OUT_DUNNO;
+		       ? OUT_PERMIT
+		       : OUT_DUNNO;
 }
 
 RULE(permit_sasl_authenticated)
@@ -102,8 +102,9 @@ static bool auth_destination(struct check *c, bool *ours_r, struct fault *f)
 	}
 	/* Sender-specified routing is for nobody: attack "percent hack". */
 	if (class == CLASS_RELAY || class == CLASS_LOCAL)
-		*ours_r = str_find(local, '%') < 0 && str_find(local, '@') < 0 &&
-			(str_find(local, '!') < 0 || class == CLASS_LOCAL);
+		*ours_r = str_find(local, '%') < 0 &&
+			  str_find(local, '@') < 0 &&
+			  (str_find(local, '!') < 0 || class == CLASS_LOCAL);
 	return true;
 }
 
@@ -159,15 +160,16 @@ RULE(reject_plaintext_session)
 	return c->tls ? OUT_DUNNO
 		      : restrict_reject(c, d,
 				c->policy->c->plaintext_reject_code, "5.7.1",
-				subject_now(c), "Session encryption is required");
+				subject_now(c),
+				"Session encryption is required");
 }
 
 RULE(reject_multi_recipient_bounce)
 {
 	return str_present(c->sender) && c->sender.len == 0 && c->recipients > 1
-		? restrict_reject(c, d, 550, "5.5.3", SUBJECT_SENDER,
-			  "Multi-recipient bounce")
-		: OUT_DUNNO;
+		       ? restrict_reject(c, d, 550, "5.5.3", SUBJECT_SENDER,
+				 "Multi-recipient bounce")
+		       : OUT_DUNNO;
 }
 
 /* ---- names ---- */
@@ -192,8 +194,9 @@ RULE(reject_invalid_helo_hostname)
 	if (str_ends(helo, ".") && helo.len > 1)
 		helo.len--;
 	bool ok = helo.len > 0 && helo.ptr[0] == '['
-		? smtp_literal_valid(helo)
-		: hostname_valid(helo) || address_parse(helo, addr, &len);
+			  ? smtp_literal_valid(helo)
+			  : hostname_valid(helo) ||
+				    address_parse(helo, addr, &len);
 	return ok ? OUT_DUNNO
 		  : restrict_reject(c, d,
 			    c->policy->c->invalid_hostname_reject_code, "5.5.2",
@@ -203,9 +206,10 @@ RULE(reject_invalid_helo_hostname)
 RULE(reject_non_fqdn_helo_hostname)
 {
 	return !str_present(c->helo) || is_fqdn(c->helo)
-		? OUT_DUNNO
-		: restrict_reject(c, d, c->policy->c->non_fqdn_reject_code,
-			  "5.5.2", SUBJECT_HELO, "need fully-qualified hostname");
+		       ? OUT_DUNNO
+		       : restrict_reject(c, d,
+				 c->policy->c->non_fqdn_reject_code, "5.5.2",
+				 SUBJECT_HELO, "need fully-qualified hostname");
 }
 
 /* Has the domain an MX or an address?  -1: temporary */
@@ -278,8 +282,8 @@ RULE(reject_non_fqdn_recipient)
 	return non_fqdn_address(c, d, c->recipient, "5.5.2", SUBJECT_RECIPIENT);
 }
 
-static enum outcome unknown_domain(struct check *c, struct decision *d,
-	struct str address, bool is_sender)
+static enum outcome unknown_domain(
+	struct check *c, struct decision *d, struct str address, bool is_sender)
 {
 	enum subject subject = is_sender ? SUBJECT_SENDER : SUBJECT_RECIPIENT;
 	struct str local, domain;
@@ -353,8 +357,8 @@ static enum outcome unlisted(
 
 	if (!str_present(address) || address.len == 0)
 		return OUT_DUNNO;
-	if (!policy_recipient_known(c->policy, address, c->a, &known, &class,
-		    &table, &f))
+	if (!policy_recipient_known(
+		    c->policy, address, c->a, &known, &class, &table, &f))
 		return restrict_temp(c, d, &f);
 	if (known)
 		return OUT_DUNNO;
@@ -388,8 +392,8 @@ static enum outcome login_mismatch(
 
 	if (!str_present(c->sender) || c->sender.len == 0)
 		return OUT_DUNNO;
-	if (!policy_login_owns(c->policy, c->login, c->sender, c->a, &owns,
-		    &owned, &f))
+	if (!policy_login_owns(
+		    c->policy, c->login, c->sender, c->a, &owns, &owned, &f))
 		return restrict_temp(c, d, &f);
 	if (str_present(c->login)) {
 		if (owns || (only_known && !owned))
@@ -399,8 +403,8 @@ static enum outcome login_mismatch(
 	}
 	if (only_auth || !owned)
 		return OUT_DUNNO;
-	return restrict_reject(c, d, 553, "5.7.1", SUBJECT_SENDER,
-		"not logged in");
+	return restrict_reject(
+		c, d, 553, "5.7.1", SUBJECT_SENDER, "not logged in");
 }
 
 RULE(reject_sender_login_mismatch)
@@ -468,9 +472,10 @@ static bool octet_fits(struct str filter, unsigned value)
 
 		if (dots < 0 ? str_u64(item, &n) && n == value
 			     : str_u64(str_sub(item, 0, (size_t)dots), &low) &&
-				     str_u64(str_from_at(item, (size_t)dots + 2),
-					     &high) &&
-				     value >= low && value <= high)
+					str_u64(str_from_at(
+							item, (size_t)dots + 2),
+						&high) &&
+					value >= low && value <= high)
 			return true;
 	}
 	return false;
@@ -486,8 +491,7 @@ static bool reply_fits(struct str filter, const struct resolver_addr *addr)
 		size_t n = 0;
 		int depth = 0;
 
-		while (n < filter.len &&
-			(depth > 0 || filter.ptr[n] != '.')) {
+		while (n < filter.len && (depth > 0 || filter.ptr[n] != '.')) {
 			depth += filter.ptr[n] == '[';
 			depth -= filter.ptr[n] == ']';
 			n++;
@@ -510,8 +514,8 @@ static enum outcome rbl(struct check *c, const struct rule *rule,
 
 	if (c->policy->resolver == NULL || query.len == 0)
 		return OUT_DUNNO;
-	struct str name = arena_printf(
-		c->a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
+	struct str name =
+		arena_printf(c->a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
 	if (resolver_host(c->policy->resolver, name, RESOLVER_V4, c->a, &addrs,
 		    &f) != DNS_OK)
 		return OUT_DUNNO; /* a silent list blocks nobody */
@@ -519,9 +523,10 @@ static enum outcome rbl(struct check *c, const struct rule *rule,
 		if (!reply_fits(filter, &addrs.v[i]))
 			continue;
 		resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
-		return restrict_reject(c, d,
-			c->policy->c->maps_rbl_reject_code, "5.7.1", subject,
-			"Service unavailable; %s [%.*s] blocked using %.*s%s%.*s",
+		return restrict_reject(c, d, c->policy->c->maps_rbl_reject_code,
+			"5.7.1", subject,
+			"Service unavailable; %s [%.*s] blocked using "
+			"%.*s%s%.*s",
 			subject == SUBJECT_CLIENT ? "Client host" : "Address",
 			STR_ARG(subject == SUBJECT_CLIENT ? c->client_text
 							  : query),
@@ -548,8 +553,8 @@ static struct str domain_of(struct str address)
 
 	smtp_address_split(address, &local, &domain);
 	return str_present(domain) && domain.len > 0 && domain.ptr[0] != '['
-		? domain
-		: STR("");
+		       ? domain
+		       : STR("");
 }
 
 RULE(reject_rhsbl_sender)
@@ -565,7 +570,7 @@ RULE(reject_rhsbl_recipient)
 RULE(reject_rhsbl_helo)
 {
 	bool name = str_present(c->helo) && c->helo.len > 0 &&
-		c->helo.ptr[0] != '[';
+		    c->helo.ptr[0] != '[';
 
 	return rbl(c, rule, name ? c->helo : STR(""), SUBJECT_HELO, d);
 }

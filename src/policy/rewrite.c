@@ -24,7 +24,7 @@ struct str rewrite_trivial(
 			domain = str_sub(local, 0, (size_t)at);
 			local = str_from_at(local, (size_t)at + 1);
 		} else if (p->c->allow_percent_hack &&
-			(at = str_rfind(local, '%')) > 0) {
+			   (at = str_rfind(local, '%')) > 0) {
 			domain = str_from_at(local, (size_t)at + 1);
 			local = str_sub(local, 0, (size_t)at);
 		}
@@ -73,8 +73,8 @@ static bool map_once(const struct policy *p, struct maps *maps, bool propagate,
 	*hit_r = false;
 	if (maps == NULL || address.len == 0)
 		return true;
-	enum table_result r = maps_lookup_address(
-		maps, address, &keys, a, &value, &ext, f);
+	enum table_result r =
+		maps_lookup_address(maps, address, &keys, a, &value, &ext, f);
 	if (r == TABLE_FOUND) {
 		struct str first = list_item(&value);
 
@@ -116,8 +116,8 @@ static struct str masquerade(const struct policy *p, const char *class,
 	smtp_address_split(address, &local, &domain);
 	if (rest.len == 0 || !str_present(domain) ||
 		!conf_option_has(p->c->masquerade_classes, class) ||
-		conf_option_has(p->c->masquerade_exceptions,
-			arena_cstr(a, local)))
+		conf_option_has(
+			p->c->masquerade_exceptions, arena_cstr(a, local)))
 		return address;
 	while (str_present(item = list_item(&rest))) {
 		bool negated = str_starts(item, "!");
@@ -134,8 +134,8 @@ static struct str masquerade(const struct policy *p, const char *class,
 	return address;
 }
 
-bool rewrite_sender(const struct policy *p, struct str address,
-	struct arena *a, struct str *out_r, struct fault *f)
+bool rewrite_sender(const struct policy *p, struct str address, struct arena *a,
+	struct str *out_r, struct fault *f)
 {
 	struct str out;
 
@@ -227,8 +227,8 @@ static bool expand_virtual(
 		return fault_set(x->f, FAULT_TEMP, 451, 4, 6,
 			"virtual aliases nest too deep at %.*s",
 			STR_ARG(address));
-	enum table_result r = maps_lookup_address(x->p->virtual_alias, address,
-		&keys, x->a, &value, &ext, x->f);
+	enum table_result r = maps_lookup_address(
+		x->p->virtual_alias, address, &keys, x->a, &value, &ext, x->f);
 	if (r == TABLE_ERROR)
 		return false;
 	if (r == TABLE_NONE)
@@ -238,8 +238,9 @@ static bool expand_virtual(
 			propagates(x->p, "virtual"), x->a);
 
 		/* An address that stands for itself ends the recursion. */
-		if (str_ieq(next, address) ? !add_once(x, next)
-					   : !expand_virtual(x, next, depth + 1))
+		if (str_ieq(next, address)
+				? !add_once(x, next)
+				: !expand_virtual(x, next, depth + 1))
 			return false;
 	}
 	return true;
@@ -266,7 +267,8 @@ enum field_role { ROLE_OTHER, ROLE_SENDER, ROLE_RECIPIENT };
 static enum field_role role_of(struct str name)
 {
 	static const char *const senders[] = {"from", "sender", "reply-to",
-		"errors-to", "return-receipt-to", "disposition-notification-to"};
+		"errors-to", "return-receipt-to",
+		"disposition-notification-to"};
 	static const char *const recipients[] = {
 		"to", "cc", "bcc", "apparently-to"};
 
@@ -284,9 +286,9 @@ static enum field_role role_of(struct str name)
 bool rewrite_head_wanted(const struct policy *p)
 {
 	return p->canonical != NULL || p->sender_canonical != NULL ||
-		p->recipient_canonical != NULL ||
-		p->c->masquerade_domains.len > 0 || p->c->append_at_myorigin ||
-		p->c->append_dot_mydomain;
+	       p->recipient_canonical != NULL ||
+	       p->c->masquerade_domains.len > 0 || p->c->append_at_myorigin ||
+	       p->c->append_dot_mydomain;
 }
 
 static bool rewrite_field(const struct policy *p,
@@ -335,8 +337,8 @@ bool rewrite_head(const struct policy *p, struct str head,
 
 		if (role == ROLE_OTHER)
 			buf_put(out, field.whole);
-		else if (!rewrite_field(p, &field, role == ROLE_SENDER, fn, a,
-				 out, f))
+		else if (!rewrite_field(
+				 p, &field, role == ROLE_SENDER, fn, a, out, f))
 			return false;
 	}
 	return true;

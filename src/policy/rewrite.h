@@ -18,8 +18,8 @@ struct str rewrite_trivial(
 	const struct policy *p, struct str address, struct arena *a);
 
 /* Envelope sender: canonical maps, then masquerading.  <> stays. */
-bool rewrite_sender(const struct policy *p, struct str address,
-	struct arena *a, struct str *out_r, struct fault *f);
+bool rewrite_sender(const struct policy *p, struct str address, struct arena *a,
+	struct str *out_r, struct fault *f);
 /* Envelope recipient before aliases. */
 bool rewrite_recipient(const struct policy *p, struct str address,
 	struct arena *a, struct str *out_r, struct fault *f);

@@ -18,8 +18,8 @@ struct queue *queue_open(const char *dir, struct fault *f);
 void queue_close(struct queue *q);
 
 /* body: a readable descriptor with env->size bytes; stays the caller's. */
-bool queue_put(struct queue *q, const struct envelope *env, int body,
-	struct fault *f);
+bool queue_put(
+	struct queue *q, const struct envelope *env, int body, struct fault *f);
 
 enum rcpt_status { RCPT_WAITING, RCPT_DONE };
 

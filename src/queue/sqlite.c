@@ -44,8 +44,7 @@ struct queue {
 	struct readers *readers;
 };
 
-static void body_path(
-	const struct queue *q, uint64_t id, char *out, size_t len)
+static void body_path(const struct queue *q, uint64_t id, char *out, size_t len)
 {
 	char text[ID_TEXT];
 
@@ -161,8 +160,7 @@ static bool put_work(struct db *db, void *ctx, struct fault *f)
 }
 
 /* A body file: the nameless file itself where it can be linked, else a copy */
-static bool link_body(
-	struct queue *q, uint64_t id, int body, struct fault *f)
+static bool link_body(struct queue *q, uint64_t id, int body, struct fault *f)
 {
 	char path[4096], dir[4096];
 	struct fault ignored;
@@ -174,12 +172,12 @@ static bool link_body(
 	snprintf(dir, sizeof(dir), "%s/body", q->dir);
 	int fd CLEANUP(fd_close) = file_tmp(dir, f);
 	return fd >= 0 && file_map_fd(body, &map, f) &&
-		file_write(fd, map.bytes, f) && file_link_fd(fd, path, f) &&
-		file_sync(fd, f) && dir_sync_of(path, f);
+	       file_write(fd, map.bytes, f) && file_link_fd(fd, path, f) &&
+	       file_sync(fd, f) && dir_sync_of(path, f);
 }
 
-bool queue_put(struct queue *q, const struct envelope *env, int body,
-	struct fault *f)
+bool queue_put(
+	struct queue *q, const struct envelope *env, int body, struct fault *f)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct put put = {.env = env};
@@ -215,8 +213,8 @@ static bool remove_rows(struct db *db, uint64_t id, struct fault *f)
 {
 	return db_run(db, f, "DELETE FROM messages WHERE id=?", "i",
 		       (int64_t)id) &&
-		db_run(db, f, "DELETE FROM recipients WHERE id=?", "i",
-			(int64_t)id);
+	       db_run(db, f, "DELETE FROM recipients WHERE id=?", "i",
+		       (int64_t)id);
 }
 
 static bool update_work(struct db *db, void *ctx, struct fault *f)
@@ -293,8 +291,8 @@ int queue_body(struct queue *q, uint64_t id, struct fault *f)
 
 	if (db == NULL)
 		return -1;
-	sqlite3_stmt *s = db_query(
-		db, f, "SELECT body FROM messages WHERE id=?", "i", (int64_t)id);
+	sqlite3_stmt *s = db_query(db, f,
+		"SELECT body FROM messages WHERE id=?", "i", (int64_t)id);
 	int r = db_step(db, s, f);
 	if (r == 0)
 		fault_set(f, FAULT_TEMP, 451, 3, 0, "no such message");
@@ -349,8 +347,8 @@ bool queue_each(struct queue *q, queue_each_f *fn, void *ctx, struct fault *f)
 		arena_free(a);
 		return false;
 	}
-	sqlite3_stmt *s = db_query(
-		db, f, "SELECT id, hold, envelope FROM messages ORDER BY id", "");
+	sqlite3_stmt *s = db_query(db, f,
+		"SELECT id, hold, envelope FROM messages ORDER BY id", "");
 	while ((r = db_step(db, s, f)) > 0) {
 		struct wire w = {.rest = db_blob(s, 2)};
 		struct envelope env;
@@ -359,8 +357,7 @@ bool queue_each(struct queue *q, queue_each_f *fn, void *ctx, struct fault *f)
 
 		if (envelope_read(&w, a, &env) && wire_ok(&w) &&
 			env.n_rcpts <= RCPTS_MAX) {
-			uint32_t n = read_states(
-				db, id, a, env.n_rcpts, &v, f);
+			uint32_t n = read_states(db, id, a, env.n_rcpts, &v, f);
 			fn((uint64_t)id, &env, db_int(s, 1) != 0, v, n, ctx);
 		} else {
 			fn((uint64_t)id, NULL, true, NULL, 0, ctx);

@@ -103,8 +103,7 @@ enum auth_result auth_start(struct auth_talk *t, const char *mechanism,
 }
 
 enum auth_result auth_step(struct auth_talk *t, struct str response,
-	struct str *text_r, struct str *login_r, int64_t *id_r,
-	struct fault *f)
+	struct str *text_r, struct str *login_r, int64_t *id_r, struct fault *f)
 {
 	struct buf b CLEANUP(buf_fini);
 

@@ -71,8 +71,8 @@ static void *work(void *arg)
 		struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
 
 		while (sock >= 0 &&
-			ipc_send(sock, IPC_JOB_NEXT, str_of(&kind, 1), -1,
-				&f) &&
+			ipc_send(
+				sock, IPC_JOB_NEXT, str_of(&kind, 1), -1, &f) &&
 			ipc_recv(sock, -1, &frame, &f) &&
 			frame.type == IPC_JOB && one_job(ag, sock, &frame, a))
 			arena_reset(a);

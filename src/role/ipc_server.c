@@ -82,8 +82,8 @@ void ipc_serve(struct crew *crew, int listen_fd,
 	crew_listen(crew, listen_fd, accepted, server);
 }
 
-bool ipc_answer(struct ipc_session *s, enum ipc_type type, struct str payload,
-	int fd)
+bool ipc_answer(
+	struct ipc_session *s, enum ipc_type type, struct str payload, int fd)
 {
 	struct fault f;
 

@@ -29,8 +29,8 @@ void ipc_serve(struct crew *crew, int listen_fd,
 	const struct ipc_handlers *handlers, void *role_ctx);
 
 /* Answers; false when the peer is gone. */
-bool ipc_answer(struct ipc_session *s, enum ipc_type type, struct str payload,
-	int fd);
+bool ipc_answer(
+	struct ipc_session *s, enum ipc_type type, struct str payload, int fd);
 bool ipc_answer_fault(struct ipc_session *s, const struct fault *f);
 
 #endif

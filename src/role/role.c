@@ -44,8 +44,8 @@ static void add_listener(struct role *r, const char *arg)
 
 	must(*end == '=' && service < r->services->n);
 	must(r->n_listeners < ROLE_LISTENERS_MAX);
-	r->listeners[r->n_listeners++] = (struct role_listener){
-		&r->services->v[service], atoi(end + 1)};
+	r->listeners[r->n_listeners++] =
+		(struct role_listener){&r->services->v[service], atoi(end + 1)};
 }
 
 static void map_board(struct role *r, int fd, long slot)
@@ -94,8 +94,8 @@ void role_begin(struct role *r, int argc, char **argv)
 		.control = -1,
 		.ipc_fd = -1};
 	r->conf = conf_load(dir, NULL, 0, &problems);
-	snprintf(ident, sizeof(ident), "%.*s/%s",
-		STR_ARG(r->conf->syslog_name), r->name);
+	snprintf(ident, sizeof(ident), "%.*s/%s", STR_ARG(r->conf->syslog_name),
+		r->name);
 	bool to_syslog = getenv("POSTERN_LOG_SYSLOG") != NULL;
 	log_open(ident, str_eqc(r->conf->maillog_format, "json"),
 		to_syslog ? arena_cstr(r->a, r->conf->syslog_facility) : NULL);
@@ -152,7 +152,8 @@ void role_may_read_dir(struct role *r, struct str files)
 		ptrdiff_t slash = str_rfind(item, '/');
 
 		/* The directory: a new file takes the old one's name. */
-		role_may_read(r, str_sub(item, 0, slash > 0 ? (size_t)slash : 1));
+		role_may_read(
+			r, str_sub(item, 0, slash > 0 ? (size_t)slash : 1));
 	}
 }
 
@@ -167,9 +168,8 @@ void role_may_read_tables(struct role *r, struct str list)
 
 void role_sandbox(struct role *r, bool inet)
 {
-	struct sandbox s = {.read = r->read_paths,
-		.write = r->write_paths,
-		.inet = inet};
+	struct sandbox s = {
+		.read = r->read_paths, .write = r->write_paths, .inet = inet};
 	const char *missing;
 	struct fault f;
 

@@ -119,13 +119,13 @@ bool account_verify(const struct account *account, struct str password)
 		"v5Gq1z0iQm1QpXj0tqjJcYk3yV7nZr6mFh2bLs8dWe0";
 	struct crypt_data *data = must_alloc(sizeof(*data));
 	char *secret = str_heap(password);
-	char *stored = account != NULL ? str_heap(account->hash)
-				       : must_strdup(nobody);
+	char *stored =
+		account != NULL ? str_heap(account->hash) : must_strdup(nobody);
 	const char *hash = str_find(password, '\0') < 0
-		? crypt_r(secret, stored, data)
-		: NULL;
+				   ? crypt_r(secret, stored, data)
+				   : NULL;
 	bool ok = hash != NULL && hash[0] != '*' && account != NULL &&
-		str_eq_secret(str_from(hash), account->hash);
+		  str_eq_secret(str_from(hash), account->hash);
 
 	OPENSSL_cleanse(secret, password.len);
 	OPENSSL_cleanse(data, sizeof(*data));
@@ -154,8 +154,8 @@ static bool make_secrets(
 	if (!hash_password(password, s->hash, sizeof(s->hash)))
 		return fault_set(f, FAULT_TEMP, 0, 7, 0, "crypt(3) failed");
 	random_fill(s->salt, sizeof(s->salt));
-	scram_keys(password, str_of(s->salt, sizeof(s->salt)),
-		SCRAM_ITERATIONS, client_key, s->stored_key, s->server_key);
+	scram_keys(password, str_of(s->salt, sizeof(s->salt)), SCRAM_ITERATIONS,
+		client_key, s->stored_key, s->server_key);
 	OPENSSL_cleanse(client_key, sizeof(client_key));
 	return true;
 }
@@ -176,15 +176,15 @@ bool account_add(struct accounts *a, struct str address, struct str password,
 		fault_set(f, FAULT_PERM, 0, 1, 4, "%.*s is there already",
 			STR_ARG(key));
 	ok = ok && make_secrets(password, &s, f) &&
-		db_run(a->db, f,
-			"INSERT INTO accounts(address, domain, hash, salt,"
-			" stored_key, server_key, iterations, created)"
-			" VALUES(?,?,?,?,?,?,?,?)",
-			"tttbbbii", key, str_from_at(key, (size_t)at + 1),
-			str_from(s.hash), str_of(s.salt, sizeof(s.salt)),
-			str_of(s.stored_key, sizeof(s.stored_key)),
-			str_of(s.server_key, sizeof(s.server_key)),
-			(int64_t)SCRAM_ITERATIONS, clock_unix());
+	     db_run(a->db, f,
+		     "INSERT INTO accounts(address, domain, hash, salt,"
+		     " stored_key, server_key, iterations, created)"
+		     " VALUES(?,?,?,?,?,?,?,?)",
+		     "tttbbbii", key, str_from_at(key, (size_t)at + 1),
+		     str_from(s.hash), str_of(s.salt, sizeof(s.salt)),
+		     str_of(s.stored_key, sizeof(s.stored_key)),
+		     str_of(s.server_key, sizeof(s.server_key)),
+		     (int64_t)SCRAM_ITERATIONS, clock_unix());
 	arena_free(arena);
 	return ok;
 }
@@ -192,26 +192,27 @@ bool account_add(struct accounts *a, struct str address, struct str password,
 static bool must_exist(struct accounts *a, struct str key, struct fault *f)
 {
 	return db_changes(a->db) > 0 ||
-		fault_set(f, FAULT_PERM, 0, 1, 1, "there is no account %.*s",
-			STR_ARG(key));
+	       fault_set(f, FAULT_PERM, 0, 1, 1, "there is no account %.*s",
+		       STR_ARG(key));
 }
 
-bool account_passwd(struct accounts *a, struct str address,
-	struct str password, struct fault *f)
+bool account_passwd(struct accounts *a, struct str address, struct str password,
+	struct fault *f)
 {
 	struct arena *arena = arena_new(SIZE_MAX);
 	struct str key = arena_lower(arena, address);
 	struct secrets s;
 
 	bool ok = make_secrets(password, &s, f) &&
-		db_run(a->db, f,
-			"UPDATE accounts SET hash=?, salt=?, stored_key=?,"
-			" server_key=?, iterations=? WHERE address=?",
-			"tbbbit", str_from(s.hash), str_of(s.salt, sizeof(s.salt)),
-			str_of(s.stored_key, sizeof(s.stored_key)),
-			str_of(s.server_key, sizeof(s.server_key)),
-			(int64_t)SCRAM_ITERATIONS, key) &&
-		must_exist(a, key, f);
+		  db_run(a->db, f,
+			  "UPDATE accounts SET hash=?, salt=?, stored_key=?,"
+			  " server_key=?, iterations=? WHERE address=?",
+			  "tbbbit", str_from(s.hash),
+			  str_of(s.salt, sizeof(s.salt)),
+			  str_of(s.stored_key, sizeof(s.stored_key)),
+			  str_of(s.server_key, sizeof(s.server_key)),
+			  (int64_t)SCRAM_ITERATIONS, key) &&
+		  must_exist(a, key, f);
 	arena_free(arena);
 	return ok;
 }
@@ -223,13 +224,13 @@ bool account_del(struct accounts *a, struct str address, struct fault *f)
 
 	bool ok = db_run(a->db, f, "DELETE FROM accounts WHERE address=?", "t",
 			  key) &&
-		must_exist(a, key, f);
+		  must_exist(a, key, f);
 	arena_free(arena);
 	return ok;
 }
 
-bool account_each(struct accounts *a,
-	void (*fn)(struct str address, void *ctx), void *ctx, struct fault *f)
+bool account_each(struct accounts *a, void (*fn)(struct str address, void *ctx),
+	void *ctx, struct fault *f)
 {
 	sqlite3_stmt *s = db_query(a->db, f,
 		"SELECT address FROM accounts ORDER BY domain, address", "");

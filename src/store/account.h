@@ -43,11 +43,11 @@ enum account_result account_domain(
 /* FAULT_PERM when it is there already (add) or is not (the others). */
 bool account_add(struct accounts *a, struct str address, struct str password,
 	struct fault *f);
-bool account_passwd(struct accounts *a, struct str address,
-	struct str password, struct fault *f);
+bool account_passwd(struct accounts *a, struct str address, struct str password,
+	struct fault *f);
 bool account_del(struct accounts *a, struct str address, struct fault *f);
-bool account_each(struct accounts *a,
-	void (*fn)(struct str address, void *ctx), void *ctx, struct fault *f);
+bool account_each(struct accounts *a, void (*fn)(struct str address, void *ctx),
+	void *ctx, struct fault *f);
 
 /* Does the password fit?  Takes as long for a NULL account. */
 bool account_verify(const struct account *account, struct str password);

@@ -87,8 +87,8 @@ static bool sweep(struct store_shard *shard, struct db *db, struct fault *f)
 	return ok;
 }
 
-static bool open_shard(struct store_shard *shard, const char *dir, unsigned i,
-	struct fault *f)
+static bool open_shard(
+	struct store_shard *shard, const char *dir, unsigned i, struct fault *f)
 {
 	char path[4096];
 
@@ -137,7 +137,7 @@ struct store *store_open(const char *dir, unsigned shards, struct fault *f)
 {
 	struct store *s = must_alloc(sizeof(*s));
 	bool ok = dir_make(dir, 0700, f) &&
-		fix_shards(dir, shards, &s->n_shards, f);
+		  fix_shards(dir, shards, &s->n_shards, f);
 
 	s->shards = must_alloc((s->n_shards + 1) * sizeof(*s->shards));
 	for (unsigned i = 0; ok && i < s->n_shards; i++)
@@ -180,10 +180,10 @@ bool store_next_modseq(
 		       "UPDATE mailboxes SET modseq=modseq+1"
 		       " WHERE account=? AND mailbox=0",
 		       "i", account) &&
-		db_number(db, f, modseq_r,
-			"SELECT modseq FROM mailboxes"
-			" WHERE account=? AND mailbox=0",
-			"i", account);
+	       db_number(db, f, modseq_r,
+		       "SELECT modseq FROM mailboxes"
+		       " WHERE account=? AND mailbox=0",
+		       "i", account);
 }
 
 /* Invariant 7; at least the time, so that a restored backup moves on. */
@@ -194,10 +194,10 @@ static bool next_uidvalidity(
 		       "UPDATE mailboxes SET uidnext=max(uidnext+1, ?)"
 		       " WHERE account=? AND mailbox=0",
 		       "ii", clock_unix(), account) &&
-		db_number(db, f, v_r,
-			"SELECT uidnext FROM mailboxes"
-			" WHERE account=? AND mailbox=0",
-			"i", account);
+	       db_number(db, f, v_r,
+		       "SELECT uidnext FROM mailboxes"
+		       " WHERE account=? AND mailbox=0",
+		       "i", account);
 }
 
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,
@@ -208,11 +208,11 @@ bool store_make_mailbox(struct db *db, int64_t account, struct str name,
 
 	*mailbox_r = 0;
 	return next_uidvalidity(db, account, &uidvalidity, f) &&
-		db_number(db, f, mailbox_r,
-			"SELECT max(mailbox)+1 FROM mailboxes WHERE account=?",
-			"i", account) &&
-		insert_mailbox(db, account, *mailbox_r, name, role, subscribed,
-			uidvalidity, f);
+	       db_number(db, f, mailbox_r,
+		       "SELECT max(mailbox)+1 FROM mailboxes WHERE account=?",
+		       "i", account) &&
+	       insert_mailbox(db, account, *mailbox_r, name, role, subscribed,
+		       uidvalidity, f);
 }
 
 bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
@@ -221,8 +221,8 @@ bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
 		const char *name;
 		enum store_role role;
 	} born[] = {{"INBOX", ROLE_NONE}, {"Drafts", ROLE_DRAFTS},
-		{"Sent", ROLE_SENT}, {"Junk", ROLE_JUNK},
-		{"Trash", ROLE_TRASH}, {"Archive", ROLE_ARCHIVE}};
+		{"Sent", ROLE_SENT}, {"Junk", ROLE_JUNK}, {"Trash", ROLE_TRASH},
+		{"Archive", ROLE_ARCHIVE}};
 	int64_t n = 0, id;
 
 	if (!db_number(db, f, &n,
@@ -331,8 +331,8 @@ struct change {
 
 static bool no_such(struct str name, struct fault *f)
 {
-	return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
-		STR_ARG(name));
+	return fault_set(
+		f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s", STR_ARG(name));
 }
 
 static bool there_is(struct str name, struct fault *f)
@@ -362,20 +362,20 @@ static bool create_path(struct db *db, struct change *c, struct str name,
 	return true;
 }
 
-static bool delete_mailbox(struct db *db, struct change *c, int64_t id,
-	struct fault *f)
+static bool delete_mailbox(
+	struct db *db, struct change *c, int64_t id, struct fault *f)
 {
 	int64_t modseq;
 
-	return store_drop_all(db, c->shard, c->account, id, c->a, &c->gone,
-		       f) &&
-		store_next_modseq(db, c->account, &modseq, f) &&
-		db_run(db, f,
-			"DELETE FROM vanished WHERE account=? AND mailbox=?",
-			"ii", c->account, id) &&
-		db_run(db, f,
-			"DELETE FROM mailboxes WHERE account=? AND mailbox=?",
-			"ii", c->account, id);
+	return store_drop_all(
+		       db, c->shard, c->account, id, c->a, &c->gone, f) &&
+	       store_next_modseq(db, c->account, &modseq, f) &&
+	       db_run(db, f,
+		       "DELETE FROM vanished WHERE account=? AND mailbox=?",
+		       "ii", c->account, id) &&
+	       db_run(db, f,
+		       "DELETE FROM mailboxes WHERE account=? AND mailbox=?",
+		       "ii", c->account, id);
 }
 
 static bool rename_one(struct db *db, int64_t account, int64_t id,
@@ -387,8 +387,8 @@ static bool rename_one(struct db *db, int64_t account, int64_t id,
 }
 
 /* INBOX keeps its name: its messages move to a fresh one. RFC 9051 6.3.6 */
-static bool rename_inbox(struct db *db, struct change *c, int64_t inbox,
-	struct fault *f)
+static bool rename_inbox(
+	struct db *db, struct change *c, int64_t inbox, struct fault *f)
 {
 	int64_t to = 0;
 
@@ -398,8 +398,8 @@ static bool rename_inbox(struct db *db, struct change *c, int64_t inbox,
 	return store_move_all(db, c->account, inbox, to, f);
 }
 
-static bool rename_tree(struct db *db, struct change *c, int64_t id,
-	struct fault *f)
+static bool rename_tree(
+	struct db *db, struct change *c, int64_t id, struct fault *f)
 {
 	struct store_mailbox *v;
 	size_t n;
@@ -427,8 +427,8 @@ static bool rename_tree(struct db *db, struct change *c, int64_t id,
 	return true;
 }
 
-static bool subscribe(struct db *db, struct change *c, int64_t id, bool on,
-	struct fault *f)
+static bool subscribe(
+	struct db *db, struct change *c, int64_t id, bool on, struct fault *f)
 {
 	return db_run(db, f,
 		"UPDATE mailboxes SET subscribed=?"
@@ -469,8 +469,7 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 }
 
 bool store_change_mailbox(struct store *s, int64_t account,
-	enum store_change kind, struct str name, struct str to,
-	struct fault *f)
+	enum store_change kind, struct str name, struct str to, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct change c = {.shard = shard,

@@ -44,16 +44,16 @@ static bool take_uid(struct db *db, int64_t account, int64_t mailbox,
 
 /* ---- blobs ---- */
 
-static bool write_file(struct store_shard *shard, int64_t blob,
-	struct str body, struct fault *f)
+static bool write_file(struct store_shard *shard, int64_t blob, struct str body,
+	struct fault *f)
 {
 	char path[4096];
 
 	store_blob_path(shard, blob, path, sizeof(path));
 	int fd CLEANUP(fd_close) = file_tmp(shard->blob_dir, f);
 	return fd >= 0 && file_write(fd, body, f) &&
-		file_link_fd(fd, path, f) && file_sync(fd, f) &&
-		dir_sync_of(path, f);
+	       file_link_fd(fd, path, f) && file_sync(fd, f) &&
+	       dir_sync_of(path, f);
 }
 
 static bool unref(struct db *db, struct store_shard *shard, int64_t blob,
@@ -134,14 +134,14 @@ static bool insert_row(struct db *db, struct delivery *d, int64_t account,
 		       (int64_t)m->flags, join(&m->keywords, d->a), size,
 		       m->received, clock_unix(), d->blob, m->prefix,
 		       m->cache) &&
-		count(db, account, mailbox, modseq, 1,
-			(m->flags & FLAG_SEEN) == 0, size, f) &&
-		db_run(db, f, "UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
-			d->blob);
+	       count(db, account, mailbox, modseq, 1,
+		       (m->flags & FLAG_SEEN) == 0, size, f) &&
+	       db_run(db, f, "UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
+		       d->blob);
 }
 
-static bool store_blob(struct db *db, struct delivery *d, struct str body,
-	struct fault *f)
+static bool store_blob(
+	struct db *db, struct delivery *d, struct str body, struct fault *f)
 {
 	if (d->stored)
 		return true;
@@ -157,11 +157,10 @@ static bool have_message(struct db *db, int64_t account, int64_t mailbox,
 	int64_t n = 0;
 
 	*have_r = false;
-	if (msg != 0 &&
-		!db_number(db, f, &n,
-			"SELECT count(*) FROM messages"
-			" WHERE account=? AND mailbox=? AND msg=?",
-			"iii", account, mailbox, msg))
+	if (msg != 0 && !db_number(db, f, &n,
+				"SELECT count(*) FROM messages"
+				" WHERE account=? AND mailbox=? AND msg=?",
+				"iii", account, mailbox, msg))
 		return false;
 	*have_r = n > 0;
 	return true;
@@ -174,21 +173,18 @@ static bool deliver_one(struct db *db, struct delivery *d,
 	bool have;
 
 	if (!store_ensure_account(db, t->account, f) ||
-		!store_find_mailbox(
-			db, t->account, t->m->mailbox, &mailbox, f))
+		!store_find_mailbox(db, t->account, t->m->mailbox, &mailbox, f))
 		return false;
 	if (mailbox == 0 && !t->m->create)
 		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
 			STR_ARG(t->m->mailbox));
-	if (mailbox == 0 &&
-		!store_make_mailbox(db, t->account, t->m->mailbox, ROLE_NONE,
-			true, &mailbox, f))
+	if (mailbox == 0 && !store_make_mailbox(db, t->account, t->m->mailbox,
+				    ROLE_NONE, true, &mailbox, f))
 		return false;
 	if (!have_message(db, t->account, mailbox, t->m->msg, &have, f))
 		return false;
-	return have ||
-		(store_blob(db, d, t->m->body, f) &&
-			insert_row(db, d, t->account, mailbox, t->m, f));
+	return have || (store_blob(db, d, t->m->body, f) &&
+			       insert_row(db, d, t->account, mailbox, t->m, f));
 }
 
 static bool deliver_work(struct db *db, void *ctx, struct fault *f)
@@ -217,7 +213,7 @@ static bool deliver_shard(struct store_shard *shard,
 		.in_file = body.len > STORE_ROW_MAX,
 		.a = arena_new(SIZE_MAX)};
 	bool ok = (!d->in_file || write_file(shard, d->blob, body, f)) &&
-		committer_run(shard->committer, deliver_work, d, f);
+		  committer_run(shard->committer, deliver_work, d, f);
 	if (d->in_file && (!ok || !d->stored)) {
 		store_blob_path(shard, d->blob, path, sizeof(path));
 		unlink(path);
@@ -226,9 +222,8 @@ static bool deliver_shard(struct store_shard *shard,
 	return ok;
 }
 
-bool store_deliver(struct store *s, int64_t account,
-	const struct store_new *m, uint32_t *uid_r, uint32_t *uidvalidity_r,
-	struct fault *f)
+bool store_deliver(struct store *s, int64_t account, const struct store_new *m,
+	uint32_t *uid_r, uint32_t *uidvalidity_r, struct fault *f)
 {
 	struct store_target t = {.account = account, .m = m};
 	struct delivery d;
@@ -250,8 +245,7 @@ static int by_shard(const void *x, const void *y, void *ctx)
 	return p < q ? -1 : p > q;
 }
 
-void store_deliver_many(
-	struct store *s, struct store_target *targets, size_t n)
+void store_deliver_many(struct store *s, struct store_target *targets, size_t n)
 {
 	qsort_r(targets, n, sizeof(*targets), by_shard, s);
 	for (size_t i = 0, end; i < n; i = end) {
@@ -260,7 +254,8 @@ void store_deliver_many(
 		struct delivery d;
 		struct fault f = {0};
 
-		for (end = i + 1; end < n &&
+		for (end = i + 1;
+			end < n &&
 			store_shard_of(s, targets[end].account) == shard;)
 			end++;
 		bool ok = deliver_shard(shard, targets + i, end - i, &d, &f);
@@ -348,13 +343,13 @@ static bool flag_one(struct db *db, struct selection *x, uint32_t uid,
 	if (now == have && str_eq(words, keywords))
 		return true;
 	int64_t unseen = (int64_t)((now & FLAG_SEEN) == 0) -
-		(int64_t)((have & FLAG_SEEN) == 0);
+			 (int64_t)((have & FLAG_SEEN) == 0);
 	return db_run(db, f,
 		       "UPDATE messages SET flags=?, keywords=?, modseq=?"
 		       " WHERE account=? AND mailbox=? AND uid=?",
 		       "itiiii", (int64_t)now, keywords, modseq, x->account,
 		       x->mailbox, (int64_t)uid) &&
-		count(db, x->account, x->mailbox, modseq, 0, unseen, 0, f);
+	       count(db, x->account, x->mailbox, modseq, 0, unseen, 0, f);
 }
 
 static bool flags_work(struct db *db, void *ctx, struct fault *f)
@@ -370,8 +365,8 @@ static bool flags_work(struct db *db, void *ctx, struct fault *f)
 	return true;
 }
 
-static bool run(struct store *s, struct selection *x, db_work_f *work,
-	struct fault *f)
+static bool run(
+	struct store *s, struct selection *x, db_work_f *work, struct fault *f)
 {
 	x->shard = store_shard_of(s, x->account);
 	x->a = arena_new(SIZE_MAX);
@@ -418,11 +413,11 @@ bool store_drop(struct db *db, struct store_shard *shard, int64_t account,
 		       "DELETE FROM messages"
 		       " WHERE account=? AND mailbox=? AND uid=?",
 		       "iii", account, mailbox, uid) &&
-		db_run(db, f, "INSERT INTO vanished VALUES(?,?,?,?)", "iiii",
-			account, mailbox, modseq, uid) &&
-		count(db, account, mailbox, modseq, -1, -(int64_t)unseen,
-			-size, f) &&
-		unref(db, shard, blob, a, gone, f);
+	       db_run(db, f, "INSERT INTO vanished VALUES(?,?,?,?)", "iiii",
+		       account, mailbox, modseq, uid) &&
+	       count(db, account, mailbox, modseq, -1, -(int64_t)unseen, -size,
+		       f) &&
+	       unref(db, shard, blob, a, gone, f);
 }
 
 bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
@@ -438,15 +433,15 @@ bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
 			return false;
 		if (uid == 0)
 			return true;
-		if (!store_drop(db, shard, account, mailbox, uid, 0, a, gone,
-			    f))
+		if (!store_drop(
+			    db, shard, account, mailbox, uid, 0, a, gone, f))
 			return false;
 	}
 }
 
-static bool copy_one(struct db *db, int64_t account, int64_t from,
-	int64_t uid, int64_t to, int64_t modseq, int64_t *uid_r,
-	int64_t *uidvalidity_r, struct fault *f)
+static bool copy_one(struct db *db, int64_t account, int64_t from, int64_t uid,
+	int64_t to, int64_t modseq, int64_t *uid_r, int64_t *uidvalidity_r,
+	struct fault *f)
 {
 	sqlite3_stmt *s = db_query(db, f,
 		"SELECT flags, size, blob FROM messages"
@@ -468,9 +463,9 @@ static bool copy_one(struct db *db, int64_t account, int64_t from,
 		       " FROM messages WHERE account=? AND mailbox=? AND uid=?",
 		       "iiiiiiii", to, *uid_r, (int64_t)id_new(), modseq,
 		       clock_unix(), account, from, uid) &&
-		count(db, account, to, modseq, 1, unseen, size, f) &&
-		db_run(db, f, "UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
-			blob);
+	       count(db, account, to, modseq, 1, unseen, size, f) &&
+	       db_run(db, f, "UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
+		       blob);
 }
 
 bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
@@ -484,17 +479,17 @@ bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
 		int64_t uid = 0, modseq = 0, fresh, uidvalidity;
 
 		ok = ok && db_number(db, f, &uid,
-			"SELECT min(uid) FROM messages"
-			" WHERE account=? AND mailbox=?",
-			"ii", account, from);
+				   "SELECT min(uid) FROM messages"
+				   " WHERE account=? AND mailbox=?",
+				   "ii", account, from);
 		if (!ok || uid == 0)
 			break;
 		/* The copy holds the blob: store_drop frees no file. */
 		ok = store_next_modseq(db, account, &modseq, f) &&
-			copy_one(db, account, from, uid, to, modseq, &fresh,
-				&uidvalidity, f) &&
-			store_drop(db, NULL, account, from, uid, modseq, a,
-				&gone, f);
+		     copy_one(db, account, from, uid, to, modseq, &fresh,
+			     &uidvalidity, f) &&
+		     store_drop(
+			     db, NULL, account, from, uid, modseq, a, &gone, f);
 	}
 	arena_free(a);
 	return ok;
@@ -567,10 +562,8 @@ static bool expunge_work(struct db *db, void *ctx, struct fault *f)
 bool store_expunge(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct fault *f)
 {
-	struct selection x = {.account = account,
-		.mailbox = mailbox,
-		.uids = uids,
-		.n = n};
+	struct selection x = {
+		.account = account, .mailbox = mailbox, .uids = uids, .n = n};
 
 	return n == 0 || run(s, &x, expunge_work, f);
 }
@@ -653,8 +646,8 @@ static bool read_bytes(struct store_shard *shard, sqlite3_stmt *q,
 			return false;
 		data = map.bytes;
 	}
-	m->memory = must_realloc(
-		m->memory, cache_len + prefix.len + data.len + 1);
+	m->memory =
+		must_realloc(m->memory, cache_len + prefix.len + data.len + 1);
 	char *at = m->memory + cache_len;
 	if (prefix.len > 0)
 		memcpy(at, prefix.ptr, prefix.len);
@@ -675,16 +668,16 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 
 	if (db == NULL)
 		return false;
-	sqlite3_stmt *q = bytes
-		? db_query(db, f,
-			  "SELECT m.cache, m.prefix, b.data, b.blob"
-			  " FROM messages m JOIN blobs b ON b.blob=m.blob"
-			  " WHERE account=? AND mailbox=? AND uid=?",
-			  "iii", account, mailbox, (int64_t)uid)
-		: db_query(db, f,
-			  "SELECT cache FROM messages"
-			  " WHERE account=? AND mailbox=? AND uid=?",
-			  "iii", account, mailbox, (int64_t)uid);
+	sqlite3_stmt *q =
+		bytes ? db_query(db, f,
+				"SELECT m.cache, m.prefix, b.data, b.blob"
+				" FROM messages m JOIN blobs b ON b.blob=m.blob"
+				" WHERE account=? AND mailbox=? AND uid=?",
+				"iii", account, mailbox, (int64_t)uid)
+		      : db_query(db, f,
+				"SELECT cache FROM messages"
+				" WHERE account=? AND mailbox=? AND uid=?",
+				"iii", account, mailbox, (int64_t)uid);
 	int r = db_step(db, q, f);
 	bool ok = r > 0;
 	if (r == 0)

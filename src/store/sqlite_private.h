@@ -22,8 +22,8 @@ struct store {
 };
 
 struct store_shard *store_shard_of(struct store *s, int64_t account);
-void store_blob_path(const struct store_shard *shard, int64_t blob, char *out,
-	size_t len);
+void store_blob_path(
+	const struct store_shard *shard, int64_t blob, char *out, size_t len);
 
 /* Inside of a transaction. */
 bool store_ensure_account(struct db *db, int64_t account, struct fault *f);

@@ -31,8 +31,14 @@ enum store_flag {
 };
 
 /* Special use of RFC 6154 */
-enum store_role { ROLE_NONE, ROLE_DRAFTS, ROLE_SENT, ROLE_JUNK, ROLE_TRASH,
-	ROLE_ARCHIVE };
+enum store_role {
+	ROLE_NONE,
+	ROLE_DRAFTS,
+	ROLE_SENT,
+	ROLE_JUNK,
+	ROLE_TRASH,
+	ROLE_ARCHIVE
+};
 
 struct store_mailbox {
 	int64_t id;
@@ -53,8 +59,13 @@ struct store_mailbox {
 bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 	struct store_mailbox **v_r, size_t *n_r, struct fault *f);
 
-enum store_change { STORE_CREATE, STORE_DELETE, STORE_RENAME, STORE_SUBSCRIBE,
-	STORE_UNSUBSCRIBE };
+enum store_change {
+	STORE_CREATE,
+	STORE_DELETE,
+	STORE_RENAME,
+	STORE_SUBSCRIBE,
+	STORE_UNSUBSCRIBE
+};
 /* to: the new name of a RENAME.  FAULT_PERM: it exists, or does not. */
 bool store_change_mailbox(struct store *s, int64_t account,
 	enum store_change change, struct str name, struct str to,
@@ -75,9 +86,8 @@ struct store_new {
 		      * of the same id into a mailbox is no error and no copy */
 };
 /* One message into one mailbox; uid and uidvalidity come back. */
-bool store_deliver(struct store *s, int64_t account,
-	const struct store_new *m, uint32_t *uid_r, uint32_t *uidvalidity_r,
-	struct fault *f);
+bool store_deliver(struct store *s, int64_t account, const struct store_new *m,
+	uint32_t *uid_r, uint32_t *uidvalidity_r, struct fault *f);
 /* The same message into many accounts: one body per shard. */
 struct store_target {
 	int64_t account;

@@ -87,8 +87,8 @@ bool id_parse(struct str s, uint64_t *id_r)
 	if (s.len != ID_TEXT - 1)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
-		const char *at = s.ptr[i] != '\0' ? strchr(digits, s.ptr[i])
-						  : NULL;
+		const char *at =
+			s.ptr[i] != '\0' ? strchr(digits, s.ptr[i]) : NULL;
 
 		if (at == NULL || __builtin_mul_overflow(id, BASE, &id) ||
 			__builtin_add_overflow(

@@ -16,8 +16,8 @@ void scram_keys(struct str password, struct str salt, int64_t iterations,
 	unsigned char stored_key[SCRAM_KEY_BYTES],
 	unsigned char server_key[SCRAM_KEY_BYTES]);
 /* HMAC-SHA-256 */
-void scram_hmac(struct str key, struct str data,
-	unsigned char out[SCRAM_KEY_BYTES]);
+void scram_hmac(
+	struct str key, struct str data, unsigned char out[SCRAM_KEY_BYTES]);
 void scram_hash(struct str data, unsigned char out[SCRAM_KEY_BYTES]);
 
 #endif

@@ -121,7 +121,8 @@ bool dir_sync_of(const char *path, struct fault *f)
 	snprintf(dir, sizeof(dir), "%.*s",
 		slash != NULL && slash != path ? (int)(slash - path) : 1,
 		slash != NULL ? path : ".");
-	int fd CLEANUP(fd_close) = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd CLEANUP(fd_close) =
+		open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return fault_sys(f, "open %s", dir);
 	if (hooked(FILE_SYNC) || fsync(fd) != 0)

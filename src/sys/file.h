@@ -23,8 +23,8 @@ void file_set_hook(int (*hook)(enum file_op op));
 
 void fd_close(int *fd); /* for CLEANUP; keeps -1 */
 
-bool file_read(const char *path, size_t max_bytes, struct buf *out,
-	struct fault *f);
+bool file_read(
+	const char *path, size_t max_bytes, struct buf *out, struct fault *f);
 bool file_read_fd(int fd, size_t max_bytes, struct buf *out, struct fault *f);
 bool file_write(int fd, struct str data, struct fault *f);
 bool file_sync(int fd, struct fault *f); /* fdatasync */

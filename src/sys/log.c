@@ -135,16 +135,19 @@ static void put_time(struct buf *b)
 	buf_putf(b, "%s.%03dZ", text, (int)(us / 1000 % 1000));
 }
 
-static void put_head_json(struct buf *b, enum log_level level, const char *event)
+static void put_head_json(
+	struct buf *b, enum log_level level, const char *event)
 {
 	buf_puts(b, "{\"time\":\"");
 	put_time(b);
-	buf_putf(b, "\",\"service\":\"%s\",\"pid\":%d,\"level\":\"%s\","
-		    "\"event\":\"%s\"",
+	buf_putf(b,
+		"\",\"service\":\"%s\",\"pid\":%d,\"level\":\"%s\","
+		"\"event\":\"%s\"",
 		state.ident, (int)getpid(), level_names[level], event);
 }
 
-static void put_head_text(struct buf *b, enum log_level level, const char *event)
+static void put_head_text(
+	struct buf *b, enum log_level level, const char *event)
 {
 	if (!state.to_syslog) {
 		put_time(b);
@@ -167,7 +170,8 @@ void log_put(enum log_level level, const char *event, const struct log_kv *kv)
 		put_head_json(&b, level, event);
 	else
 		put_head_text(&b, level, event);
-	for (; kv->key != NULL && b.len + VALUE_MAX_BYTES < LINE_MAX_BYTES; kv++) {
+	for (; kv->key != NULL && b.len + VALUE_MAX_BYTES < LINE_MAX_BYTES;
+		kv++) {
 		buf_putf(&b, state.json ? ",\"%s\":" : " %s=", kv->key);
 		put_value(&b, kv);
 	}

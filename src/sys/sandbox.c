@@ -33,8 +33,8 @@ static bool allow_path(
 	return true;
 }
 
-static bool allow_paths(int ruleset, const char *const *paths, uint64_t access,
-	struct fault *f)
+static bool allow_paths(
+	int ruleset, const char *const *paths, uint64_t access, struct fault *f)
 {
 	for (; paths != NULL && *paths != NULL; paths++)
 		if (!allow_path(ruleset, *paths, access, f))
@@ -45,8 +45,8 @@ static bool allow_paths(int ruleset, const char *const *paths, uint64_t access,
 static bool enter_landlock(
 	const struct sandbox *s, const char **missing_r, struct fault *f)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
-		LANDLOCK_CREATE_VERSION);
+	long abi = syscall(
+		SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_VERSION);
 
 	if (abi < 1) {
 		*missing_r = "Landlock";
@@ -61,7 +61,7 @@ static bool enter_landlock(
 	/* Nobody may listen anew: sockets come from master, already bound. */
 	if (abi >= 4)
 		attr.handled_net = LANDLOCK_TCP_BIND |
-			(s->inet ? 0 : LANDLOCK_TCP_CONNECT);
+				   (s->inet ? 0 : LANDLOCK_TCP_CONNECT);
 	int ruleset CLEANUP(fd_close) =
 		(int)syscall(SYS_landlock_create_ruleset, &attr,
 			abi >= 4 ? sizeof(attr) : sizeof(attr.handled_fs), 0);
@@ -99,30 +99,28 @@ static const int allowed[] = {SCMP_SYS(accept), SCMP_SYS(accept4),
 	SCMP_SYS(ioctl), SCMP_SYS(kill), SCMP_SYS(link), SCMP_SYS(linkat),
 	SCMP_SYS(listen), SCMP_SYS(lseek), SCMP_SYS(lstat), SCMP_SYS(madvise),
 	SCMP_SYS(membarrier), SCMP_SYS(memfd_create), SCMP_SYS(mkdir),
-	SCMP_SYS(mkdirat), SCMP_SYS(mmap), SCMP_SYS(mprotect),
-	SCMP_SYS(mremap), SCMP_SYS(msync), SCMP_SYS(munmap),
-	SCMP_SYS(nanosleep), SCMP_SYS(newfstatat), SCMP_SYS(open),
-	SCMP_SYS(openat), SCMP_SYS(pipe2), SCMP_SYS(poll), SCMP_SYS(ppoll),
-	SCMP_SYS(prctl), SCMP_SYS(pread64), SCMP_SYS(preadv),
-	SCMP_SYS(prlimit64), SCMP_SYS(pselect6), SCMP_SYS(pwrite64),
-	SCMP_SYS(pwritev), SCMP_SYS(read), SCMP_SYS(readlink),
-	SCMP_SYS(readlinkat), SCMP_SYS(readv), SCMP_SYS(recvfrom),
-	SCMP_SYS(recvmmsg), SCMP_SYS(recvmsg), SCMP_SYS(rename),
-	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(restart_syscall),
-	SCMP_SYS(rmdir), SCMP_SYS(rseq), SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(rt_sigtimedwait), SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(sched_yield), SCMP_SYS(select), SCMP_SYS(sendfile),
-	SCMP_SYS(sendmmsg), SCMP_SYS(sendmsg), SCMP_SYS(sendto),
-	SCMP_SYS(set_robust_list), SCMP_SYS(set_tid_address),
-	SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(sigaltstack), SCMP_SYS(signalfd),
-	SCMP_SYS(signalfd4),
-	SCMP_SYS(socketpair), SCMP_SYS(splice), SCMP_SYS(stat),
-	SCMP_SYS(statfs), SCMP_SYS(statx), SCMP_SYS(sysinfo), SCMP_SYS(tgkill),
-	SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(umask),
-	SCMP_SYS(uname), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
-	SCMP_SYS(utimensat), SCMP_SYS(wait4), SCMP_SYS(waitid),
-	SCMP_SYS(write), SCMP_SYS(writev),
+	SCMP_SYS(mkdirat), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(mremap),
+	SCMP_SYS(msync), SCMP_SYS(munmap), SCMP_SYS(nanosleep),
+	SCMP_SYS(newfstatat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe2),
+	SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(prctl), SCMP_SYS(pread64),
+	SCMP_SYS(preadv), SCMP_SYS(prlimit64), SCMP_SYS(pselect6),
+	SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(read),
+	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(readv),
+	SCMP_SYS(recvfrom), SCMP_SYS(recvmmsg), SCMP_SYS(recvmsg),
+	SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2),
+	SCMP_SYS(restart_syscall), SCMP_SYS(rmdir), SCMP_SYS(rseq),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigtimedwait),
+	SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_yield), SCMP_SYS(select),
+	SCMP_SYS(sendfile), SCMP_SYS(sendmmsg), SCMP_SYS(sendmsg),
+	SCMP_SYS(sendto), SCMP_SYS(set_robust_list), SCMP_SYS(set_tid_address),
+	SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(sigaltstack),
+	SCMP_SYS(signalfd), SCMP_SYS(signalfd4), SCMP_SYS(socketpair),
+	SCMP_SYS(splice), SCMP_SYS(stat), SCMP_SYS(statfs), SCMP_SYS(statx),
+	SCMP_SYS(sysinfo), SCMP_SYS(tgkill), SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime), SCMP_SYS(umask), SCMP_SYS(uname),
+	SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(utimensat),
+	SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(write), SCMP_SYS(writev),
 	/* Threads; processes only with .child, see below. */
 	SCMP_SYS(clone3)};
 
@@ -141,23 +139,20 @@ static bool add_calls(scmp_filter_ctx ctx, const struct sandbox *s)
 			ok = ok && add(ctx, allowed[i]);
 	/* glibc falls back to clone when clone3 is "not there"; clone shows
 	 * its flags in a register, so that a fork can be told from a thread. */
-	ok = ok &&
-		seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3),
-			0) == 0;
+	ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS),
+			   SCMP_SYS(clone3), 0) == 0;
 	if (s->child)
 		ok = ok && add(ctx, SCMP_SYS(clone)) &&
-			add(ctx, SCMP_SYS(fork)) && add(ctx, SCMP_SYS(vfork));
+		     add(ctx, SCMP_SYS(fork)) && add(ctx, SCMP_SYS(vfork));
 	else
 		ok = ok &&
-			seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone),
-				1,
-				SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD_FLAG,
-					CLONE_THREAD_FLAG)) == 0;
+		     seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+			     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD_FLAG,
+				     CLONE_THREAD_FLAG)) == 0;
 	if (s->inet)
 		return ok && add(ctx, SCMP_SYS(socket));
-	return ok &&
-		seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-			SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;
+	return ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+			     SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;
 }
 
 static bool enter_seccomp(const struct sandbox *s, struct fault *f)
@@ -176,9 +171,8 @@ static bool enter_seccomp(const struct sandbox *s, struct fault *f)
 			f, FAULT_TEMP, 451, 3, 0, "seccomp: no memory");
 	bool ok = add_calls(ctx, s);
 	for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
-		ok = ok &&
-			seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, deadly[i],
-				0) == 0;
+		ok = ok && seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS,
+				   deadly[i], 0) == 0;
 	int error = ok ? seccomp_load(ctx) : -EINVAL;
 	seccomp_release(ctx);
 	if (error != 0) {

@@ -103,8 +103,7 @@ int sock_connect(const struct sock_addr *addr, const struct sock_addr *bind_to,
 	}
 	sock_no_delay(fd);
 	bool ok = true;
-	if (bind_to != NULL &&
-		bind(fd, generic(bind_to), bind_to->len) != 0)
+	if (bind_to != NULL && bind(fd, generic(bind_to), bind_to->len) != 0)
 		ok = fault_sys(f, "bind to the source address");
 	if (ok && connect(fd, generic(addr), addr->len) != 0)
 		ok = errno == EINPROGRESS ? wait_connected(fd, timeout_ms, f)
@@ -116,8 +115,7 @@ int sock_connect(const struct sock_addr *addr, const struct sock_addr *bind_to,
 	return fd;
 }
 
-static bool unix_addr(
-	const char *path, struct sockaddr_un *un, struct fault *f)
+static bool unix_addr(const char *path, struct sockaddr_un *un, struct fault *f)
 {
 	*un = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(un->sun_path))

@@ -35,7 +35,8 @@ static int report_fd = -1;
 static void operation(void)
 {
 	if (left > 0 && --left == 0)
-		_exit(99); /* the power is gone: nothing more reaches the disk */
+		_exit(99); /* the power is gone: nothing more reaches the disk
+			    */
 }
 
 static int hook(enum file_op op UNUSED)
@@ -115,11 +116,12 @@ static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 	sqlite3_int64 end = 0;
 	for (struct piece *p = x->shared->first; p != NULL; p = p->next) {
 		sqlite3_int64 from = p->at > at ? p->at : at;
-		sqlite3_int64 stop = p->at + p->len < at + n ? p->at + p->len
-							     : at + n;
+		sqlite3_int64 stop =
+			p->at + p->len < at + n ? p->at + p->len : at + n;
 
 		if (from < stop)
-			memcpy((char *)to + (from - at), p->bytes + (from - p->at),
+			memcpy((char *)to + (from - at),
+				p->bytes + (from - p->at),
 				(size_t)(stop - from));
 		if (p->at + p->len > end)
 			end = p->at + p->len;
@@ -210,8 +212,7 @@ PASS(x_unlock, (sqlite3_file * f, int l), xUnlock(r, l))
 PASS(x_check, (sqlite3_file * f, int *o), xCheckReservedLock(r, o))
 PASS(x_control, (sqlite3_file * f, int op, void *arg), xFileControl(r, op, arg))
 PASS(x_sector, (sqlite3_file * f), xSectorSize(r))
-PASS(x_shm_map,
-	(sqlite3_file * f, int p, int n, int e, void volatile **pp),
+PASS(x_shm_map, (sqlite3_file * f, int p, int n, int e, void volatile **pp),
 	xShmMap(r, p, n, e, pp))
 PASS(x_shm_lock, (sqlite3_file * f, int o, int n, int g), xShmLock(r, o, n, g))
 PASS(x_shm_unmap, (sqlite3_file * f, int d), xShmUnmap(r, d))
@@ -286,8 +287,8 @@ static void put_all(const char *dir)
 {
 	struct fault f;
 	struct queue *q = queue_open(dir, &f);
-	struct recipient to = {.address = STR("b@b.example"),
-		.original = STR("b@b.example")};
+	struct recipient to = {
+		.address = STR("b@b.example"), .original = STR("b@b.example")};
 
 	must(q != NULL);
 	for (int i = 0; i < MESSAGES; i++) {
@@ -366,7 +367,8 @@ static void check_queue(const char *dir, const int64_t *acked, size_t n)
 		int fd = queue_body(q, (uint64_t)acked[i] + 1, &f);
 
 		if (fd < 0 || !file_map_fd(fd, &map, &f)) {
-			fprintf(stderr, "acknowledged message %lld is gone: %s\n",
+			fprintf(stderr,
+				"acknowledged message %lld is gone: %s\n",
 				(long long)acked[i], f.text);
 			exit(1);
 		}
@@ -470,7 +472,8 @@ static void rounds(const char *name, void (*act)(const char *dir),
 	must(!hit);
 	snprintf(command, sizeof(command), "rm -rf %s", base);
 	must(system(command) == 0);
-	printf("%s: the power was cut at each of %ld operations\n", name, n - 2);
+	printf("%s: the power was cut at each of %ld operations\n", name,
+		n - 2);
 }
 
 int main(void)

@@ -2,9 +2,9 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/arena.h"
+#include "codec/mail/date.h"
 #include "codec/mail/encword.h"
 #include "codec/mail/header.h"
-#include "codec/mail/date.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

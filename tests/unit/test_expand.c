@@ -57,8 +57,8 @@ static void expands(void **state UNUSED)
 
 static void refuses(void **state UNUSED)
 {
-	static const char *const cases[] = {"$loop", "${foo", "${}", "$ x", "$",
-		"${a b}", "${{a} = {b}}"};
+	static const char *const cases[] = {
+		"$loop", "${foo", "${}", "$ x", "$", "${a b}", "${{a} = {b}}"};
 	struct arena *a = arena_new(SIZE_MAX);
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -84,14 +84,14 @@ static void lines(void **state UNUSED)
 		    "u = a\\\n b\r\n"),
 		a);
 	assert_true(logical_lines_next(&l, &line));
-	assert_int_equal(assignment_parse(line.text, &name, &value),
-		ASSIGNMENT_OK);
+	assert_int_equal(
+		assignment_parse(line.text, &name, &value), ASSIGNMENT_OK);
 	assert_str(name, "t");
 	assert_str(value, "one   two # three   five");
 	assert_int_equal(line.first, 2);
 	assert_true(logical_lines_next(&l, &line));
-	assert_int_equal(assignment_parse(line.text, &name, &value),
-		ASSIGNMENT_OK);
+	assert_int_equal(
+		assignment_parse(line.text, &name, &value), ASSIGNMENT_OK);
 	assert_str(value, "a\\ b");
 	assert_false(logical_lines_next(&l, &line));
 	assert_int_equal(assignment_parse(STR("nothing"), &name, &value),
@@ -154,8 +154,8 @@ static void master(void **state UNUSED)
 	const char *why;
 
 	assert_true(master_line_parse(
-		STR("smtp inet n - y - - smtpd -o a=b -o { c = d e } -v"), a, &m,
-		&why));
+		STR("smtp inet n - y - - smtpd -o a=b -o { c = d e } -v"), a,
+		&m, &why));
 	assert_str(m.command, "smtpd");
 	assert_int_equal(m.args.n, 5);
 	assert_str(m.args.v[3], "c = d e");

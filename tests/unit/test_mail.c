@@ -59,7 +59,8 @@ static void addresses(void **state UNUSED)
 
 	assert_true(mail_address_parse(
 		STR("\"Doe, John\" <john@a.example>, jane@b.example (c),"
-		    " team: x@y.example, z@y.example;, <@r.example:q@s.example>,"
+		    " team: x@y.example, z@y.example;, "
+		    "<@r.example:q@s.example>,"
 		    " John Q. Public <j@p.example>"),
 		100, a, &l));
 	assert_int_equal(l.n, 8);
@@ -110,9 +111,9 @@ static void encoded_words(void **state UNUSED)
 
 	/* RFC 2047 8 */
 	assert_str(encword_decode(STR("(=?ISO-8859-1?Q?a?= b)"), a), "(a b)");
-	assert_str(encword_decode(
-			   STR("=?ISO-8859-1?Q?a?= \r\n =?ISO-8859-1?Q?b?="),
-			   a),
+	assert_str(
+		encword_decode(
+			STR("=?ISO-8859-1?Q?a?= \r\n =?ISO-8859-1?Q?b?="), a),
 		"ab");
 	assert_str(encword_decode(STR("=?ISO-8859-1?Q?a_b=E9?="), a),
 		"a b\xc3\xa9");
@@ -185,8 +186,8 @@ static void structure(void **state UNUSED)
 
 static void imap_tokens(void **state UNUSED)
 {
-	struct imap_in in = {.rest = STR("a1 \"q\\\"x\" {3}\r\nabc 1:3,*"),
-		.a = a};
+	struct imap_in in = {
+		.rest = STR("a1 \"q\\\"x\" {3}\r\nabc 1:3,*"), .a = a};
 	struct str s;
 	struct imap_set set;
 	uint64_t size;

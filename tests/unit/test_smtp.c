@@ -47,11 +47,12 @@ static void mail_parameters(void **state UNUSED)
 	struct smtp_mail m;
 	struct smtp_refusal r;
 	static const char *const bad[] = {"FROM:<a@b.c> SIZE=-1",
-		"FROM:<a@b.c> SIZE=18446744073709551616", "FROM:<a@b.c> SIZE=",
-		"FROM:<a@b.c> SIZE=1 SIZE=1", "FROM:<a@b.c> FOO=1",
-		"FROM:<a@b.c> ENVID=a+0Ab", "FROM:<a@b.c> ENVID=a=",
-		"FROM:<a@b.c> BODY=9BIT", "FROM:<a@b.c> AUTH=", "TO:<a@b.c>",
-		"FROM:<a@b.c>SIZE=1", "FROM:<a@b.c> SIZE=0x10"};
+		"FROM:<a@b.c> SIZE=18446744073709551616",
+		"FROM:<a@b.c> SIZE=", "FROM:<a@b.c> SIZE=1 SIZE=1",
+		"FROM:<a@b.c> FOO=1", "FROM:<a@b.c> ENVID=a+0Ab",
+		"FROM:<a@b.c> ENVID=a=", "FROM:<a@b.c> BODY=9BIT",
+		"FROM:<a@b.c> AUTH=", "TO:<a@b.c>", "FROM:<a@b.c>SIZE=1",
+		"FROM:<a@b.c> SIZE=0x10"};
 
 	assert_true(smtp_mail_parse(
 		STR("FROM:<> SIZE=2147483648 BODY=8BITMIME RET=HDRS "
@@ -62,14 +63,12 @@ static void mail_parameters(void **state UNUSED)
 	assert_int_equal(m.from.whole.len, 0);
 	assert_true((m.flags & SMTP_MAIL_RET_HDRS) != 0);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		if (smtp_mail_parse(
-			    str_from(bad[i]), true, false, a, &m, &r))
+		if (smtp_mail_parse(str_from(bad[i]), true, false, a, &m, &r))
 			fail_msg("accepted: %s", bad[i]);
-	assert_true(smtp_mail_parse(
-		STR("FROM:<\xc3\xa4@b.example> SMTPUTF8"), true, false, a, &m,
-		&r));
-	assert_false(smtp_mail_parse(STR("FROM:<\xc3\xa4@b.example>"), true,
-		false, a, &m, &r));
+	assert_true(smtp_mail_parse(STR("FROM:<\xc3\xa4@b.example> SMTPUTF8"),
+		true, false, a, &m, &r));
+	assert_false(smtp_mail_parse(
+		STR("FROM:<\xc3\xa4@b.example>"), true, false, a, &m, &r));
 	assert_int_equal(r.code, 553);
 	arena_free(a);
 }
@@ -85,13 +84,12 @@ static void rcpt_parameters(void **state UNUSED)
 		false, false, a, &x, &r));
 	assert_str(x.orcpt, "rfc822;a@b");
 	assert_int_equal(x.notify, SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY);
-	assert_false(smtp_rcpt_parse(STR("TO:<a@b.c> NOTIFY=NEVER,DELAY"),
-		false, false, a, &x, &r));
+	assert_false(smtp_rcpt_parse(
+		STR("TO:<a@b.c> NOTIFY=NEVER,DELAY"), false, false, a, &x, &r));
 	assert_false(smtp_rcpt_parse(
 		STR("TO:<a@b.c> ORCPT=;x"), false, false, a, &x, &r));
-	assert_false(smtp_rcpt_parse(
-		STR("TO:<a@b.c> ORCPT=rfc822;a+0D+0Ab"), false, false, a, &x,
-		&r));
+	assert_false(smtp_rcpt_parse(STR("TO:<a@b.c> ORCPT=rfc822;a+0D+0Ab"),
+		false, false, a, &x, &r));
 	arena_free(a);
 }
 
@@ -164,8 +162,8 @@ static void replies(void **state UNUSED)
 	smtp_reply_init(&r);
 	assert_int_equal(
 		smtp_reply_feed(&r, STR("550-5.1.1 no")), SMTP_REPLY_MORE);
-	assert_int_equal(
-		smtp_reply_feed(&r, STR("550 5.1.1 such user")), SMTP_REPLY_DONE);
+	assert_int_equal(smtp_reply_feed(&r, STR("550 5.1.1 such user")),
+		SMTP_REPLY_DONE);
 	assert_int_equal(r.code, 550);
 	assert_int_equal(r.subject, 1);
 	smtp_reply_fini(&r);
@@ -176,8 +174,7 @@ static void replies(void **state UNUSED)
 	assert_int_equal(smtp_reply_feed(&r, STR("hello")), SMTP_REPLY_BAD);
 	for (int i = 0; i < SMTP_REPLY_LINES_MAX; i++)
 		smtp_reply_feed(&r, STR("250-more"));
-	assert_int_equal(
-		smtp_reply_feed(&r, STR("250-more")), SMTP_REPLY_BAD);
+	assert_int_equal(smtp_reply_feed(&r, STR("250-more")), SMTP_REPLY_BAD);
 	assert_true(r.text.len <= SMTP_REPLY_TEXT_MAX);
 	smtp_reply_fini(&r);
 }
@@ -205,11 +202,12 @@ static void sasl(void **state UNUSED)
 	assert_str(f.authzid, "us,er");
 	assert_false(scram_client_first_parse(STR("n,,n=us=er,r=x"), a, &f));
 	assert_false(scram_client_first_parse(STR("x,,n=user,r=x"), a, &f));
-	assert_false(scram_client_first_parse(
-		STR("n,,m=ext,n=user,r=x"), a, &f));
-	assert_true(scram_client_final_parse(
-		STR("c=biws,r=abc,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
-		&fin));
+	assert_false(
+		scram_client_first_parse(STR("n,,m=ext,n=user,r=x"), a, &f));
+	assert_true(
+		scram_client_final_parse(STR("c=biws,r=abc,p=dHzbZapWIk4jUhN+"
+					     "Ute9ytag9zjfMHgsqmmiz7AndVQ="),
+			&fin));
 	assert_str(fin.without_proof, "c=biws,r=abc");
 	assert_false(scram_client_final_parse(STR("c=biws,r=abc"), &fin));
 	arena_free(a);

@@ -46,7 +46,7 @@ bool dns_mx_parse(struct str rdata, struct arena *a, struct dns_mx *mx_r)
 	if (rdata.len < 3)
 		return false;
 	mx.preference = (unsigned)((unsigned char)rdata.ptr[0] << 8 |
-		(unsigned char)rdata.ptr[1]);
+				   (unsigned char)rdata.ptr[1]);
 	rdata = str_from_at(rdata, 2);
 	if (!dns_name_parse(&rdata, a, &mx.host) || rdata.len != 0)
 		return false;

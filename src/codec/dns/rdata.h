@@ -22,8 +22,7 @@ bool dns_mx_parse(struct str rdata, struct arena *a, struct dns_mx *mx_r);
 /* The strings of a TXT record joined. */
 bool dns_txt_parse(struct str rdata, struct arena *a, struct str *text_r);
 /* The name for a reverse look-up: RFC 1035 3.5, RFC 3596 2.5. */
-struct str dns_reverse_name(
-	const unsigned char *addr, size_t len, const char *zone4,
-	const char *zone6, struct arena *a);
+struct str dns_reverse_name(const unsigned char *addr, size_t len,
+	const char *zone4, const char *zone6, struct arena *a);
 
 #endif

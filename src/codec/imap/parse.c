@@ -30,7 +30,7 @@ bool imap_space(struct imap_in *in)
 static bool is_atom_char(char c)
 {
 	return (unsigned char)c > 0x20 && (unsigned char)c < 0x7f &&
-		strchr("(){%*\"\\]", c) == NULL;
+	       strchr("(){%*\"\\]", c) == NULL;
 }
 
 static bool is_astring_char(char c)
@@ -176,8 +176,7 @@ bool imap_mailbox(struct imap_in *in, struct str *name_r)
 	struct imap_in probe = *in;
 	struct str raw, name;
 
-	if (!imap_astring(&probe, &raw) ||
-		!imap_utf7_decode(raw, in->a, &name))
+	if (!imap_astring(&probe, &raw) || !imap_utf7_decode(raw, in->a, &name))
 		return false;
 	if (str_ieqc(name, "INBOX"))
 		name = STR("INBOX");
@@ -225,8 +224,8 @@ bool imap_literal_announced(struct str line, uint64_t *size_r, bool *non_sync_r)
 
 	if (open < 0 || !str_ends(line, "}"))
 		return false;
-	struct str n = str_sub(line, (size_t)open + 1,
-		line.len - (size_t)open - 2);
+	struct str n =
+		str_sub(line, (size_t)open + 1, line.len - (size_t)open - 2);
 	bool plus = str_ends(n, "+");
 	if (plus)
 		n.len--;
@@ -286,8 +285,8 @@ bool imap_set_parse(struct imap_in *in, struct imap_set *set_r)
 bool imap_set_has(const struct imap_set *set, uint32_t n, uint32_t max)
 {
 	for (size_t i = 0; i < set->n; i++) {
-		uint32_t a = set->v[i].first == IMAP_STAR ? max
-							  : set->v[i].first;
+		uint32_t a =
+			set->v[i].first == IMAP_STAR ? max : set->v[i].first;
 		uint32_t b = set->v[i].last == IMAP_STAR ? max : set->v[i].last;
 
 		if (a > b) {

@@ -65,9 +65,8 @@ static void put_address(const struct mail_address *m, struct buf *out)
 	} else {
 		/* Group syntax: host NIL, the start names the group. */
 		buf_puts(out, "NIL NIL ");
-		imap_put_nstring(m->kind == MAIL_GROUP_START ? m->name
-							     : STR_NONE,
-			out);
+		imap_put_nstring(
+			m->kind == MAIL_GROUP_START ? m->name : STR_NONE, out);
 		buf_puts(out, " NIL");
 	}
 	buf_putc(out, ')');
@@ -191,7 +190,8 @@ static void put_leaf(const struct mime_part *part, bool extensions,
 	if (multipart)
 		content = (struct mime_value){
 			.type = STR("text"), .subtype = STR("plain")};
-	/* An encoded message cannot be looked into: RFC 2046 5.2.1 forbids it. */
+	/* An encoded message cannot be looked into: RFC 2046 5.2.1 forbids it.
+	 */
 	if (mime_is(part, "message", "rfc822") && part->child == NULL)
 		content = (struct mime_value){.type = STR("application"),
 			.subtype = STR("octet-stream")};

@@ -52,7 +52,8 @@ static bool decode_run(struct str run, struct buf *out)
 		if (unit >= 0xdc00 && unit < 0xe000) {
 			if (high == 0)
 				return false;
-			unit = 0x10000 + ((high & 0x3ff) << 10 | (unit & 0x3ff));
+			unit = 0x10000 +
+			       ((high & 0x3ff) << 10 | (unit & 0x3ff));
 			high = 0;
 		} else if (high != 0) {
 			return false;

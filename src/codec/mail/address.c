@@ -126,8 +126,7 @@ static void emit(struct parser *p, struct mail_address address)
 	}
 	if (list->n == list->cap) {
 		size_t cap = list->cap > 0 ? list->cap * 2 : 4;
-		struct mail_address *v =
-			arena_alloc(p->a, cap * sizeof(*v));
+		struct mail_address *v = arena_alloc(p->a, cap * sizeof(*v));
 
 		if (list->n > 0)
 			memcpy(v, list->v, list->n * sizeof(*v));
@@ -148,7 +147,8 @@ static void read_local(struct parser *p)
 	buf_reset(&p->local);
 	p->spec_start = x->start;
 	p->spec_end = x->start;
-	while (x->token == T_ATOM || x->token == T_QUOTED || is_special(x, '.')) {
+	while (x->token == T_ATOM || x->token == T_QUOTED ||
+		is_special(x, '.')) {
 		bool is_dot = x->token == T_SPECIAL;
 
 		/* A blank where there was a gap: "John Q. Public" */
@@ -207,8 +207,8 @@ static void read_angle(struct parser *p)
 		next(x);
 		address.domain = read_domain(p);
 	}
-	address.spec = str_sub(
-		x->in, p->spec_start, p->spec_end - p->spec_start);
+	address.spec =
+		str_sub(x->in, p->spec_start, p->spec_end - p->spec_start);
 	while (x->token != T_END && !is_special(x, '>') && !is_special(x, ','))
 		next(x);
 	if (is_special(x, '>'))
@@ -247,8 +247,8 @@ static void flush_word(struct parser *p)
 		struct mail_address address = {.kind = MAIL_MAILBOX};
 
 		address.local = arena_str(p->a, buf_str(&p->phrase));
-		address.spec = str_sub(p->x.in, p->spec_start,
-			p->spec_end - p->spec_start);
+		address.spec = str_sub(
+			p->x.in, p->spec_start, p->spec_end - p->spec_start);
 		emit(p, address);
 	}
 	p->any_word = false;
@@ -277,14 +277,15 @@ static void parse_all(struct parser *p)
 		} else if (is_special(x, ';') || is_special(x, ',')) {
 			flush_word(p);
 			if (x->special == ';' && in_group) {
-				struct mail_address g = {.kind = MAIL_GROUP_END};
+				struct mail_address g = {
+					.kind = MAIL_GROUP_END};
 
 				emit(p, g);
 				in_group = false;
 			}
 			next(x);
 		} else if (x->token == T_ATOM || x->token == T_QUOTED ||
-			is_special(x, '.')) {
+			   is_special(x, '.')) {
 			read_words(p);
 		} else {
 			next(x);

@@ -7,7 +7,7 @@ static const char alphabet[] =
 static void encode_group(const unsigned char *p, size_t n, char out[4])
 {
 	unsigned v = (unsigned)p[0] << 16 | (n > 1 ? (unsigned)p[1] << 8 : 0) |
-		(n > 2 ? p[2] : 0u);
+		     (n > 2 ? p[2] : 0u);
 
 	out[0] = alphabet[v >> 18];
 	out[1] = alphabet[v >> 12 & 63];
@@ -76,7 +76,7 @@ bool base64_decode(struct str in, struct arena *a, struct str *out_r)
 			(pad == 1 && (v[2] & 3) != 0))
 			return false;
 		unsigned word = (unsigned)v[0] << 18 | (unsigned)v[1] << 12 |
-			(unsigned)v[2] << 6 | (unsigned)v[3];
+				(unsigned)v[2] << 6 | (unsigned)v[3];
 		out[n++] = (char)(word >> 16);
 		if (pad < 2)
 			out[n++] = (char)(word >> 8);
@@ -127,9 +127,10 @@ void qp_encode(struct str in, struct buf *out)
 			unsigned char c = (unsigned char)line.ptr[i];
 			bool blank = c == ' ' || c == '\t';
 			bool plain = (c > 0x20 && c < 0x7f && c != '=') ||
-				(blank && i + 1 < line.len);
+				     (blank && i + 1 < line.len);
 
-			/* A leading dot and "From " are kept off line starts. */
+			/* A leading dot and "From " are kept off line starts.
+			 */
 			plain = plain && !(i == 0 && (c == '.' || c == 'F'));
 			if (column + (plain ? 1u : 3u) > 75) {
 				buf_puts(out, "=\r\n");
@@ -165,9 +166,8 @@ void qp_decode(struct str in, struct buf *out)
 		struct str rest = str_from_at(in, i + 1);
 		if (rest.len >= 2 && hex_of(rest.ptr[0]) >= 0 &&
 			hex_of(rest.ptr[1]) >= 0) {
-			buf_putc(out,
-				(char)(hex_of(rest.ptr[0]) * 16 +
-					hex_of(rest.ptr[1])));
+			buf_putc(out, (char)(hex_of(rest.ptr[0]) * 16 +
+					      hex_of(rest.ptr[1])));
 			i += 2;
 		} else if (str_starts(rest, "\r\n")) {
 			i += 2;

@@ -12,8 +12,8 @@ static int64_t days_of(int64_t year, unsigned month, unsigned day)
 	year -= month <= 2;
 	int64_t era = (year >= 0 ? year : year - 399) / 400;
 	unsigned yoe = (unsigned)(year - era * 400);
-	unsigned doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 +
-		day - 1;
+	unsigned doy =
+		(153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
 	unsigned doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
 
 	return era * 146097 + (int64_t)doe - 719468;
@@ -108,8 +108,8 @@ static bool time_of(struct str s, int64_t *seconds_r)
 	return true;
 }
 
-static bool day_month_year(struct str d, struct str m, struct str y,
-	int64_t *at_r)
+static bool day_month_year(
+	struct str d, struct str m, struct str y, int64_t *at_r)
 {
 	uint64_t day, year;
 	unsigned month;
@@ -158,7 +158,7 @@ bool imap_day_parse(struct str s, int64_t *at_r)
 	struct str month = str_cut(&rest, '-');
 
 	return month.len == 3 && rest.len == 4 && day.len <= 2 &&
-		day_month_year(day, month, rest, at_r);
+	       day_month_year(day, month, rest, at_r);
 }
 
 bool imap_date_parse(struct str s, int64_t *at_r)

@@ -25,18 +25,18 @@ static void put_text(const struct dsn *d, struct buf *out)
 
 	buf_putf(out, "This is the mail system at %.*s.\r\n\r\n",
 		STR_ARG(d->reporting_mta));
-	buf_puts(out, failed ? "Your message could not be delivered to:\r\n"
-			: delayed
-			? "Your message has not been delivered yet; you need "
-			  "not send it again.\r\nStill waiting for:\r\n"
-			: "Your message was delivered to:\r\n");
+	buf_puts(out,
+		failed    ? "Your message could not be delivered to:\r\n"
+		: delayed ? "Your message has not been delivered yet; you need "
+			    "not send it again.\r\nStill waiting for:\r\n"
+			  : "Your message was delivered to:\r\n");
 	for (size_t i = 0; i < d->n_rcpts; i++) {
 		buf_puts(out, "\r\n<");
 		put_line(d->rcpts[i].address, 500, out);
 		buf_puts(out, ">:\r\n    ");
 		if (d->rcpts[i].mta.len > 0)
-			buf_putf(out, "host %.*s said: ",
-				STR_ARG(d->rcpts[i].mta));
+			buf_putf(out,
+				"host %.*s said: ", STR_ARG(d->rcpts[i].mta));
 		put_line(d->rcpts[i].reply, 900, out);
 		buf_puts(out, "\r\n");
 	}
@@ -82,8 +82,8 @@ static void put_rcpt(
 
 static void put_status(const struct dsn *d, struct buf *out)
 {
-	buf_putf(out, "Reporting-MTA: dns; %.*s\r\n",
-		STR_ARG(d->reporting_mta));
+	buf_putf(
+		out, "Reporting-MTA: dns; %.*s\r\n", STR_ARG(d->reporting_mta));
 	if (d->envid.len > 0) {
 		buf_puts(out, "Original-Envelope-Id: ");
 		put_line(d->envid, 300, out);
@@ -100,10 +100,12 @@ static void put_subject(const struct dsn *d, struct buf *out)
 {
 	switch (d->rcpts[0].action) {
 	case DSN_FAILED:
-		buf_puts(out, "Subject: Undelivered Mail Returned to Sender\r\n");
+		buf_puts(out,
+			"Subject: Undelivered Mail Returned to Sender\r\n");
 		break;
 	case DSN_DELAYED:
-		buf_puts(out, "Subject: Delayed Mail (still being retried)\r\n");
+		buf_puts(
+			out, "Subject: Delayed Mail (still being retried)\r\n");
 		break;
 	case DSN_DELIVERED:
 	case DSN_RELAYED:

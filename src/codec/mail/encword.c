@@ -14,8 +14,8 @@ static const uint16_t cp1252[32] = {0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026,
 static bool is_latin(struct str charset)
 {
 	return str_ieqc(charset, "iso-8859-1") ||
-		str_ieqc(charset, "windows-1252") ||
-		str_ieqc(charset, "iso-8859-15") || str_ieqc(charset, "latin1");
+	       str_ieqc(charset, "windows-1252") ||
+	       str_ieqc(charset, "iso-8859-15") || str_ieqc(charset, "latin1");
 }
 
 bool charset_to_utf8(struct str charset, struct str in, struct buf *out)

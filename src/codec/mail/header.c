@@ -32,8 +32,8 @@ bool mail_field_next(struct str *rest, struct mail_field *field_r)
 	while (n < s.len && (s.ptr[n] == ' ' || s.ptr[n] == '\t'))
 		n += line_length(str_from_at(s, n));
 	field_r->name = name;
-	field_r->value = str_trim(str_sub(
-		s, (size_t)colon + 1, n - (size_t)colon - 1));
+	field_r->value =
+		str_trim(str_sub(s, (size_t)colon + 1, n - (size_t)colon - 1));
 	field_r->whole = str_sub(s, 0, n);
 	*rest = str_from_at(s, n);
 	return true;

@@ -128,7 +128,7 @@ bool mime_is(
 	const struct mime_part *part, const char *type, const char *subtype)
 {
 	return str_eqc(part->content.type, type) &&
-		(subtype == NULL || str_eqc(part->content.subtype, subtype));
+	       (subtype == NULL || str_eqc(part->content.subtype, subtype));
 }
 
 /* ---- structure ---- */
@@ -155,8 +155,7 @@ static size_t count_lines(struct str s)
 	return n;
 }
 
-static void read_fields(
-	struct parse *p, struct mime_part *part, bool in_digest)
+static void read_fields(struct parse *p, struct mime_part *part, bool in_digest)
 {
 	struct str type = mail_field_value(part->head, "Content-Type");
 	struct str disp = mail_field_value(part->head, "Content-Disposition");
@@ -172,7 +171,8 @@ static void read_fields(
 	if (str_present(disp))
 		mime_value_parse(disp, false, p->a, &part->disposition);
 	skip_cfws(&enc);
-	part->encoding = enc.len > 0 ? arena_lower(p->a, token(&enc)) : STR_NONE;
+	part->encoding =
+		enc.len > 0 ? arena_lower(p->a, token(&enc)) : STR_NONE;
 	if (part->encoding.len == 0)
 		part->encoding = STR("7bit");
 }
@@ -238,9 +238,9 @@ static void parse_multipart(
 		size_t start = at;
 		ptrdiff_t end =
 			next_delimiter(part->body, boundary, &at, &closed);
-		size_t stop = end < 0
-			? part->body.len
-			: before_delimiter(part->body, start, (size_t)end);
+		size_t stop = end < 0 ? part->body.len
+				      : before_delimiter(
+						part->body, start, (size_t)end);
 
 		*tail = parse_part(p, str_sub(part->body, start, stop - start),
 			depth + 1, digest);
@@ -264,9 +264,9 @@ static struct mime_part *parse_part(
 	if (mime_is(part, "multipart", NULL))
 		parse_multipart(p, part, depth);
 	else if (mime_is(part, "message", "rfc822") &&
-		(str_eqc(part->encoding, "7bit") ||
-			str_eqc(part->encoding, "8bit") ||
-			str_eqc(part->encoding, "binary")))
+		 (str_eqc(part->encoding, "7bit") ||
+			 str_eqc(part->encoding, "8bit") ||
+			 str_eqc(part->encoding, "binary")))
 		part->child = parse_part(p, part->body, depth + 1, false);
 	return part;
 }

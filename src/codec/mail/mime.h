@@ -43,8 +43,8 @@ struct mime_part {
 /* Never fails.  The result lives in the arena. */
 struct mime_part *mime_parse(struct str message, struct arena *a);
 
-bool mime_is(const struct mime_part *part, const char *type,
-	const char *subtype);
+bool mime_is(
+	const struct mime_part *part, const char *type, const char *subtype);
 struct str mime_param(const struct mime_value *value, const char *name);
 
 /* "type/subtype; a=b" or "attachment; filename=x"; false when empty. */

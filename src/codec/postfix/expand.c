@@ -48,8 +48,8 @@ static void skip_blanks(struct str *s)
 }
 
 /* s starts with open; returns what is inside, *s moves behind the close. */
-static bool take_balanced(
-	struct expander *x, struct str *s, char open, char close, struct str *in_r)
+static bool take_balanced(struct expander *x, struct str *s, char open,
+	char close, struct str *in_r)
 {
 	int depth = 0;
 
@@ -65,8 +65,8 @@ static bool take_balanced(
 	return fail(x, "unbalanced { } or ( ) in a $ expression");
 }
 
-static bool expand_name(
-	struct expander *x, struct str name, unsigned depth, struct str *value_r)
+static bool expand_name(struct expander *x, struct str name, unsigned depth,
+	struct str *value_r)
 {
 	struct str raw = x->lookup(name, x->ctx);
 	struct buf b CLEANUP(buf_fini);
@@ -116,7 +116,7 @@ static bool compare(struct expander *x, struct str a, struct str b, bool level,
 				       "write major.minor.patch");
 		*order_r = u < v ? -1 : u > v;
 	} else if (all_digits(a) && all_digits(b) && str_u64(a, &u) &&
-		str_u64(b, &v)) {
+		   str_u64(b, &v)) {
 		*order_r = u < v ? -1 : u > v;
 	} else {
 		*order_r = str_cmp(a, b);

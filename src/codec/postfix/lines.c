@@ -83,8 +83,8 @@ enum assignment_result assignment_parse(
 }
 
 /* postmap: the key ends at the first blank outside of quotes. */
-static bool map_entry(
-	struct str line, struct str *key_r, struct str *value_r, const char **why_r)
+static bool map_entry(struct str line, struct str *key_r, struct str *value_r,
+	const char **why_r)
 {
 	bool quoted = false;
 	size_t n = 0;
@@ -103,8 +103,8 @@ static bool map_entry(
 	*value_r = str_trim(str_from_at(line, n));
 	if (value_r->len == 0) {
 		*why_r = str_ends(*key_r, ":")
-			? "key without value: is this an alias file?"
-			: "key without value";
+				 ? "key without value: is this an alias file?"
+				 : "key without value";
 		return false;
 	}
 	if (str_ends(*key_r, ":"))
@@ -132,7 +132,8 @@ static bool alias_entry(struct str line, struct arena *a, struct str *key_r,
 			break;
 		else if (quoted || (c != ' ' && c != '\t'))
 			name[len++] = c;
-		else if (len > 0 && str_trim(str_from_at(line, n)).ptr[0] != ':') {
+		else if (len > 0 &&
+			 str_trim(str_from_at(line, n)).ptr[0] != ':') {
 			*why_r = "an alias needs \"name: value\"";
 			return false;
 		}

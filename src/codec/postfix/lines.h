@@ -31,7 +31,11 @@ void logical_lines_init(
 	struct logical_lines *l, struct str text, struct arena *a);
 bool logical_lines_next(struct logical_lines *l, struct logical_line *line_r);
 
-enum assignment_result { ASSIGNMENT_OK, ASSIGNMENT_NO_EQUALS, ASSIGNMENT_NO_NAME };
+enum assignment_result {
+	ASSIGNMENT_OK,
+	ASSIGNMENT_NO_EQUALS,
+	ASSIGNMENT_NO_NAME
+};
 
 /* "name = value": blanks around both cut. */
 enum assignment_result assignment_parse(

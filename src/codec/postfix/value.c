@@ -22,8 +22,8 @@ bool value_time(struct str s, char default_unit, int64_t *seconds_r)
 	static const struct {
 		char unit;
 		int64_t seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400},
-		{'w', 604800}};
+	} units[] = {
+		{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
 	size_t n = 0;
 	uint64_t v;
 
@@ -152,9 +152,9 @@ static size_t distance(struct str a, struct str b)
 
 		row[0] = i;
 		for (size_t j = 1; j <= b.len; j++) {
-			size_t best = diagonal +
-				(ascii_lower(a.ptr[i - 1]) !=
-					ascii_lower(b.ptr[j - 1]));
+			size_t best =
+				diagonal + (ascii_lower(a.ptr[i - 1]) !=
+						   ascii_lower(b.ptr[j - 1]));
 			if (row[j] + 1 < best)
 				best = row[j] + 1;
 			if (row[j - 1] + 1 < best)

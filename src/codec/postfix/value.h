@@ -29,7 +29,6 @@ bool address_parse(struct str s, unsigned char addr[16], size_t *len_r);
 bool hostname_valid(struct str s);
 
 /* Nearest of the names by edit distance, NULL when none is near. */
-const char *nearest_name(
-	struct str word, const char *const *names, size_t n);
+const char *nearest_name(struct str word, const char *const *names, size_t n);
 
 #endif

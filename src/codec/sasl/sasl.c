@@ -15,8 +15,7 @@ bool sasl_plain_parse(struct str message, struct sasl_plain *plain_r)
 	if (!str_present(rest) || str_find(rest, '\0') >= 0)
 		return false;
 	p.password = rest;
-	if (p.authcid.len == 0 || p.password.len == 0 ||
-		!utf8_valid(message))
+	if (p.authcid.len == 0 || p.password.len == 0 || !utf8_valid(message))
 		return false;
 	*plain_r = p;
 	return true;
@@ -64,8 +63,8 @@ static bool nonce_valid(struct str nonce)
 	return nonce.len > 0 && nonce.len <= 256;
 }
 
-bool scram_client_first_parse(struct str message, struct arena *a,
-	struct scram_client_first *first_r)
+bool scram_client_first_parse(
+	struct str message, struct arena *a, struct scram_client_first *first_r)
 {
 	struct scram_client_first f = {0};
 	struct str rest = message;
@@ -75,7 +74,8 @@ bool scram_client_first_parse(struct str message, struct arena *a,
 		return false;
 	f.binding = flag.ptr[0];
 	bool named = f.binding == 'p' && str_starts(flag, "p=") && flag.len > 2;
-	if (!named && !(flag.len == 1 && (f.binding == 'n' || f.binding == 'y')))
+	if (!named &&
+		!(flag.len == 1 && (f.binding == 'n' || f.binding == 'y')))
 		return false;
 	struct str authzid = str_cut(&rest, ',');
 	if (!str_present(rest))
@@ -121,7 +121,8 @@ bool scram_server_first_parse(
 	struct str count;
 
 	if (!attribute(&rest, 'r', &f.nonce) || !nonce_valid(f.nonce) ||
-		!attribute(&rest, 's', &f.salt) || !attribute(&rest, 'i', &count) ||
+		!attribute(&rest, 's', &f.salt) ||
+		!attribute(&rest, 'i', &count) ||
 		!str_u64(count, &f.iterations))
 		return false;
 	*first_r = f;

@@ -6,7 +6,8 @@ bool smtp_command_parse(struct str line, struct smtp_command *cmd_r)
 	struct smtp_command cmd;
 
 	for (size_t i = 0; i < line.len; i++)
-		if (((unsigned char)line.ptr[i] < 0x20 && line.ptr[i] != '\t') ||
+		if (((unsigned char)line.ptr[i] < 0x20 &&
+			    line.ptr[i] != '\t') ||
 			line.ptr[i] == 0x7f)
 			return false;
 	line = str_trim_right(line);
@@ -48,7 +49,7 @@ bool smtp_xtext_decode(struct str s, struct arena *a, struct str *text_r)
 				hex_value(s.ptr[i + 2]) < 0)
 				return false;
 			c = (unsigned char)(hex_value(s.ptr[i + 1]) * 16 +
-				hex_value(s.ptr[i + 2]));
+					    hex_value(s.ptr[i + 2]));
 			i += 2;
 		} else if (c == '=') {
 			return false;
@@ -109,8 +110,8 @@ static bool parse_path(struct str *args, unsigned flags, bool utf8, bool strict,
 		(args->len == 0 || args->ptr[0] == ' '))
 		return true;
 	if (had_utf8 && !utf8)
-		return refuse(
-			r, 553, "5.6.7", "Address needs the SMTPUTF8 parameter");
+		return refuse(r, 553, "5.6.7",
+			"Address needs the SMTPUTF8 parameter");
 	return refuse(r, 501, (flags & SMTP_PATH_EMPTY) ? "5.1.7" : "5.1.3",
 		"Bad address syntax");
 }
@@ -270,8 +271,7 @@ static bool parse_orcpt(struct str value, struct arena *a, struct str *orcpt_r)
 			return false;
 	if (!smtp_xtext_decode(address, a, &text) || text.len == 0)
 		return false;
-	*orcpt_r = arena_printf(
-		a, "%.*s;%.*s", STR_ARG(type), STR_ARG(text));
+	*orcpt_r = arena_printf(a, "%.*s;%.*s", STR_ARG(type), STR_ARG(text));
 	return true;
 }
 

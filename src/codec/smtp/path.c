@@ -12,7 +12,7 @@ static bool is_atext(char c, unsigned flags)
 	if ((unsigned char)c >= 0x80)
 		return (flags & SMTP_PATH_UTF8) != 0;
 	return ascii_is_alnum(c) ||
-		(c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 /* Length of a Quoted-string at the front, 0 when there is none. */
@@ -34,7 +34,7 @@ static size_t quoted_length(struct str s, unsigned flags)
 			if (c < 0x20 || c > 0x7e)
 				return 0;
 		} else if (c < 0x20 || c == 0x7f ||
-			(c >= 0x80 && (flags & SMTP_PATH_UTF8) == 0)) {
+			   (c >= 0x80 && (flags & SMTP_PATH_UTF8) == 0)) {
 			return 0;
 		}
 	}
@@ -82,9 +82,10 @@ bool smtp_domain_valid(struct str domain, bool utf8)
 		for (size_t i = 0; i < label.len; i++) {
 			char c = label.ptr[i];
 
-			if ((unsigned char)c >= 0x80 ? !utf8
-						     : !ascii_is_alnum(c) &&
-					c != '-' && c != '_')
+			if ((unsigned char)c >= 0x80
+					? !utf8
+					: !ascii_is_alnum(c) && c != '-' &&
+						  c != '_')
 				return false;
 			letters |= !ascii_is_digit(c);
 		}
@@ -118,17 +119,16 @@ static size_t domain_length(struct str s, unsigned flags)
 	if (s.len > 0 && s.ptr[0] == '[') {
 		ptrdiff_t end = str_find(s, ']');
 
-		if (end < 0 || !smtp_literal_valid(str_sub(s, 0, (size_t)end + 1)))
+		if (end < 0 ||
+			!smtp_literal_valid(str_sub(s, 0, (size_t)end + 1)))
 			return 0;
 		return (size_t)end + 1;
 	}
-	while (i < s.len &&
-		(ascii_is_alnum(s.ptr[i]) || s.ptr[i] == '.' ||
-			s.ptr[i] == '-' || s.ptr[i] == '_' ||
-			(unsigned char)s.ptr[i] >= 0x80))
+	while (i < s.len && (ascii_is_alnum(s.ptr[i]) || s.ptr[i] == '.' ||
+				    s.ptr[i] == '-' || s.ptr[i] == '_' ||
+				    (unsigned char)s.ptr[i] >= 0x80))
 		i++;
-	if (!smtp_domain_valid(
-		    str_sub(s, 0, i), (flags & SMTP_PATH_UTF8) != 0))
+	if (!smtp_domain_valid(str_sub(s, 0, i), (flags & SMTP_PATH_UTF8) != 0))
 		return 0;
 	return i;
 }

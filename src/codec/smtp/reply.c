@@ -66,7 +66,7 @@ enum smtp_reply_state smtp_reply_feed(struct smtp_reply *r, struct str line)
 	if (line.len > 3 && !more && line.ptr[3] != ' ')
 		return SMTP_REPLY_BAD;
 	int code = (line.ptr[0] - '0') * 100 + (line.ptr[1] - '0') * 10 +
-		(line.ptr[2] - '0');
+		   (line.ptr[2] - '0');
 	if (++r->lines > SMTP_REPLY_LINES_MAX)
 		return SMTP_REPLY_BAD;
 	struct str text = smtp_reply_line_text(line);
@@ -81,7 +81,8 @@ enum smtp_reply_state smtp_reply_feed(struct smtp_reply *r, struct str line)
 		for (size_t i = 0; i < text.len; i++) {
 			unsigned char c = (unsigned char)text.ptr[i];
 
-			buf_putc(&r->text, c < 0x20 || c == 0x7f ? '?' : (char)c);
+			buf_putc(&r->text,
+				c < 0x20 || c == 0x7f ? '?' : (char)c);
 		}
 	}
 	return more ? SMTP_REPLY_MORE : SMTP_REPLY_DONE;

@@ -49,8 +49,8 @@ static bool answer_more(struct ipc_session *s, struct str challenge)
 	return ipc_answer(s, IPC_MORE, buf_str(&b), -1);
 }
 
-static bool answer_done(struct ipc_session *s, const struct account *account,
-	struct str text)
+static bool answer_done(
+	struct ipc_session *s, const struct account *account, struct str text)
 {
 	struct buf b CLEANUP(buf_fini);
 
@@ -145,8 +145,8 @@ static struct str fake_salt(struct ipc_session *s)
 	struct exchange *x = s->own;
 	unsigned char sum[SCRAM_KEY_BYTES];
 
-	scram_hmac(str_of(auth->secret, sizeof(auth->secret)), x->first.user,
-		sum);
+	scram_hmac(
+		str_of(auth->secret, sizeof(auth->secret)), x->first.user, sum);
 	return arena_str(x->a, str_of(sum, SCRAM_SALT_BYTES));
 }
 
@@ -202,9 +202,9 @@ static bool scram_final(struct ipc_session *s, struct str response)
 		!str_eq(fin.channel, base64_encode_a(x->first.gs2, x->a)) ||
 		!str_eq(fin.nonce, x->nonce))
 		return answer_broken(s);
-	struct str message = arena_printf(x->a, "%.*s,%.*s,%.*s",
-		STR_ARG(x->first.bare), STR_ARG(x->server_first),
-		STR_ARG(fin.without_proof));
+	struct str message =
+		arena_printf(x->a, "%.*s,%.*s,%.*s", STR_ARG(x->first.bare),
+			STR_ARG(x->server_first), STR_ARG(fin.without_proof));
 	bool ok = x->known && proof_fits(x, &fin, message);
 	/* mbsync names itself twice; nobody may act for somebody else. */
 	if (str_present(x->first.authzid) &&
@@ -268,8 +268,8 @@ static bool start(struct ipc_session *s, struct wire *w)
 			x->mechanism = (enum mechanism)i;
 	if (!str_present(initial))
 		return answer_more(s, x->mechanism == MECH_LOGIN
-					? STR("Username:")
-					: STR(""));
+					      ? STR("Username:")
+					      : STR(""));
 	return step(s, initial);
 }
 
@@ -286,17 +286,18 @@ static bool lookup(struct ipc_session *s, struct wire *w)
 	if (!wire_ok(w))
 		return false;
 	pthread_mutex_lock(&auth->lock);
-	enum account_result r = address
-		? account_get(auth->accounts, key, a, &account, &f)
-		: account_domain(auth->accounts, key, &f);
+	enum account_result r =
+		address ? account_get(auth->accounts, key, a, &account, &f)
+			: account_domain(auth->accounts, key, &f);
 	pthread_mutex_unlock(&auth->lock);
 	if (r == ACCOUNT_ERROR)
 		return ipc_answer_fault(s, &f);
 	buf_init(&b, 256);
 	wire_put_u8(&b, r == ACCOUNT_FOUND);
-	wire_put_str(&b, r != ACCOUNT_FOUND ? STR_NONE
-			: address ? arena_printf(a, "%lld", (long long)account.id)
-				  : STR("1"));
+	wire_put_str(
+		&b, r != ACCOUNT_FOUND ? STR_NONE
+		    : address ? arena_printf(a, "%lld", (long long)account.id)
+			      : STR("1"));
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
 }
 
@@ -326,11 +327,10 @@ int role_auth(struct role *r)
 	auth->role = r;
 	random_fill(auth->secret, sizeof(auth->secret));
 	pthread_mutex_init(&auth->lock, NULL);
-	role_may_write(r,
-		arena_printf(r->a, "%.*s/accounts",
-			STR_ARG(r->conf->data_directory)));
-	auth->accounts = accounts_open(
-		arena_cstr(r->a, r->conf->data_directory), &f);
+	role_may_write(r, arena_printf(r->a, "%.*s/accounts",
+				  STR_ARG(r->conf->data_directory)));
+	auth->accounts =
+		accounts_open(arena_cstr(r->a, r->conf->data_directory), &f);
 	if (auth->accounts == NULL)
 		role_die(r, &f);
 	role_sandbox(r, false);

@@ -47,8 +47,8 @@ bool mailbox_cached_read(struct str cache, struct mailbox_cached *c_r)
 	return true;
 }
 
-struct str mailbox_prefix(const struct envelope *e, const struct recipient *r,
-	struct arena *a)
+struct str mailbox_prefix(
+	const struct envelope *e, const struct recipient *r, struct arena *a)
 {
 	return arena_printf(a, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n",
 		STR_ARG(e->sender), STR_ARG(r->address));
@@ -66,8 +66,7 @@ static enum table_result find_account(struct mailbox_role *m,
 	struct str address, struct arena *a, int64_t *id_r, struct fault *f)
 {
 	struct str local, domain, user, ext;
-	enum table_result r =
-		accounts_id(m->role->auth, address, a, id_r, f);
+	enum table_result r = accounts_id(m->role->auth, address, a, id_r, f);
 
 	if (r != TABLE_NONE)
 		return r;
@@ -87,8 +86,8 @@ struct batch {
 };
 
 static void add_target(struct batch *b, struct mailbox_role *m,
-	const struct envelope *e, uint32_t n, struct str body,
-	struct arena *a, struct outcomes *o)
+	const struct envelope *e, uint32_t n, struct str body, struct arena *a,
+	struct outcomes *o)
 {
 	const struct recipient *r = &e->rcpts[n];
 	int64_t account;
@@ -122,9 +121,8 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 	b->index[b->n++] = n;
 }
 
-static void log_delivered(
-	const struct envelope *e, const struct recipient *r, bool ok,
-	const struct fault *f)
+static void log_delivered(const struct envelope *e, const struct recipient *r,
+	bool ok, const struct fault *f)
 {
 	char id[ID_TEXT];
 
@@ -142,7 +140,8 @@ void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 	struct outcomes *o)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
-	struct batch b = {.targets = arena_alloc(a, (n + 1) * sizeof(*b.targets)),
+	struct batch b = {
+		.targets = arena_alloc(a, (n + 1) * sizeof(*b.targets)),
 		.index = arena_alloc(a, (n + 1) * sizeof(*b.index))};
 	struct fault f;
 

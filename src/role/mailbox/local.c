@@ -34,7 +34,8 @@ static bool take_target(struct expansion *x, struct str item, unsigned depth)
 	struct str local, domain;
 	enum address_class class;
 
-	if (item.len >= 2 && item.ptr[0] == '"' && item.ptr[item.len - 1] == '"')
+	if (item.len >= 2 && item.ptr[0] == '"' &&
+		item.ptr[item.len - 1] == '"')
 		item = str_sub(item, 1, item.len - 2);
 	if (item.len > 1 && item.ptr[0] == '\\') {
 		strs_add(&x->users, x->a, str_from_at(item, 1));
@@ -103,8 +104,7 @@ static bool expand_name(struct expansion *x, struct str name, unsigned depth)
 	enum table_result r =
 		maps_lookup(x->m->policy->alias, name, x->a, &value, x->f);
 	if (r == TABLE_NONE && str_present(ext))
-		r = maps_lookup(
-			x->m->policy->alias, user, x->a, &value, x->f);
+		r = maps_lookup(x->m->policy->alias, user, x->a, &value, x->f);
 	if (r == TABLE_ERROR)
 		return false;
 	/* An alias that names itself means the user. */
@@ -123,8 +123,9 @@ static bool expand_name(struct expansion *x, struct str name, unsigned depth)
 			return fault_set(x->f, FAULT_PERM, 554, 5, 3,
 				"alias %.*s has too many members",
 				STR_ARG(name));
-		if (str_ieq(item, user) ? (strs_add(&x->users, x->a, user), false)
-					: !take_target(x, item, depth))
+		if (str_ieq(item, user)
+				? (strs_add(&x->users, x->a, user), false)
+				: !take_target(x, item, depth))
 			return false;
 	}
 	return true;
@@ -175,9 +176,8 @@ static bool queue_addresses(struct expansion *x, const struct envelope *e,
 	int fd CLEANUP(fd_close) = file_memory(buf_str(&text), x->f);
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	envelope_put(&b, &fresh);
-	return fd >= 0 &&
-		ipc_call(x->m->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
-			TIMEOUT_MS, &reply, x->f);
+	return fd >= 0 && ipc_call(x->m->role->queue, IPC_QUEUE_PUT,
+				  buf_str(&b), fd, TIMEOUT_MS, &reply, x->f);
 }
 
 /* Has a child of master write it, with the user's uid. */
@@ -219,10 +219,11 @@ static bool deliver_user(struct expansion *x, const struct envelope *e,
 			"unknown user: \"%.*s\"", STR_ARG(user));
 	/* home_mailbox is always below the home, also with a leading slash */
 	struct str path = c->home_mailbox.len > 0
-		? arena_printf(x->a, "%s/%.*s", pw.pw_dir,
-			  STR_ARG(c->home_mailbox))
-		: arena_printf(x->a, "%.*s/%.*s",
-			  STR_ARG(c->mail_spool_directory), STR_ARG(user));
+				  ? arena_printf(x->a, "%s/%.*s", pw.pw_dir,
+					    STR_ARG(c->home_mailbox))
+				  : arena_printf(x->a, "%.*s/%.*s",
+					    STR_ARG(c->mail_spool_directory),
+					    STR_ARG(user));
 	return write_file(x, e, r, user, path, body);
 }
 
@@ -255,7 +256,7 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 			"mail forwarding loop for %.*s", STR_ARG(r->address));
 	smtp_address_split(r->address, &local, &domain);
 	return expand_name(&x, local, 0) &&
-		deliver_all(&x, e, r, body, map.bytes);
+	       deliver_all(&x, e, r, body, map.bytes);
 }
 
 void mailbox_local(struct mailbox_role *m, const struct job *job, int body,

@@ -63,7 +63,7 @@ void mailbox_local(struct mailbox_role *m, const struct job *job, int body,
 	struct arena *a, struct outcomes *o);
 
 /* Header lines of a delivery: Return-Path, Delivered-To. RFC 5321 4.4 */
-struct str mailbox_prefix(const struct envelope *e, const struct recipient *r,
-	struct arena *a);
+struct str mailbox_prefix(
+	const struct envelope *e, const struct recipient *r, struct arena *a);
 
 #endif

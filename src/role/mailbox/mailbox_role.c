@@ -34,8 +34,8 @@ static struct mailbox_service *service_new(
 	struct mailbox_service *sv = arena_make(r->a, struct mailbox_service);
 	const struct conf *c = service->conf;
 	bool imap = service->kind == SERVICE_IMAPD;
-	struct str own = imap ? c->imapd_tls_chain_files
-			      : c->pop3d_tls_chain_files;
+	struct str own =
+		imap ? c->imapd_tls_chain_files : c->pop3d_tls_chain_files;
 	struct tls_files files = {
 		.chain_files = own.len > 0 ? own : c->smtpd_tls_chain_files,
 		.cert_file = c->smtpd_tls_cert_file,
@@ -50,8 +50,9 @@ static struct mailbox_service *service_new(
 	role_may_read_dir(r, files.chain_files);
 	role_may_read_dir(r, files.cert_file);
 	role_may_read_dir(r, files.key_file);
-	if (files.chain_files.len > 0 || (files.cert_file.len > 0 &&
-						 !str_eqc(files.cert_file, "none"))) {
+	if (files.chain_files.len > 0 ||
+		(files.cert_file.len > 0 &&
+			!str_eqc(files.cert_file, "none"))) {
 		sv->tls = tls_server_new(&files, &f);
 		if (sv->tls == NULL)
 			role_die(r, &f);

@@ -14,9 +14,10 @@
 static bool make(struct arena *a, struct str base, const char *sub, int64_t uid,
 	int64_t gid, struct fault *f)
 {
-	const char *path = sub[0] != '\0'
-		? arena_printf(a, "%.*s/%s", STR_ARG(base), sub).ptr
-		: arena_cstr(a, base);
+	const char *path =
+		sub[0] != '\0'
+			? arena_printf(a, "%.*s/%s", STR_ARG(base), sub).ptr
+			: arena_cstr(a, base);
 
 	if (!dir_make(path, 0755, f))
 		return false;
@@ -41,8 +42,8 @@ bool master_make_dirs(
 		if (!make(a, c->data_directory, data_subs[i], uid, gid, f))
 			return false;
 	return make(a, c->mail_storage_directory, "", uid, gid, f) &&
-		(chmod(arena_cstr(a, c->mail_storage_directory), 0700) == 0 ||
-			fault_sys(f, "chmod"));
+	       (chmod(arena_cstr(a, c->mail_storage_directory), 0700) == 0 ||
+		       fault_sys(f, "chmod"));
 }
 
 int master_running_pid(const struct conf *c)

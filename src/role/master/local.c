@@ -25,8 +25,12 @@
 #include "sys/file.h"
 #include "sys/sandbox.h"
 
-enum { LOCK_TRIES = 100, LOCK_WAIT_NS = 100 * 1000000, LOCK_STALE_S = 500,
-	CHILD_SECONDS = 110 };
+enum {
+	LOCK_TRIES = 100,
+	LOCK_WAIT_NS = 100 * 1000000,
+	LOCK_STALE_S = 500,
+	CHILD_SECONDS = 110
+};
 
 static bool become(const char *user, struct fault *f)
 {
@@ -92,7 +96,8 @@ static bool dotlock(const char *path, struct fault *f)
 	struct stat st;
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		int fd = open(
+			path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 		if (fd >= 0) {
 			close(fd);
@@ -169,7 +174,8 @@ static bool deliver_maildir(const char *dir, const struct local_request *r,
 	put_lf(r->prefix, false, &text);
 	put_lf(message, false, &text);
 	if (r->size_limit > 0 && text.len > r->size_limit)
-		return fault_set(f, FAULT_PERM, 552, 2, 2, "message too large for the mailbox");
+		return fault_set(f, FAULT_PERM, 552, 2, 2,
+			"message too large for the mailbox");
 	gethostname(host, sizeof(host) - 1);
 	snprintf(path, sizeof(path), "%stmp", dir);
 	int fd CLEANUP(fd_close) = file_tmp(path, f);
@@ -181,14 +187,14 @@ static bool deliver_maildir(const char *dir, const struct local_request *r,
 		(unsigned long long)st.st_ino, (long long)(us % 1000000), host);
 	snprintf(final, sizeof(final), "%snew/%s", dir, tmp);
 	return file_write(fd, buf_str(&text), f) && file_sync(fd, f) &&
-		file_link_fd(fd, final, f) && dir_sync_of(final, f);
+	       file_link_fd(fd, final, f) && dir_sync_of(final, f);
 }
 
 /* ---- the child ---- */
 
 /* The directory that holds path, made; what the sandbox will allow. */
-static bool make_parent(const char *path, char *parent, size_t len,
-	struct fault *f)
+static bool make_parent(
+	const char *path, char *parent, size_t len, struct fault *f)
 {
 	snprintf(parent, len, "%s", path);
 	size_t n = strlen(parent);
@@ -222,12 +228,13 @@ static bool deliver(const struct local_request *r, struct str message,
 	bool maildir = str_ends(path, "/");
 
 	bool ok = path.len > 1 && path.len < 4000 && path.ptr[0] == '/'
-		? become(name, f)
-		: fault_set(f, FAULT_TEMP, 451, 2, 0, "bad mailbox path");
+			  ? become(name, f)
+			  : fault_set(f, FAULT_TEMP, 451, 2, 0,
+				    "bad mailbox path");
 	ok = ok && make_parent(where, parent, sizeof(parent), f) &&
-		enter(parent, f) &&
-		(maildir ? deliver_maildir(where, r, message, f)
-			 : deliver_mbox(where, r, message, f));
+	     enter(parent, f) &&
+	     (maildir ? deliver_maildir(where, r, message, f)
+		      : deliver_mbox(where, r, message, f));
 	free(name);
 	free(where);
 	/* What the world refuses can be mended; only "full" is final. */
@@ -246,9 +253,9 @@ void master_local(int sock, struct str payload, int body)
 
 	alarm(CHILD_SECONDS);
 	bool ok = local_request_read(&w, &r) ||
-		fault_set(&f, FAULT_TEMP, 451, 3, 0, "bad request");
+		  fault_set(&f, FAULT_TEMP, 451, 3, 0, "bad request");
 	ok = ok && file_map_fd(body, &map, &f) &&
-		deliver(&r, map.bytes, r.user, r.path, &f);
+	     deliver(&r, map.bytes, r.user, r.path, &f);
 	buf_init(&b, 4096);
 	if (!ok)
 		ipc_put_fault(&b, &f);

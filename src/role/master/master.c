@@ -31,8 +31,14 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 
-enum { PROCS_MAX = BOARD_SLOTS, LISTENERS_MAX = 64, BACKLOG = 1024,
-	STOP_FIRST_MS = 5000, STOP_REST_MS = 4500, QUICK_MS = 1000 };
+enum {
+	PROCS_MAX = BOARD_SLOTS,
+	LISTENERS_MAX = 64,
+	BACKLOG = 1024,
+	STOP_FIRST_MS = 5000,
+	STOP_REST_MS = 4500,
+	QUICK_MS = 1000
+};
 
 enum role_id { R_AUTH, R_QUEUE, R_MAILBOX, R_SMTPD, R_SENDER, ROLES };
 static const char *const role_names[ROLES] = {
@@ -101,8 +107,8 @@ static void find_owner(struct master *m)
 
 static bool take_lock(struct master *m, struct fault *f)
 {
-	struct str path = arena_printf(m->a, "%.*s/run/master.pid",
-		STR_ARG(m->conf->queue_directory));
+	struct str path = arena_printf(
+		m->a, "%.*s/run/master.pid", STR_ARG(m->conf->queue_directory));
 	char text[32];
 
 	m->pid_fd = open(path.ptr, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -135,7 +141,8 @@ static void open_log(struct master *m)
 		ptrdiff_t slash = str_rfind(file, '/');
 
 		if (slash > 0)
-			dir_make(arena_cstr(m->a, str_sub(file, 0, (size_t)slash)),
+			dir_make(arena_cstr(
+					 m->a, str_sub(file, 0, (size_t)slash)),
 				0755, &f);
 		int fd = open(arena_cstr(m->a, file),
 			O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -275,8 +282,8 @@ static bool serves(enum role_id role, enum service_kind kind)
 	return kind == SERVICE_SMTPD ? role == R_SMTPD : role == R_MAILBOX;
 }
 
-NORETURN static void exec_role(struct master *m, const struct proc *p,
-	int control, size_t slot)
+NORETURN static void exec_role(
+	struct master *m, const struct proc *p, int control, size_t slot)
 {
 	struct args x = {.a = m->a};
 	sigset_t none;
@@ -307,11 +314,10 @@ NORETURN static void exec_role(struct master *m, const struct proc *p,
 	/* The role reads these through a signalfd: they stay blocked. */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setpgid(0, 0);
-	if (m->uid >= 0 &&
-		(initgroups(arena_cstr(m->a, m->conf->mail_owner),
-			 (gid_t)m->gid) != 0 ||
-			setgid((gid_t)m->gid) != 0 ||
-			setuid((uid_t)m->uid) != 0))
+	if (m->uid >= 0 && (initgroups(arena_cstr(m->a, m->conf->mail_owner),
+				    (gid_t)m->gid) != 0 ||
+				   setgid((gid_t)m->gid) != 0 ||
+				   setuid((uid_t)m->uid) != 0))
 		_exit(EX_NOPERM);
 	/* Nobody lives on without master: it holds the sockets. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -351,7 +357,8 @@ static void start_proc(struct master *m, struct proc *p)
 	}
 }
 
-static struct proc *new_proc(struct master *m, enum role_id role, unsigned index)
+static struct proc *new_proc(
+	struct master *m, enum role_id role, unsigned index)
 {
 	for (size_t i = 0; i < PROCS_MAX; i++) {
 		struct proc *p = &m->procs[i];
@@ -370,9 +377,9 @@ static struct proc *new_proc(struct master *m, enum role_id role, unsigned index
 
 static unsigned wanted(const struct master *m, enum role_id role)
 {
-	int64_t n = role == R_SMTPD   ? m->conf->smtpd_processes
-		: role == R_SENDER ? m->conf->sender_processes
-				   : 1;
+	int64_t n = role == R_SMTPD    ? m->conf->smtpd_processes
+		    : role == R_SENDER ? m->conf->sender_processes
+				       : 1;
 
 	return n < 1 ? 1 : n > 16 ? 16 : (unsigned)n;
 }
@@ -405,16 +412,16 @@ static void proc_ended(struct master *m, struct proc *p, int status)
 	bool crashed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 	if (crashed)
 		log_error("role ended", log_z("role", role_names[p->role]),
-			log_n("signal", WIFSIGNALED(status) ? WTERMSIG(status)
-							    : 0),
+			log_n("signal",
+				WIFSIGNALED(status) ? WTERMSIG(status) : 0),
 			log_n("status",
 				WIFEXITED(status) ? WEXITSTATUS(status) : 0));
 	/* At once, but slower each time when it does not live. */
 	p->quick = quick && crashed ? p->quick + 1 : 0;
-	p->start_at_ms = now +
-		(p->quick < 2		? 0
-			: p->quick > 20 ? 5000
-					: (int64_t)p->quick * 250);
+	p->start_at_ms =
+		now + (p->quick < 2           ? 0
+			      : p->quick > 20 ? 5000
+					      : (int64_t)p->quick * 250);
 	m->board[p - m->procs].restarts++;
 }
 
@@ -463,7 +470,8 @@ static char *status_json(struct master *m)
 			json_pack("{s:s,s:i,s:i,s:I,s:i,s:I,s:i,s:b}", "role",
 				b->name, "index", (int)b->index, "pid",
 				(int)b->pid, "uptime",
-				(json_int_t)(b->pid != 0 ? now - b->started : 0),
+				(json_int_t)(b->pid != 0 ? now - b->started
+							 : 0),
 				"sessions", (int)b->sessions, "served",
 				(json_int_t)b->served, "restarts",
 				(int)b->restarts, "ready", m->procs[i].ready));
@@ -488,7 +496,8 @@ static void answer_status(struct master *m, int sock)
 	free(text);
 }
 
-static void deliver_in_child(struct master *m, int sock, struct ipc_frame *frame)
+static void deliver_in_child(
+	struct master *m, int sock, struct ipc_frame *frame)
 {
 	if (fork() != 0)
 		return; /* the child answers; a failed fork ends the talk */
@@ -504,7 +513,8 @@ static void answer(struct master *m)
 {
 	struct ipc_frame frame CLEANUP(ipc_frame_fini);
 	struct fault f;
-	int sock CLEANUP(fd_close) = accept4(m->socket, NULL, NULL, SOCK_CLOEXEC);
+	int sock CLEANUP(fd_close) =
+		accept4(m->socket, NULL, NULL, SOCK_CLOEXEC);
 
 	ipc_frame_init(&frame);
 	if (sock < 0 || !ipc_recv(sock, 2000, &frame, &f))
@@ -533,7 +543,7 @@ static void say_ready(struct master *m)
 		return;
 	/* On both, for who watches only one of them; once when they are one. */
 	bool one = fstat(1, &out) == 0 && fstat(2, &err) == 0 &&
-		out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+		   out.st_dev == err.st_dev && out.st_ino == err.st_ino;
 	if (write(1, text, sizeof(text) - 1) < 0 ||
 		(!one && m->conf->maillog_file.len == 0 &&
 			write(2, text, sizeof(text) - 1) < 0))

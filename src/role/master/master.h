@@ -21,8 +21,8 @@ int master_run(const struct master_options *o);
 
 /* Directories below queue_directory and data_directory, owned by uid/gid
  * (-1: as it is). */
-bool master_make_dirs(const struct conf *c, int64_t uid, int64_t gid,
-	struct fault *f);
+bool master_make_dirs(
+	const struct conf *c, int64_t uid, int64_t gid, struct fault *f);
 
 /* The lock file that names a running master; 0: none runs. */
 int master_running_pid(const struct conf *c);

@@ -49,8 +49,8 @@ static int64_t next_due(const struct finish *x)
 	return x->now + wait;
 }
 
-static void log_outcome(const struct finish *x, const struct outcome_of *o,
-	const char *status)
+static void log_outcome(
+	const struct finish *x, const struct outcome_of *o, const char *status)
 {
 	const struct recipient *r = &x->m->env.rcpts[o->n];
 	char id[ID_TEXT];
@@ -60,10 +60,10 @@ static void log_outcome(const struct finish *x, const struct outcome_of *o,
 		log_s("orig_to", r->original), log_z("status", status),
 		log_s("relay", o->mta),
 		log_s("dsn", arena_printf(x->a, "%d.%d.%d",
-				      o->kind == DELIVERED ? 2
-				      : o->kind == BOUNCED ? 5
-							   : 4,
-				      o->subject, o->detail)),
+				     o->kind == DELIVERED ? 2
+				     : o->kind == BOUNCED ? 5
+							  : 4,
+				     o->subject, o->detail)),
 		log_n("delay", x->now - x->m->env.arrival),
 		log_s("reply", o->text));
 }
@@ -180,7 +180,7 @@ static void report(struct finish *x, enum dsn_action action, struct str message)
 	id_text(fresh, id);
 	id_text(env->id, original);
 	bool whole = action == DSN_FAILED && (env->flags & ENV_RET_HDRS) == 0 &&
-		message.len <= (size_t)c->bounce_size_limit;
+		     message.len <= (size_t)c->bounce_size_limit;
 	struct dsn d = {.reporting_mta = c->myhostname,
 		.mail_name = c->mail_name,
 		.message_id = arena_printf(
@@ -213,9 +213,9 @@ static void report(struct finish *x, enum dsn_action action, struct str message)
 		.body = buf_str(body)};
 	log_info("report", log_z("queue_id", original), log_z("report_id", id),
 		log_s("to", env->sender),
-		log_z("about", action == DSN_FAILED	? "failure"
-				: action == DSN_DELAYED ? "delay"
-							: "success"));
+		log_z("about", action == DSN_FAILED    ? "failure"
+			       : action == DSN_DELAYED ? "delay"
+						       : "success"));
 }
 
 static void make_reports(struct finish *x)
@@ -230,7 +230,8 @@ static void make_reports(struct finish *x)
 
 		/* RFC 5321 6.1: nobody is told about a lost report. */
 		id_text(x->m->env.id, id);
-		log_warn("report could not be delivered", log_z("queue_id", id));
+		log_warn(
+			"report could not be delivered", log_z("queue_id", id));
 		return;
 	}
 	int fd CLEANUP(fd_close) = queue_body(x->s->queue, x->m->env.id, &f);
@@ -301,13 +302,13 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o)
 	}
 	make_reports(&x);
 	pthread_mutex_lock(&s->lock);
-	bool end = m->removed ? m->leased == 1
-			      : m->leased == 1 && will_end(&x, o);
+	bool end =
+		m->removed ? m->leased == 1 : m->leased == 1 && will_end(&x, o);
 	m->ending = end;
 	pthread_mutex_unlock(&s->lock);
 	bool ok = (o->n == 0 && !end) ||
-		queue_update(s->queue, m->env.id, changed, o->n, x.reports,
-			x.n_reports, end, &f);
+		  queue_update(s->queue, m->env.id, changed, o->n, x.reports,
+			  x.n_reports, end, &f);
 	if (!ok)
 		log_error("queue not written", log_fault(&f));
 	pthread_mutex_lock(&s->lock);

@@ -37,9 +37,9 @@ static const char *message_name(const struct message *m)
 		return "hold";
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
 		active |= m->items[i].state == ITEM_LINED ||
-			m->items[i].state == ITEM_LEASED;
+			  m->items[i].state == ITEM_LEASED;
 		deferred |= m->items[i].state == ITEM_WAITING &&
-			m->items[i].attempts > 0;
+			    m->items[i].attempts > 0;
 	}
 	return active ? "active" : deferred ? "deferred" : "incoming";
 }

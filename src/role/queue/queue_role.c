@@ -98,8 +98,7 @@ static bool act(struct ipc_session *s, struct wire *w)
 		return ipc_answer_fault(s, &f);
 	}
 	buf_init(&b, 16);
-	wire_put_u64(
-		&b, sched_act(q->sched, (enum queue_action)action, id));
+	wire_put_u64(&b, sched_act(q->sched, (enum queue_action)action, id));
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
 }
 
@@ -152,12 +151,12 @@ int role_queue(struct role *r)
 	struct policy *p = policy_new(c, r->tables, NULL, &ignored);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		role_may_read_tables(r, lists[i]);
-	struct str dir = arena_printf(
-		r->a, "%.*s/queue", STR_ARG(c->queue_directory));
+	struct str dir =
+		arena_printf(r->a, "%.*s/queue", STR_ARG(c->queue_directory));
 	role_may_write(r, dir);
 	/* Nameless files of smtpd are linked from there. */
-	role_may_write(r, arena_printf(r->a, "%.*s/tmp",
-				  STR_ARG(c->queue_directory)));
+	role_may_write(
+		r, arena_printf(r->a, "%.*s/tmp", STR_ARG(c->queue_directory)));
 	/* Before the first thread: a sandbox holds the threads born in it. */
 	role_sandbox(r, false);
 	q->queue = queue_open(dir.ptr, &f);

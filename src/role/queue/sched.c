@@ -55,18 +55,18 @@ void sched_forget(struct sched *s, struct message *m)
 static enum agent_kind kind_of(struct str transport)
 {
 	return str_eqc(transport, "local") || str_eqc(transport, "store") ||
-			str_eqc(transport, "virtual")
-		? AGENT_MAILBOX
-		: AGENT_SENDER;
+			       str_eqc(transport, "virtual")
+		       ? AGENT_MAILBOX
+		       : AGENT_SENDER;
 }
 
 static struct dest *dest_get(
 	struct sched *s, struct str transport, struct str nexthop)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct str key = arena_lower(a, arena_printf(a, "%.*s %.*s",
-						 STR_ARG(transport),
-						 STR_ARG(nexthop)));
+	struct str key =
+		arena_lower(a, arena_printf(a, "%.*s %.*s", STR_ARG(transport),
+				       STR_ARG(nexthop)));
 	struct dest *d = map_get(s->dest_by_key, key);
 
 	if (d != NULL)
@@ -97,8 +97,7 @@ static void line_up(struct dest *d, struct item *it)
 }
 
 /* error:, retry:, discard: end here and now. */
-static bool internal_transport(
-	const struct route *route, struct outcome_of *o)
+static bool internal_transport(const struct route *route, struct outcome_of *o)
 {
 	struct str text = route->nexthop;
 
@@ -125,16 +124,16 @@ static bool internal_transport(
 
 /* A recipient whose time has come: routed and lined up.  Outcomes that need
  * no agent are collected for the caller. */
-static void schedule_item(struct sched *s, struct item *it, struct arena *a,
-	struct outcomes *now)
+static void schedule_item(
+	struct sched *s, struct item *it, struct arena *a, struct outcomes *now)
 {
 	struct message *m = it->m;
 	struct outcome_of o = {.n = it->n, .subject = 3, .detail = 0};
 	struct route route;
 	struct fault f;
 
-	if (!policy_route(s->policy, m->env.sender,
-		    m->env.rcpts[it->n].address, a, &route, &f)) {
+	if (!policy_route(s->policy, m->env.sender, m->env.rcpts[it->n].address,
+		    a, &route, &f)) {
 		o.kind = DEFERRED;
 		o.text = arena_str(a, str_from(f.text));
 	} else if (!internal_transport(&route, &o)) {
@@ -179,8 +178,8 @@ static int64_t limit_of(const struct sched *s, const struct dest *d)
 {
 	/* The mailboxes commit in groups: the more wait, the cheaper each. */
 	return d->kind == AGENT_MAILBOX
-		? 64
-		: s->role->conf->default_destination_concurrency_limit;
+		       ? 64
+		       : s->role->conf->default_destination_concurrency_limit;
 }
 
 static bool may_start(const struct sched *s, const struct dest *d, int64_t now)
@@ -211,8 +210,8 @@ static void unline(struct dest *d, struct item *it)
 static void take_job(struct sched *s, struct agent *agent, struct dest *d)
 {
 	struct message *m = d->first->m;
-	uint32_t limit = (uint32_t)s->role->conf
-				 ->default_destination_recipient_limit;
+	uint32_t limit =
+		(uint32_t)s->role->conf->default_destination_recipient_limit;
 
 	agent->pick = must_alloc((m->env.n_rcpts + 1) * sizeof(*agent->pick));
 	agent->n_pick = 0;
@@ -411,8 +410,8 @@ static struct message *message_new(const struct envelope *env)
 	m->hold = (env->flags & ENV_HOLD) != 0;
 	m->items = must_alloc((env->n_rcpts + 1) * sizeof(*m->items));
 	for (uint32_t i = 0; i < env->n_rcpts; i++)
-		m->items[i] = (struct item){
-			.m = m, .n = i, .due = env->arrival};
+		m->items[i] =
+			(struct item){.m = m, .n = i, .due = env->arrival};
 	return m;
 }
 

@@ -82,7 +82,6 @@ void sched_wake(struct sched *s, int64_t due); /* lock held */
 
 /* finish.c: outcomes become states, reports and the end of a message.
  * Called without the lock; the message is kept by its .leased. */
-void sched_finish(
-	struct sched *s, struct message *m, const struct outcomes *o);
+void sched_finish(struct sched *s, struct message *m, const struct outcomes *o);
 
 #endif

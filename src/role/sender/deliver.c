@@ -99,8 +99,8 @@ static int connect_to(
 	struct delivery *d, const struct site_host *h, struct fault *f)
 {
 	bool four = h->addr.ss.ss_family == AF_INET;
-	struct str source = four ? d->c->smtp_bind_address
-				 : d->c->smtp_bind_address6;
+	struct str source =
+		four ? d->c->smtp_bind_address : d->c->smtp_bind_address6;
 	struct sock_addr bind_to;
 	bool bound = sock_addr_parse(source, 0, &bind_to);
 	int64_t ms = d->c->smtp_connect_timeout * 1000;
@@ -123,8 +123,8 @@ static bool find_password(struct delivery *d, struct str *user_r,
 
 	*found_r = false;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		enum table_result r = maps_lookup(d->s->policy->sasl_password,
-			keys[i], d->a, &value, f);
+		enum table_result r = maps_lookup(
+			d->s->policy->sasl_password, keys[i], d->a, &value, f);
 
 		if (r == TABLE_ERROR)
 			return false;
@@ -150,10 +150,10 @@ static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 	if (!found)
 		return true;
 	options = stream_is_tls(c->stream)
-		? d->c->smtp_sasl_tls_security_options
-		: d->c->smtp_sasl_security_options;
-	bool ok = smtp_client_auth(c, user, password,
-		!conf_option_has(options, "noplaintext"), f);
+			  ? d->c->smtp_sasl_tls_security_options
+			  : d->c->smtp_sasl_security_options;
+	bool ok = smtp_client_auth(
+		c, user, password, !conf_option_has(options, "noplaintext"), f);
 	/* A wrong password is ours to mend: the mail waits. */
 	if (!ok && f->class == FAULT_PERM)
 		f->class = FAULT_TEMP;
@@ -187,8 +187,8 @@ static bool begin(struct delivery *d, struct smtp_client *c, struct str name,
 					"TLS is required, but the server does "
 					"not offer STARTTLS");
 		} else if (!smtp_client_starttls(c, SSL_new(d->s->tls),
-				   arena_cstr(d->a, name),
-				   level == TLS_VERIFY, f)) {
+				   arena_cstr(d->a, name), level == TLS_VERIFY,
+				   f)) {
 			return false;
 		}
 	}
@@ -210,7 +210,8 @@ static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
 }
 
 /* Sends to those who are still open. */
-static bool send_open(struct delivery *d, struct smtp_client *c, struct fault *f)
+static bool send_open(
+	struct delivery *d, struct smtp_client *c, struct fault *f)
 {
 	struct smtp_client_rcpt *open =
 		arena_alloc(d->a, d->job->n_pick * sizeof(*open));
@@ -259,12 +260,13 @@ static enum try converse(
 		&client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
 	bool begun = begin(d, &client, name, tls, f);
 	if (!begun) {
-		bool refused = client.greeting_5xx && !c->smtp_skip_5xx_greeting;
+		bool refused =
+			client.greeting_5xx && !c->smtp_skip_5xx_greeting;
 		/* RFC 7435: a failed handshake falls back where TLS is a
 		 * courtesy, over a new connection. */
 		bool retry = tls && tls_level(c) == TLS_MAY &&
-			stream_is_tls(client.stream) &&
-			stream_failed(client.stream) && f->code == 454;
+			     stream_is_tls(client.stream) &&
+			     stream_failed(client.stream) && f->code == 454;
 
 		smtp_client_close(&client, !stream_failed(client.stream));
 		if (!refused && f->class == FAULT_PERM)
@@ -390,8 +392,8 @@ static void take_rcpts(struct delivery *d)
 	}
 }
 
-static const struct conf *conf_of(struct sender *s, struct str transport,
-	bool *known_r)
+static const struct conf *conf_of(
+	struct sender *s, struct str transport, bool *known_r)
 {
 	static const char *const own[] = {"smtp", "relay", "lmtp"};
 
@@ -428,15 +430,13 @@ void sender_deliver(const struct job *job, int body, struct arena *a,
 	d.mta = STR_NONE;
 	d.tls_version = "";
 	take_rcpts(&d);
-	bool ok = known ||
-		fault_set(&f, FAULT_TEMP, 451, 3, 5,
-			"transport \"%.*s\" is not supported yet",
-			STR_ARG(job->transport));
+	bool ok = known || fault_set(&f, FAULT_TEMP, 451, 3, 5,
+				   "transport \"%.*s\" is not supported yet",
+				   STR_ARG(job->transport));
 	ok = ok && file_map_fd(body, &map, &f);
 	d.message = map.bytes;
 	ok = ok && rewrite(&d, &fresh, &f) &&
-		sender_find_hosts(
-			s, job->transport, job->nexthop, a, &d.site, &f);
+	     sender_find_hosts(s, job->transport, job->nexthop, a, &d.site, &f);
 	if (ok)
 		try_all(&d);
 	else

@@ -39,9 +39,8 @@ static unsigned families(const struct conf *c)
 
 	return (all || conf_option_has(c->inet_protocols, "ipv4") ? RESOLVER_V4
 								  : 0u) |
-		(all || conf_option_has(c->inet_protocols, "ipv6")
-				? RESOLVER_V6
-				: 0u);
+	       (all || conf_option_has(c->inet_protocols, "ipv6") ? RESOLVER_V6
+								  : 0u);
 }
 
 static void add_addr(
@@ -52,9 +51,9 @@ static void add_addr(
 	buf_init(&b, 128);
 	for (size_t i = 0; i < addr->len; i++)
 		buf_putf(&b, addr->len == 4 ? "%s%u" : "%s%02x",
-			i == 0		 ? ""
+			i == 0           ? ""
 			: addr->len == 4 ? "."
-			: i % 2 == 0	 ? ":"
+			: i % 2 == 0     ? ":"
 					 : "",
 			addr->bytes[i]);
 	if (site->n_hosts < HOSTS_MAX &&
@@ -67,7 +66,8 @@ static void add_addr(
 static bool is_self(struct sender *s, const struct site *site,
 	const struct resolver_addr *addr)
 {
-	bool same_port = site->port == service_port(s->role->conf->smtp_tcp_port);
+	bool same_port =
+		site->port == service_port(s->role->conf->smtp_tcp_port);
 
 	for (size_t i = 0; i < s->role->services->n; i++) {
 		const struct service *sv = &s->role->services->v[i];
@@ -79,13 +79,13 @@ static bool is_self(struct sender *s, const struct site *site,
 			size_t len;
 
 			sock_addr_bytes(&sv->addrs[j], mine, &len);
-			bool any = len == addr->len &&
+			bool any =
+				len == addr->len &&
 				memcmp(mine, (unsigned char[16]){0}, len) == 0;
 			if (sock_addr_port(&sv->addrs[j]) == site->port &&
 				((len == addr->len &&
 					 memcmp(mine, addr->bytes, len) == 0) ||
-					(any &&
-						conf_is_own_address(
+					(any && conf_is_own_address(
 							s->role->conf,
 							addr->bytes,
 							addr->len))))
@@ -101,10 +101,11 @@ static bool add_host(struct sender *s, struct site *site, struct str name,
 {
 	struct resolver_addrs addrs = {0};
 	struct str pref = s->role->conf->smtp_address_preference;
-	enum dns_result r = s->role->resolver == NULL
-		? DNS_NONE
-		: resolver_host(s->role->resolver, name,
-			  families(s->role->conf), a, &addrs, f);
+	enum dns_result r =
+		s->role->resolver == NULL
+			? DNS_NONE
+			: resolver_host(s->role->resolver, name,
+				  families(s->role->conf), a, &addrs, f);
 
 	if (s->role->resolver == NULL) {
 		struct resolver_addr one;
@@ -135,8 +136,8 @@ static void shuffle(struct resolver_mx *mx, size_t n)
 {
 	/* RFC 5321 5.1: equal preference in random order */
 	for (size_t i = 0, end; i < n; i = end) {
-		for (end = i + 1; end < n &&
-			mx[end].preference == mx[i].preference;)
+		for (end = i + 1;
+			end < n && mx[end].preference == mx[i].preference;)
 			end++;
 		for (size_t k = end - 1; k > i; k--) {
 			size_t j = i + random_u64() % (k - i + 1);
@@ -163,8 +164,8 @@ static bool nothing_found(
 		"%.*s: host or domain name not found", STR_ARG(site->host));
 }
 
-static bool by_mx(struct sender *s, struct site *site, struct arena *a,
-	struct fault *f)
+static bool by_mx(
+	struct sender *s, struct site *site, struct arena *a, struct fault *f)
 {
 	struct resolver_mx *mx = NULL;
 	size_t n = 0;
@@ -172,9 +173,10 @@ static bool by_mx(struct sender *s, struct site *site, struct arena *a,
 
 	if (s->role->resolver == NULL)
 		return add_host(s, site, site->host, a, &temp, f) ||
-			site->n_hosts > 0 || nothing_found(site, false, false, f);
-	enum dns_result r = resolver_mx(
-		s->role->resolver, site->host, a, &mx, &n, f);
+		       site->n_hosts > 0 ||
+		       nothing_found(site, false, false, f);
+	enum dns_result r =
+		resolver_mx(s->role->resolver, site->host, a, &mx, &n, f);
 	if (r == DNS_TEMP && !s->role->conf->ignore_mx_lookup_error)
 		return false;
 	if (r == DNS_NXDOMAIN)
@@ -229,7 +231,7 @@ bool sender_find_hosts(struct sender *s, struct str transport,
 		return false;
 	bool ok = mx ? by_mx(s, &site, a, f)
 		     : !add_host(s, &site, site.host, a, &temp, f) &&
-			site.n_hosts > 0;
+				  site.n_hosts > 0;
 	if (!ok && !mx)
 		nothing_found(&site, temp, false, f);
 	/* A relayhost that cannot be found is our mistake, not the mail's. */

@@ -30,9 +30,11 @@ int role_sender(struct role *r)
 	role_may_read(r, c->smtp_tls_CApath);
 	role_sandbox(r, true);
 	int64_t threads = c->default_process_limit /
-		(c->sender_processes > 0 ? c->sender_processes : 1);
+			  (c->sender_processes > 0 ? c->sender_processes : 1);
 	agent_start(r, AGENT_SENDER,
-		threads < 1 ? 1 : threads > 200 ? 200 : (unsigned)threads,
+		threads < 1     ? 1
+		: threads > 200 ? 200
+				: (unsigned)threads,
 		sender_deliver, s);
 	return role_run(r, 1000);
 }

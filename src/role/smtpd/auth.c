@@ -34,14 +34,13 @@ static bool allowed(const struct session *s, const char *name)
 	bool tls = stream_is_tls(s->stream);
 	bool plaintext = name[0] == 'P' || name[0] == 'L';
 
-	if (plaintext && conf_option_has(tls ? c->smtpd_sasl_tls_security_options
-					     : c->smtpd_sasl_security_options,
-				 "noplaintext"))
+	if (plaintext &&
+		conf_option_has(tls ? c->smtpd_sasl_tls_security_options
+				    : c->smtpd_sasl_security_options,
+			"noplaintext"))
 		return false;
 	return filter_allows(c, name);
 }
-
-
 
 /* " SCRAM-SHA-256 PLAIN LOGIN"; false when AUTH is not on offer now. */
 bool smtpd_mechanisms(const struct session *s, struct buf *out)
@@ -68,7 +67,8 @@ static bool read_response(struct session *s, struct str *response_r)
 		return false;
 	}
 	if (!str_present(line)) {
-		smtpd_refuse(s, 500, "5.5.6 Authentication exchange line is too long");
+		smtpd_refuse(s, 500,
+			"5.5.6 Authentication exchange line is too long");
 		return false;
 	}
 	if (str_eqc(line, "*")) {
@@ -92,7 +92,8 @@ static void failed(struct session *s, enum auth_result r, const struct fault *f)
 		smtpd_refuse(s, 501, "5.5.2 Malformed authentication data");
 	} else {
 		s->delay_ms += s->sv->c->login_failure_delay * 1000;
-		smtpd_refuse(s, 535, "5.7.8 Authentication credentials invalid");
+		smtpd_refuse(
+			s, 535, "5.7.8 Authentication credentials invalid");
 	}
 }
 
@@ -110,8 +111,8 @@ static void converse(struct session *s, struct auth_talk *talk,
 	struct str text = STR_NONE, login = STR_NONE, response;
 	int64_t id = 0;
 	struct fault f;
-	enum auth_result r = auth_start(talk, mechanism, initial, s->client,
-		&text, &login, &id, &f);
+	enum auth_result r = auth_start(
+		talk, mechanism, initial, s->client, &text, &login, &id, &f);
 
 	for (int round = 0; round < 8; round++) {
 		bool last = r == AUTH_DONE && str_present(text);
@@ -152,7 +153,8 @@ static bool not_now(struct session *s)
 	else if (str_present(s->login))
 		smtpd_refuse(s, 503, "5.5.1 Error: already authenticated");
 	else if (s->tx.open)
-		smtpd_refuse(s, 503, "5.5.1 Error: MAIL transaction in progress");
+		smtpd_refuse(
+			s, 503, "5.5.1 Error: MAIL transaction in progress");
 	else if (c->smtpd_tls_auth_only && !stream_is_tls(s->stream))
 		smtpd_refuse(s, 538,
 			"5.7.11 Encryption required for requested "

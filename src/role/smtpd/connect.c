@@ -30,7 +30,7 @@ static bool is_loopback(const struct session *s)
 	static const unsigned char six[16] = {[15] = 1};
 
 	return (s->addr_len == 4 && s->addr[0] == 127) ||
-		(s->addr_len == 16 && memcmp(s->addr, six, 16) == 0);
+	       (s->addr_len == 16 && memcmp(s->addr, six, 16) == 0);
 }
 
 /* The PTR name counts only when it leads back: postfix smtpd_peer */
@@ -55,9 +55,8 @@ static void find_name(struct session *s)
 	if (d != DNS_OK)
 		return;
 	s->reverse_name = arena_str(s->a, name);
-	d = resolver_host(r, name,
-		s->addr_len == 4 ? RESOLVER_V4 : RESOLVER_V6, s->cmd_a, &addrs,
-		&f);
+	d = resolver_host(r, name, s->addr_len == 4 ? RESOLVER_V4 : RESOLVER_V6,
+		s->cmd_a, &addrs, &f);
 	s->client_temp = d == DNS_TEMP;
 	for (size_t i = 0; i < addrs.n; i++)
 		if (addrs.v[i].len == s->addr_len &&
@@ -76,9 +75,9 @@ bool smtpd_greet(struct session *s)
 		return false;
 	sock_addr_bytes(&peer, s->addr, &s->addr_len);
 	s->client = sock_addr_text(&peer, s->a);
-	s->trusted = match_address(s->sv->policy->mynetworks, s->addr,
-			     s->addr_len, s->client, s->cmd_a, &f) ==
-		TABLE_FOUND;
+	s->trusted =
+		match_address(s->sv->policy->mynetworks, s->addr, s->addr_len,
+			s->client, s->cmd_a, &f) == TABLE_FOUND;
 	find_name(s);
 	arena_reset(s->cmd_a);
 	log_info("connect", log_s("client", s->client),
@@ -87,7 +86,8 @@ bool smtpd_greet(struct session *s)
 	if (c->smtpd_tls_wrappermode && !smtpd_tls_handshake(s))
 		return false;
 	/* RFC 5321 3.1: who talks first is no mail server. */
-	if (stream_readable(s->stream, PREGREET_MS) && !c->smtpd_tls_wrappermode)
+	if (stream_readable(s->stream, PREGREET_MS) &&
+		!c->smtpd_tls_wrappermode)
 		s->pipelined = true;
 	struct check check = smtpd_check(s, s->cmd_a);
 	if (!c->smtpd_delay_reject) {

@@ -22,8 +22,8 @@ static enum newline_mode newline_mode(struct session *s)
 	if (str_ieqc(mode, "no") || str_ieqc(mode, "note"))
 		return NEWLINE_NORMALIZE;
 	return str_ieqc(mode, "normalize") || str_ieqc(mode, "yes")
-		? NEWLINE_NORMALIZE
-		: NEWLINE_REJECT;
+		       ? NEWLINE_NORMALIZE
+		       : NEWLINE_REJECT;
 }
 
 /* CR or LF alone become CRLF: what is stored has one line end only. */
@@ -34,7 +34,8 @@ static void put_normalized(struct spool *sp, struct str in)
 	buf_init(&out, in.len * 2 + 2);
 	for (size_t i = 0; i < in.len; i++) {
 		char c = in.ptr[i];
-		bool pair = c == '\r' && i + 1 < in.len && in.ptr[i + 1] == '\n';
+		bool pair =
+			c == '\r' && i + 1 < in.len && in.ptr[i + 1] == '\n';
 
 		if (c != '\r' && c != '\n') {
 			buf_putc(&out, c);
@@ -52,7 +53,7 @@ static bool too_slow(int64_t start_ms, uint64_t bytes)
 	int64_t seconds = (clock_mono_ms() - start_ms) / 1000;
 
 	return seconds > GRACE_S &&
-		bytes < (uint64_t)(seconds - GRACE_S) * RATE_BYTES;
+	       bytes < (uint64_t)(seconds - GRACE_S) * RATE_BYTES;
 }
 
 /* Reads up to the final dot.  False: the connection is gone. */
@@ -119,8 +120,8 @@ static bool list_refuses(struct session *s, enum restriction_stage stage)
 	s->delay_ms += d.sleep_ms;
 	if (d.verdict == VERDICT_PERMIT)
 		return false;
-	smtpd_refuse_decision(s, &check, &d,
-		stage == STAGE_DATA ? "data" : "end of data");
+	smtpd_refuse_decision(
+		s, &check, &d, stage == STAGE_DATA ? "data" : "end of data");
 	return true;
 }
 
@@ -184,7 +185,7 @@ void smtpd_data(struct session *s, struct str args)
 			log_s("client", s->client));
 		s->closing = true;
 	} else if (!bad_text(s, &d, &sp, over, mode) &&
-		!list_refuses(s, STAGE_END_OF_DATA)) {
+		   !list_refuses(s, STAGE_END_OF_DATA)) {
 		sp.has_8bit = d.has_8bit;
 		finish(s, &sp);
 	}

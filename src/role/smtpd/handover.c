@@ -126,9 +126,9 @@ static uint32_t flags_of(const struct session *s, bool has_8bit)
 	unsigned m = s->tx.mail.flags;
 
 	return (has_8bit || (m & SMTP_MAIL_8BIT) != 0 ? ENV_8BIT : 0u) |
-		((m & SMTP_MAIL_UTF8) != 0 ? ENV_UTF8 : 0u) |
-		((m & SMTP_MAIL_RET_HDRS) != 0 ? ENV_RET_HDRS : 0u) |
-		(s->tx.hold ? ENV_HOLD : 0u);
+	       ((m & SMTP_MAIL_UTF8) != 0 ? ENV_UTF8 : 0u) |
+	       ((m & SMTP_MAIL_RET_HDRS) != 0 ? ENV_RET_HDRS : 0u) |
+	       (s->tx.hold ? ENV_HOLD : 0u);
 }
 
 bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
@@ -152,8 +152,8 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
 		.n_rcpts = x.n};
 	uint32_t n = x.n;
 	bool ok = !s->tx.hold && all_in_store(s, &x)
-		? deliver_now(s, &env, fd, f)
-		: put_in_queue(s, &env, fd, f);
+			  ? deliver_now(s, &env, fd, f)
+			  : put_in_queue(s, &env, fd, f);
 	id_text(s->tx.id, id);
 	if (ok)
 		log_info("accepted", log_z("queue_id", id),

@@ -21,8 +21,8 @@ static bool refused_now(struct session *s)
 static bool take_name(struct session *s, struct str args, bool esmtp)
 {
 	if (args.len == 0) {
-		smtpd_refuse(s, 501, "Syntax: %s hostname",
-			esmtp ? "EHLO" : "HELO");
+		smtpd_refuse(
+			s, 501, "Syntax: %s hostname", esmtp ? "EHLO" : "HELO");
 		return false;
 	}
 	/* A long name is cut, not stored: attack 15. */
@@ -37,8 +37,6 @@ void smtpd_helo(struct session *s, struct str args)
 	if (take_name(s, args, false))
 		smtpd_reply(s, 250, "%.*s", STR_ARG(s->sv->c->myhostname));
 }
-
-
 
 static void keyword(struct session *s, struct strs *list, const char *word)
 {
@@ -57,8 +55,9 @@ static void auth_keywords(struct session *s, struct strs *list)
 	buf_init(&mechs, 512);
 	if (!smtpd_mechanisms(s, &mechs))
 		return;
-	keyword(s, list, arena_printf(s->cmd_a, "AUTH%.*s",
-				 STR_ARG(buf_str(&mechs))).ptr);
+	keyword(s, list,
+		arena_printf(s->cmd_a, "AUTH%.*s", STR_ARG(buf_str(&mechs)))
+			.ptr);
 	/* Clients of the nineties want an equals sign. */
 	if (s->sv->c->broken_sasl_auth_clients)
 		keyword(s, list,
@@ -76,7 +75,8 @@ void smtpd_ehlo(struct session *s, struct str args)
 		return;
 	strs_add(&list, s->cmd_a, c->myhostname);
 	keyword(s, &list, "PIPELINING");
-	keyword(s, &list, c->message_size_limit > 0
+	keyword(s, &list,
+		c->message_size_limit > 0
 			? arena_printf(s->cmd_a, "SIZE %lld",
 				  (long long)c->message_size_limit)
 				  .ptr

@@ -54,7 +54,8 @@ static bool refused(struct session *s, struct check *c)
 	struct decision d = {.verdict = VERDICT_PERMIT};
 	if (conf->smtpd_reject_unlisted_sender)
 		d = restrict_unlisted_sender(c);
-	if (d.verdict == VERDICT_PERMIT && conf->smtpd_reject_unlisted_recipient)
+	if (d.verdict == VERDICT_PERMIT &&
+		conf->smtpd_reject_unlisted_recipient)
 		d = restrict_unlisted_recipient(c);
 	if (d.verdict == VERDICT_PERMIT)
 		return false;
@@ -116,8 +117,8 @@ void smtpd_rcpt(struct session *s, struct str args)
 	if (refused(s, &check))
 		return;
 	keep_side_effects(s, &check);
-	if (!rewrite_recipient(s->sv->policy, r.original, s->tx_a, &r.address,
-		    &f)) {
+	if (!rewrite_recipient(
+		    s->sv->policy, r.original, s->tx_a, &r.address, &f)) {
 		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
 		return;
 	}

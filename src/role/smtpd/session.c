@@ -33,8 +33,8 @@ static const struct {
 };
 
 /* A browser that was lured here: ALPACA, attack 82 */
-static const char *const foreign[] = {"GET", "POST", "PUT", "CONNECT", "HEAD",
-	"OPTIONS", "DELETE"};
+static const char *const foreign[] = {
+	"GET", "POST", "PUT", "CONNECT", "HEAD", "OPTIONS", "DELETE"};
 
 static struct session *session_of(struct seat *seat)
 {
@@ -201,19 +201,20 @@ static void run_command(struct session *s, struct str line)
 		return;
 	}
 	if ((commands[i].states & LAST_IN_GROUP) != 0 &&
-		stream_buffered(s->stream) &&
-		!str_ieqc(cmd.verb, "STARTTLS")) {
+		stream_buffered(s->stream) && !str_ieqc(cmd.verb, "STARTTLS")) {
 		too_eager(s, cmd.verb);
 		if (s->closing)
 			return;
 	}
 	if ((commands[i].states & NEEDS_TLS) != 0 && s->sv->tls_required &&
 		!stream_is_tls(s->stream)) {
-		smtpd_refuse(s, 530, "5.7.0 Must issue a STARTTLS command first");
+		smtpd_refuse(
+			s, 530, "5.7.0 Must issue a STARTTLS command first");
 		return;
 	}
 	if ((commands[i].states & IS_JUNK) != 0 && junk_limit(s)) {
-		smtpd_reply(s, 421, "4.7.0 Error: too many commands without a mail");
+		smtpd_reply(s, 421,
+			"4.7.0 Error: too many commands without a mail");
 		s->closing = true;
 		return;
 	}
@@ -237,8 +238,7 @@ bool smtpd_tls_handshake(struct session *s)
 	struct fault f;
 
 	stream_deadline(s->stream, 60000);
-	if (!stream_tls_accept(
-		    s->stream, tls_server_session(s->sv->tls), &f)) {
+	if (!stream_tls_accept(s->stream, tls_server_session(s->sv->tls), &f)) {
 		log_info("TLS failed", log_s("client", s->client),
 			log_fault(&f));
 		return false;
@@ -287,8 +287,7 @@ static enum next park(struct session *s)
 	if (stream_readable(s->stream, 0))
 		return NEXT_PARK;
 	stream_trim(s->stream);
-	s->seat.deadline_ms =
-		clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
+	s->seat.deadline_ms = clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
 	return NEXT_PARK;
 }
 
@@ -300,7 +299,8 @@ static void take_line(struct session *s, enum line_result r, struct str line)
 		run_command(s, line);
 	arena_reset(s->cmd_a);
 	if (arena_over(s->a) || arena_over(s->tx_a)) {
-		smtpd_reply(s, 421, "4.3.0 Error: session uses too much memory");
+		smtpd_reply(
+			s, 421, "4.3.0 Error: session uses too much memory");
 		s->closing = true;
 	}
 }
@@ -308,8 +308,8 @@ static void take_line(struct session *s, enum line_result r, struct str line)
 enum next smtpd_serve(struct seat *seat)
 {
 	struct session *s = session_of(seat);
-	bool slept = seat->timed_out && s->greeted &&
-		stream_out(s->stream)->len > 0;
+	bool slept =
+		seat->timed_out && s->greeted && stream_out(s->stream)->len > 0;
 
 	if (seat->timed_out && s->greeted && !slept)
 		return say_goodbye(s, "timeout exceeded");
@@ -326,12 +326,10 @@ enum next smtpd_serve(struct seat *seat)
 			!stream_buffered(s->stream)) {
 			enum next next = park(s);
 
-			if (next != NEXT_PARK ||
-				!stream_readable(s->stream, 0))
+			if (next != NEXT_PARK || !stream_readable(s->stream, 0))
 				return next;
 		}
-		stream_deadline(
-			s->stream, s->sv->c->smtpd_timeout * 1000);
+		stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
 		enum line_result r =
 			stream_line(s->stream, SMTP_LINE_MAX, false, &line);
 		if (r == LINE_TIMEOUT)

@@ -7,8 +7,8 @@
 static bool has_certificate(const struct conf *c)
 {
 	return c->smtpd_tls_chain_files.len > 0 ||
-		(c->smtpd_tls_cert_file.len > 0 &&
-			!str_eqc(c->smtpd_tls_cert_file, "none"));
+	       (c->smtpd_tls_cert_file.len > 0 &&
+		       !str_eqc(c->smtpd_tls_cert_file, "none"));
 }
 
 static void load_certificate(struct role *r, struct smtpd_service *sv)
@@ -29,7 +29,8 @@ static void load_certificate(struct role *r, struct smtpd_service *sv)
 		role_die(r, &f);
 }
 
-static struct smtpd_service *service_new(struct role *r, struct service *service)
+static struct smtpd_service *service_new(
+	struct role *r, struct service *service)
 {
 	struct smtpd_service *sv = arena_make(r->a, struct smtpd_service);
 	struct problems ignored = {.a = r->a};
@@ -38,8 +39,8 @@ static struct smtpd_service *service_new(struct role *r, struct service *service
 	sv->role = r;
 	sv->service = service;
 	sv->c = service->conf;
-	sv->tls_required = str_eqc(level, "encrypt") ||
-		sv->c->smtpd_tls_wrappermode;
+	sv->tls_required =
+		str_eqc(level, "encrypt") || sv->c->smtpd_tls_wrappermode;
 	sv->submission = sv->c->smtpd_sasl_auth_enable;
 	load_certificate(r, sv);
 	/* A certificate and not a word about TLS: offer it. */

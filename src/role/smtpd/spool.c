@@ -48,7 +48,7 @@ static void to_file(struct spool *sp, struct str text)
 static bool completes_headers(const struct session *s)
 {
 	return s->sv->c->always_add_missing_headers || s->sv->submission ||
-		str_present(s->login);
+	       str_present(s->login);
 }
 
 /* postconf(5) local_header_rewrite_clients */
@@ -88,9 +88,8 @@ static void add_missing(struct session *s, struct str head, struct buf *out)
 	}
 	if (!str_present(mail_field_value(head, "From"))) {
 		buf_putf(out, "From: %.*s\r\n",
-			STR_ARG(s->tx.sender.len > 0
-					? s->tx.sender
-					: STR("MAILER-DAEMON")));
+			STR_ARG(s->tx.sender.len > 0 ? s->tx.sender
+						     : STR("MAILER-DAEMON")));
 	}
 }
 
@@ -99,8 +98,8 @@ static void add_missing(struct session *s, struct str head, struct buf *out)
 static bool is_dropped(struct str name, const struct session *s)
 {
 	return str_ieqc(name, "Return-Path") ||
-		(completes_headers(s) &&
-			(str_ieqc(name, "Bcc") || str_ieqc(name, "Resent-Bcc")));
+	       (completes_headers(s) &&
+		       (str_ieqc(name, "Bcc") || str_ieqc(name, "Resent-Bcc")));
 }
 
 static void put_head(struct spool *sp, struct str head, struct buf *out)

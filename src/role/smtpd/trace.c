@@ -10,8 +10,8 @@ static void put_safe(struct str text, struct buf *out)
 	for (size_t i = 0; i < text.len && i < 255; i++) {
 		char c = text.ptr[i];
 		bool plain = ascii_is_alnum(c) || c == '.' || c == '-' ||
-			c == '_' || c == ':' || c == '[' || c == ']' ||
-			(unsigned char)c >= 0x80;
+			     c == '_' || c == ':' || c == '[' || c == ']' ||
+			     (unsigned char)c >= 0x80;
 
 		buf_putc(out, plain ? c : '?');
 	}

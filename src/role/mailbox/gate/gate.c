@@ -117,8 +117,8 @@ enum auth_result gate_password(
 		STR_ARG(user), 0, STR_ARG(password));
 
 	auth_talk_init(&talk, g->sv->m->role->auth, g->cmd_a);
-	enum auth_result r = auth_start(&talk, "PLAIN", message, g->client,
-		&text, &login, &id, &f);
+	enum auth_result r = auth_start(
+		&talk, "PLAIN", message, g->client, &text, &login, &id, &f);
 	auth_talk_fini(&talk);
 	if (r == AUTH_BROKEN)
 		r = AUTH_REFUSED;
@@ -143,8 +143,7 @@ static bool read_answer(struct gate *g, struct str *answer_r, bool *bad_r)
 	}
 	if (r != LINE_OK)
 		return false;
-	*bad_r = str_eqc(line, "*") ||
-		!base64_decode(line, g->cmd_a, answer_r);
+	*bad_r = str_eqc(line, "*") || !base64_decode(line, g->cmd_a, answer_r);
 	return true;
 }
 
@@ -158,8 +157,8 @@ bool gate_sasl(struct gate *g, const char *mechanism, struct str initial,
 	bool alive = true, bad = false;
 
 	auth_talk_init(&talk, g->sv->m->role->auth, g->cmd_a);
-	*r = auth_start(&talk, mechanism, initial, g->client, &text, &login,
-		&id, &f);
+	*r = auth_start(
+		&talk, mechanism, initial, g->client, &text, &login, &id, &f);
 	for (int round = 0; round < 8 && alive; round++) {
 		bool last = *r == AUTH_DONE && str_present(text);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* IMAP before login: CAPABILITY, NOOP, LOGOUT, ID, STARTTLS, LOGIN,
  * AUTHENTICATE.  RFC 3501 6.1 and 6.2, RFC 2595, RFC 4959, RFC 7888 */
+#include "role/mailbox/imap/imap.h"
 #include "base/must.h"
 #include "codec/imap/parse.h"
 #include "codec/mail/base64.h"
 #include "role/mailbox/gate/gate.h"
-#include "role/mailbox/imap/imap.h"
 
 enum { PRELOGIN_TIMEOUT_MS = 60000, ERRORS_MAX = 20, COMMAND_MAX = 16384 };
 
@@ -13,22 +13,22 @@ typedef void gate_command_f(struct gate *g, struct str tag, struct imap_in *in);
 
 static void reply(struct gate *g, struct str tag, const char *text)
 {
-	stream_putf(g->stream, "%.*s %s\r\n", STR_ARG(str_sub(tag, 0, 200)),
-		text);
+	stream_putf(
+		g->stream, "%.*s %s\r\n", STR_ARG(str_sub(tag, 0, 200)), text);
 }
 
 static void put_capabilities(struct gate *g)
 {
-	stream_puts(g->stream,
-		"IMAP4rev1 SASL-IR LITERAL- ENABLE ID IDLE");
+	stream_puts(g->stream, "IMAP4rev1 SASL-IR LITERAL- ENABLE ID IDLE");
 	if (!stream_is_tls(g->stream) && g->sv->tls != NULL)
 		stream_puts(g->stream, " STARTTLS");
-	stream_puts(g->stream, gate_may_login(g)
-			? " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN"
-			: " LOGINDISABLED");
+	stream_puts(g->stream,
+		gate_may_login(g) ? " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN"
+				  : " LOGINDISABLED");
 }
 
-static void capability(struct gate *g, struct str tag, struct imap_in *in UNUSED)
+static void capability(
+	struct gate *g, struct str tag, struct imap_in *in UNUSED)
 {
 	stream_puts(g->stream, "* CAPABILITY ");
 	put_capabilities(g);
@@ -85,7 +85,8 @@ static void after_login(struct gate *g, struct str tag, enum auth_result r)
 		reply(g, tag, "BAD malformed authentication data");
 		return;
 	case AUTH_TEMP:
-		reply(g, tag, "NO [UNAVAILABLE] Temporary authentication failure");
+		reply(g, tag,
+			"NO [UNAVAILABLE] Temporary authentication failure");
 		return;
 	}
 }
@@ -117,7 +118,8 @@ static void authenticate(struct gate *g, struct str tag, struct imap_in *in)
 	}
 	const char *mechanism = gate_mechanism(g, name);
 	if (mechanism == NULL) {
-		reply(g, tag, gate_may_login(g)
+		reply(g, tag,
+			gate_may_login(g)
 				? "NO [CANNOT] unknown mechanism"
 				: "NO [PRIVACYREQUIRED] Use STARTTLS first");
 		return;
@@ -149,7 +151,8 @@ static void run(struct gate *g, struct str line)
 	struct imap_in in = {.rest = line, .a = g->cmd_a};
 	struct str tag = STR("*"), name;
 
-	if (!imap_tag(&in, &tag) || !imap_space(&in) || !imap_atom(&in, &name)) {
+	if (!imap_tag(&in, &tag) || !imap_space(&in) ||
+		!imap_atom(&in, &name)) {
 		reply(g, tag, "BAD a command is: tag SP name");
 		g->errors++;
 		return;
@@ -261,8 +264,7 @@ static enum next serve(struct seat *seat)
 			!stream_buffered(g->stream)) {
 			enum next next = gate_park(g, PRELOGIN_TIMEOUT_MS);
 
-			if (next != NEXT_PARK ||
-				!stream_readable(g->stream, 0))
+			if (next != NEXT_PARK || !stream_readable(g->stream, 0))
 				return next;
 		}
 		if (!one_command(g)) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* POP3 before login: RFC 1939 4, RFC 2449 (CAPA), RFC 2595 (STLS), RFC 5034 */
+#include "role/mailbox/pop3/pop3.h"
 #include "base/must.h"
 #include "codec/mail/base64.h"
 #include "codec/pop3/command.h"
 #include "role/mailbox/gate/gate.h"
-#include "role/mailbox/pop3/pop3.h"
 
 enum { PRELOGIN_TIMEOUT_MS = 60000, ERRORS_MAX = 20 };
 
@@ -111,7 +111,8 @@ static void auth(struct gate *g, struct str args)
 	/* Outlook asks which there are. */
 	if (!str_present(name)) {
 		ok(g, "mechanisms follow");
-		stream_puts(g->stream, gate_may_login(g)
+		stream_puts(g->stream,
+			gate_may_login(g)
 				? "SCRAM-SHA-256\r\nPLAIN\r\nLOGIN\r\n.\r\n"
 				: ".\r\n");
 		return;
@@ -187,8 +188,7 @@ static enum next serve(struct seat *seat)
 			!stream_buffered(g->stream)) {
 			enum next next = gate_park(g, PRELOGIN_TIMEOUT_MS);
 
-			if (next != NEXT_PARK ||
-				!stream_readable(g->stream, 0))
+			if (next != NEXT_PARK || !stream_readable(g->stream, 0))
 				return next;
 		}
 		stream_deadline(g->stream, PRELOGIN_TIMEOUT_MS);

@@ -24,12 +24,13 @@ struct store_args {
 	struct strs keywords;
 };
 
-static bool parse_store(struct imap *s, struct imap_in *in, struct store_args *x)
+static bool parse_store(
+	struct imap *s, struct imap_in *in, struct store_args *x)
 {
 	struct strs words = {0};
 	struct str flag;
 
-	x->op = imap_char(in, '+') ? FLAGS_ADD
+	x->op = imap_char(in, '+')   ? FLAGS_ADD
 		: imap_char(in, '-') ? FLAGS_REMOVE
 				     : FLAGS_SET;
 	if (imap_word(in, "FLAGS.SILENT"))
@@ -45,7 +46,7 @@ static bool parse_store(struct imap *s, struct imap_in *in, struct store_args *x
 				break;
 		}
 	return imap_end(in) &&
-		imap_flags_parse(&words, s->cmd_a, &x->flags, &x->keywords);
+	       imap_flags_parse(&words, s->cmd_a, &x->flags, &x->keywords);
 }
 
 /* The view as the store has it now, row by row. */
@@ -107,8 +108,8 @@ void imap_store(struct imap *s, struct imap_in *in)
 
 /* ---- COPY and MOVE ---- */
 
-static void put_uids(const uint32_t *uids, const uint32_t *to, size_t n,
-	struct buf *out)
+static void put_uids(
+	const uint32_t *uids, const uint32_t *to, size_t n, struct buf *out)
 {
 	struct imap_set_put p = {0};
 
@@ -249,8 +250,8 @@ void imap_append(struct imap *s, struct imap_in *in)
 	}
 	m.mailbox = name;
 	m.cache = mailbox_cache(m.body, s->cmd_a);
-	if (!store_deliver(s->sv->m->store, s->account, &m, &uid, &uidvalidity,
-		    &f)) {
+	if (!store_deliver(
+		    s->sv->m->store, s->account, &m, &uid, &uidvalidity, &f)) {
 		if (f.class == FAULT_PERM && f.detail == 2)
 			imap_no(s, "[TRYCREATE] no such mailbox");
 		else

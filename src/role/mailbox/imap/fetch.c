@@ -6,9 +6,19 @@
 
 enum { ITEMS_MAX = 64 };
 
-enum item_kind { I_FLAGS, I_UID, I_INTERNALDATE, I_SIZE, I_ENVELOPE,
-	I_STRUCTURE, I_BODY, I_RFC822, I_RFC822_HEADER, I_RFC822_TEXT,
-	I_SECTION };
+enum item_kind {
+	I_FLAGS,
+	I_UID,
+	I_INTERNALDATE,
+	I_SIZE,
+	I_ENVELOPE,
+	I_STRUCTURE,
+	I_BODY,
+	I_RFC822,
+	I_RFC822_HEADER,
+	I_RFC822_TEXT,
+	I_SECTION
+};
 
 struct item {
 	enum item_kind kind;
@@ -31,8 +41,8 @@ static bool add(struct fetch *x, enum item_kind kind)
 		return false;
 	x->items[x->n++].kind = kind;
 	x->wants_uid |= kind == I_UID;
-	x->wants_cache |= kind == I_ENVELOPE || kind == I_STRUCTURE ||
-		kind == I_BODY;
+	x->wants_cache |=
+		kind == I_ENVELOPE || kind == I_STRUCTURE || kind == I_BODY;
 	x->wants_bytes |= kind >= I_RFC822;
 	x->sets_seen |= kind == I_RFC822 || kind == I_RFC822_TEXT;
 	return true;
@@ -84,10 +94,10 @@ static bool parse_macro(struct fetch *x, struct imap_in *in)
 {
 	static const enum item_kind fast[] = {
 		I_FLAGS, I_INTERNALDATE, I_SIZE, I_ENVELOPE, I_BODY};
-	size_t n = imap_word(in, "FAST") ? 3
-		: imap_word(in, "ALL")	 ? 4
-		: imap_word(in, "FULL")	 ? 5
-					 : 0;
+	size_t n = imap_word(in, "FAST")   ? 3
+		   : imap_word(in, "ALL")  ? 4
+		   : imap_word(in, "FULL") ? 5
+					   : 0;
 
 	for (size_t i = 0; i < n; i++)
 		add(x, fast[i]);
@@ -146,8 +156,8 @@ static void put_section(
 	stream_puts(s->stream, " ");
 	if (one->root == NULL)
 		one->root = mime_parse(one->message.bytes, s->cmd_a);
-	put_bytes(s, imap_section_bytes(sec, one->message.bytes, one->root,
-			     s->cmd_a));
+	put_bytes(s, imap_section_bytes(
+			     sec, one->message.bytes, one->root, s->cmd_a));
 }
 
 static void put_item(struct fetch *x, const struct item *it, struct one *one)
@@ -205,7 +215,8 @@ static void put_item(struct fetch *x, const struct item *it, struct one *one)
 }
 
 /* What was not stored ready-made is made now. */
-static bool load(struct fetch *x, struct one *one, bool *gone_r, struct fault *f)
+static bool load(
+	struct fetch *x, struct one *one, bool *gone_r, struct fault *f)
 {
 	struct imap *s = x->s;
 	unsigned parts = x->wants_bytes ? STORE_BYTES : STORE_CACHE;
@@ -223,9 +234,8 @@ static bool load(struct fetch *x, struct one *one, bool *gone_r, struct fault *f
 		return true;
 	if ((parts & STORE_BYTES) == 0) {
 		store_message_fini(&one->message);
-		if (!store_message(s->sv->m->store, s->account,
-			    s->view.mailbox, one->row->uid, STORE_BYTES,
-			    &one->message, f))
+		if (!store_message(s->sv->m->store, s->account, s->view.mailbox,
+			    one->row->uid, STORE_BYTES, &one->message, f))
 			return false;
 	}
 	struct buf b CLEANUP(buf_fini);

@@ -58,12 +58,12 @@ struct imap {
 };
 
 typedef void imap_command_f(struct imap *s, struct imap_in *in);
-imap_command_f imap_capability, imap_noop, imap_logout, imap_id,
-	imap_namespace, imap_enable, imap_select, imap_examine, imap_create,
-	imap_delete, imap_rename, imap_subscribe, imap_unsubscribe, imap_list,
-	imap_lsub, imap_status, imap_append, imap_close, imap_unselect,
-	imap_expunge, imap_search, imap_fetch, imap_store, imap_copy,
-	imap_move, imap_idle, imap_uid;
+imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
+	imap_enable, imap_select, imap_examine, imap_create, imap_delete,
+	imap_rename, imap_subscribe, imap_unsubscribe, imap_list, imap_lsub,
+	imap_status, imap_append, imap_close, imap_unselect, imap_expunge,
+	imap_search, imap_fetch, imap_store, imap_copy, imap_move, imap_idle,
+	imap_uid;
 
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);
@@ -105,8 +105,14 @@ bool imap_find_mailbox(struct imap *s, struct str name,
 struct imap_section {
 	uint32_t path[32];
 	size_t n_path;
-	enum { SECTION_ALL, SECTION_HEADER, SECTION_FIELDS, SECTION_FIELDS_NOT,
-		SECTION_TEXT, SECTION_MIME } what;
+	enum {
+		SECTION_ALL,
+		SECTION_HEADER,
+		SECTION_FIELDS,
+		SECTION_FIELDS_NOT,
+		SECTION_TEXT,
+		SECTION_MIME
+	} what;
 	struct strs fields;
 	bool partial;
 	uint32_t start, length;

@@ -7,8 +7,8 @@
 
 static const char *role_name(enum store_role role)
 {
-	static const char *const names[] = {"", "\\Drafts", "\\Sent", "\\Junk",
-		"\\Trash", "\\Archive"};
+	static const char *const names[] = {
+		"", "\\Drafts", "\\Sent", "\\Junk", "\\Trash", "\\Archive"};
 
 	return names[role];
 }
@@ -34,18 +34,21 @@ static void select_box(struct imap *s, struct imap_in *in, bool read_only)
 	while (unseen < s->view.n &&
 		(s->view.rows[unseen].flags & FLAG_SEEN) != 0)
 		unseen++;
-	imap_untagged(s, "FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)");
+	imap_untagged(
+		s, "FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)");
 	imap_untagged(s,
-		read_only ? "OK [PERMANENTFLAGS ()] No changes"
-			  : "OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted "
-			    "\\Seen \\Draft \\*)] Any keyword");
+		read_only
+			? "OK [PERMANENTFLAGS ()] No changes"
+			: "OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted "
+			  "\\Seen \\Draft \\*)] Any keyword");
 	imap_untagged(s, "%zu EXISTS", s->view.n);
 	imap_untagged(s, "0 RECENT");
 	if (unseen < s->view.n)
 		imap_untagged(s, "OK [UNSEEN %zu] First unseen", unseen + 1);
 	imap_untagged(s, "OK [UIDVALIDITY %u] UIDs valid", box.uidvalidity);
 	imap_untagged(s, "OK [UIDNEXT %u] Predicted next UID", box.uidnext);
-	imap_ok(s, read_only ? "[READ-ONLY] Examined" : "[READ-WRITE] Selected");
+	imap_ok(s,
+		read_only ? "[READ-ONLY] Examined" : "[READ-WRITE] Selected");
 }
 
 void imap_select(struct imap *s, struct imap_in *in)
@@ -74,9 +77,8 @@ void imap_close(struct imap *s, struct imap_in *in UNUSED)
 	for (size_t i = 0; i < v->n; i++)
 		if ((v->rows[i].flags & FLAG_DELETED) != 0)
 			uids[n++] = v->rows[i].uid;
-	bool ok = v->read_only ||
-		store_expunge(s->sv->m->store, s->account, v->mailbox, uids, n,
-			&f);
+	bool ok = v->read_only || store_expunge(s->sv->m->store, s->account,
+					  v->mailbox, uids, n, &f);
 	view_close(s);
 	if (!ok) {
 		imap_fault(s, &f);
@@ -167,7 +169,7 @@ void imap_rename(struct imap *s, struct imap_in *in)
 		return;
 	}
 	bool below = to.len > from.len && to.ptr[from.len] == '/' &&
-		str_eq(str_sub(to, 0, from.len), from);
+		     str_eq(str_sub(to, 0, from.len), from);
 	if (!name_valid(to) || below || str_eqc(to, "INBOX")) {
 		imap_no(s, "[CANNOT] not a new name for that mailbox");
 		return;
@@ -265,8 +267,8 @@ static void put_entry(struct imap *s, const char *word,
 	buf_puts(out, "\r\n");
 }
 
-static void list(struct imap *s, struct imap_in *in, const char *word,
-	bool subscribed)
+static void list(
+	struct imap *s, struct imap_in *in, const char *word, bool subscribed)
 {
 	struct store_mailbox *boxes;
 	struct str reference, raw, pattern;
@@ -291,13 +293,12 @@ static void list(struct imap *s, struct imap_in *in, const char *word,
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct str name = boxes[i].name;
-		bool inbox = str_eqc(name, "INBOX") &&
-			str_ieqc(pattern, "INBOX");
+		bool inbox =
+			str_eqc(name, "INBOX") && str_ieqc(pattern, "INBOX");
 
 		if ((!subscribed || boxes[i].subscribed) &&
-			(inbox ||
-				matches(pattern,
-					imap_utf7_encode(name, s->cmd_a))))
+			(inbox || matches(pattern,
+					  imap_utf7_encode(name, s->cmd_a))))
 			put_entry(s, word, &boxes[i],
 				has_children(boxes, n, name));
 	}
@@ -342,7 +343,8 @@ void imap_status(struct imap *s, struct imap_in *in)
 	bool found;
 
 	buf_init(&items, 4096);
-	if (!imap_mailbox(in, &name) || !imap_space(in) || !imap_char(in, '(')) {
+	if (!imap_mailbox(in, &name) || !imap_space(in) ||
+		!imap_char(in, '(')) {
 		imap_bad(s, "mailbox and (items) were expected");
 		return;
 	}

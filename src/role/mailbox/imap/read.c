@@ -26,9 +26,8 @@ static bool read_literal(struct imap *s, uint64_t size, bool keep)
 		struct str piece;
 
 		stream_deadline(s->stream, 300000);
-		if (stream_some(s->stream,
-			    size > 65536 ? 65536 : (size_t)size, &piece) !=
-			LINE_OK)
+		if (stream_some(s->stream, size > 65536 ? 65536 : (size_t)size,
+			    &piece) != LINE_OK)
 			return false;
 		if (keep)
 			buf_put(&s->input, piece);
@@ -42,8 +41,8 @@ static enum read_result take_literal(
 	struct imap *s, uint64_t size, bool non_sync)
 {
 	uint64_t limit = is_append(buf_str(&s->input))
-		? literal_limit(s)
-		: (uint64_t)s->sv->c->imapd_line_limit;
+				 ? literal_limit(s)
+				 : (uint64_t)s->sv->c->imapd_line_limit;
 	struct imap_in in = {.rest = buf_str(&s->input), .a = s->cmd_a};
 	struct str tag = STR("*");
 
@@ -58,8 +57,8 @@ static enum read_result take_literal(
 	imap_tag(&in, &tag);
 	s->tag = arena_str(s->cmd_a, tag);
 	/* What nobody will read must be waited for, or the line is lost. */
-	if (non_sync && (size > literal_limit(s) * 2 ||
-				!read_literal(s, size, false)))
+	if (non_sync &&
+		(size > literal_limit(s) * 2 || !read_literal(s, size, false)))
 		return READ_GONE;
 	if (non_sync) {
 		struct str rest;
@@ -86,8 +85,8 @@ enum read_result imap_read_command(struct imap *s)
 		enum line_result r = stream_line(s->stream,
 			(size_t)s->sv->c->imapd_line_limit, false, &line);
 		if (r == LINE_TOO_LONG) {
-			stream_puts(s->stream,
-				"* BAD command line too long\r\n");
+			stream_puts(
+				s->stream, "* BAD command line too long\r\n");
 			return READ_REFUSED;
 		}
 		if (r != LINE_OK)
@@ -97,8 +96,7 @@ enum read_result imap_read_command(struct imap *s)
 		if (!imap_literal_announced(line, &size, &non_sync))
 			return READ_OK;
 		if (text > (size_t)s->sv->c->imapd_line_limit * 4) {
-			stream_puts(s->stream,
-				"* BYE command too long\r\n");
+			stream_puts(s->stream, "* BYE command too long\r\n");
 			stream_flush(s->stream);
 			return READ_GONE;
 		}

@@ -13,9 +13,29 @@
 
 enum { DEPTH_MAX = 50, KEYS_MAX = 1000, DECODED_MAX = 64 << 20 };
 
-enum key_kind { K_ALL, K_FLAG, K_NOT_FLAG, K_KEYWORD, K_NOT_KEYWORD, K_SET,
-	K_UID, K_BEFORE, K_ON, K_SINCE, K_SENTBEFORE, K_SENTON, K_SENTSINCE,
-	K_LARGER, K_SMALLER, K_HEADER, K_BODY, K_TEXT, K_NOT, K_OR, K_AND };
+enum key_kind {
+	K_ALL,
+	K_FLAG,
+	K_NOT_FLAG,
+	K_KEYWORD,
+	K_NOT_KEYWORD,
+	K_SET,
+	K_UID,
+	K_BEFORE,
+	K_ON,
+	K_SINCE,
+	K_SENTBEFORE,
+	K_SENTON,
+	K_SENTSINCE,
+	K_LARGER,
+	K_SMALLER,
+	K_HEADER,
+	K_BODY,
+	K_TEXT,
+	K_NOT,
+	K_OR,
+	K_AND
+};
 
 struct key {
 	enum key_kind kind;
@@ -58,8 +78,8 @@ static struct key *with_text(struct program *p, enum key_kind kind)
 	struct key *k = new_key(p, kind);
 
 	return imap_space(p->in) && imap_astring(p->in, &k->text)
-		? k
-		: fail(p, "a search string is missing");
+		       ? k
+		       : fail(p, "a search string is missing");
 }
 
 static struct key *with_field(struct program *p, const char *field)
@@ -77,9 +97,9 @@ static struct key *with_day(struct program *p, enum key_kind kind)
 	struct str day;
 
 	return imap_space(p->in) && imap_astring(p->in, &day) &&
-			imap_day_parse(day, &k->day)
-		? k
-		: fail(p, "a date is missing: d-Mon-yyyy");
+			       imap_day_parse(day, &k->day)
+		       ? k
+		       : fail(p, "a date is missing: d-Mon-yyyy");
 }
 
 static struct key *with_number(struct program *p, enum key_kind kind)
@@ -87,8 +107,8 @@ static struct key *with_number(struct program *p, enum key_kind kind)
 	struct key *k = new_key(p, kind);
 
 	return imap_space(p->in) && imap_number(p->in, &k->number)
-		? k
-		: fail(p, "a number is missing");
+		       ? k
+		       : fail(p, "a number is missing");
 }
 
 static const struct {
@@ -142,9 +162,10 @@ static struct key *parse_header(struct program *p)
 	struct key *k = new_key(p, K_HEADER);
 
 	return imap_space(p->in) && imap_astring(p->in, &k->field) &&
-			imap_space(p->in) && imap_astring(p->in, &k->text)
-		? k
-		: fail(p, "HEADER needs a field and a string");
+			       imap_space(p->in) &&
+			       imap_astring(p->in, &k->text)
+		       ? k
+		       : fail(p, "HEADER needs a field and a string");
 }
 
 static struct key *parse_set(struct program *p, enum key_kind kind)
@@ -154,7 +175,8 @@ static struct key *parse_set(struct program *p, enum key_kind kind)
 	return imap_set_parse(p->in, &k->set) ? k : fail(p, "a bad set");
 }
 
-static struct key *parse_word(struct program *p, struct str word, unsigned depth)
+static struct key *parse_word(
+	struct program *p, struct str word, unsigned depth)
 {
 	static const char *const fields[] = {
 		"BCC", "CC", "FROM", "SUBJECT", "TO"};
@@ -207,12 +229,11 @@ static struct key *parse_key(struct program *p, unsigned depth)
 		struct key *k = parse_list(p, depth + 1);
 
 		return k != NULL && imap_char(p->in, ')')
-			? k
-			: fail(p, "unbalanced ( )");
+			       ? k
+			       : fail(p, "unbalanced ( )");
 	}
-	if (p->in->rest.len > 0 &&
-		(ascii_is_digit(p->in->rest.ptr[0]) ||
-			p->in->rest.ptr[0] == '*'))
+	if (p->in->rest.len > 0 && (ascii_is_digit(p->in->rest.ptr[0]) ||
+					   p->in->rest.ptr[0] == '*'))
 		return parse_set(p, K_SET);
 	if (!imap_atom(p->in, &word))
 		return fail(p, "a search key was expected");
@@ -269,14 +290,12 @@ static bool part_matches(
 		mime_decode_body(part, &decoded);
 		struct buf utf8 CLEANUP(buf_fini);
 		buf_init(&utf8, DECODED_MAX * 2);
-		if (!charset_to_utf8(
-			    mime_param(&part->content, "charset"),
+		if (!charset_to_utf8(mime_param(&part->content, "charset"),
 			    buf_str(&decoded), &utf8))
 			buf_put(&utf8, buf_str(&decoded));
 		if (str_isearch(buf_str(&utf8), text) >= 0)
 			return true;
-	} else if (part->child == NULL &&
-		str_isearch(part->body, text) >= 0) {
+	} else if (part->child == NULL && str_isearch(part->body, text) >= 0) {
 		return true;
 	}
 	for (const struct mime_part *i = part->child; i != NULL; i = i->next)
@@ -375,7 +394,7 @@ static bool matches(struct candidate *c, const struct key *k)
 		return row->received < k->day;
 	case K_ON:
 		return row->received >= k->day &&
-			row->received < k->day + 86400;
+		       row->received < k->day + 86400;
 	case K_SINCE:
 		return row->received >= k->day;
 	case K_SENTBEFORE:
@@ -439,8 +458,7 @@ void imap_search(struct imap *s, struct imap_in *in)
 		c.index = i;
 		if (matches(&c, k))
 			stream_putf(s->stream, " %u",
-				s->uid ? s->view.rows[i].uid
-				       : (uint32_t)i + 1);
+				s->uid ? s->view.rows[i].uid : (uint32_t)i + 1);
 		store_message_fini(&c.message);
 		c.loaded = c.gone = false;
 		arena_reset(c.a);

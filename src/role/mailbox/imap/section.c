@@ -39,7 +39,7 @@ static bool parse_text(struct imap_in *in, struct imap_section *s)
 		return false;
 	*in = probe;
 	return (s->what != SECTION_FIELDS && s->what != SECTION_FIELDS_NOT) ||
-		parse_fields(in, &s->fields);
+	       parse_fields(in, &s->fields);
 }
 
 static bool parse_path(struct imap_in *in, struct imap_section *s)
@@ -62,8 +62,8 @@ bool imap_section_parse(struct imap_in *in, struct imap_section *s_r)
 	struct imap_section s = {.what = SECTION_ALL};
 	const char *start = in->rest.ptr;
 
-	if (!imap_char(in, '[') || !parse_path(in, &s) ||
-		!parse_text(in, &s) || !imap_char(in, ']'))
+	if (!imap_char(in, '[') || !parse_path(in, &s) || !parse_text(in, &s) ||
+		!imap_char(in, ']'))
 		return false;
 	s.as = str_of(start, (size_t)(in->rest.ptr - start));
 	if (imap_char(in, '<')) {
@@ -112,15 +112,14 @@ static struct str head_of(const struct mime_part *part)
 struct str imap_section_bytes(const struct imap_section *s, struct str message,
 	const struct mime_part *root, struct arena *a)
 {
-	const struct mime_part *part =
-		mime_part_at(root, s->path, s->n_path);
+	const struct mime_part *part = mime_part_at(root, s->path, s->n_path);
 	struct str bytes;
 
 	if (part == NULL)
 		return STR("");
 	/* HEADER and TEXT of a part are those of the message in it. */
 	bool inner = s->n_path > 0 && s->what != SECTION_ALL &&
-		s->what != SECTION_MIME;
+		     s->what != SECTION_MIME;
 	if (inner) {
 		if (!mime_is(part, "message", "rfc822") || part->child == NULL)
 			return STR("");

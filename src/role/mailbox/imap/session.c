@@ -8,11 +8,20 @@
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/imap.h"
 
-enum { INPUT_MAX = 300 << 20, OVERHEAD_BYTES = 64 << 20,
-	STILL_HERE_MS = 120000 };
+enum {
+	INPUT_MAX = 300 << 20,
+	OVERHEAD_BYTES = 64 << 20,
+	STILL_HERE_MS = 120000
+};
 
-enum states { ANY = 0, SELECTED = 1, WRITES = 2, UID_FORM = 4, NO_SYNC = 8,
-	KEEP_NUMBERS = 16 };
+enum states {
+	ANY = 0,
+	SELECTED = 1,
+	WRITES = 2,
+	UID_FORM = 4,
+	NO_SYNC = 8,
+	KEEP_NUMBERS = 16
+};
 
 static const struct {
 	const char *name;
@@ -42,8 +51,7 @@ static const struct {
 	{"EXPUNGE", imap_expunge, SELECTED | WRITES | UID_FORM},
 	{"SEARCH", imap_search, SELECTED | UID_FORM | KEEP_NUMBERS},
 	{"FETCH", imap_fetch, SELECTED | UID_FORM | KEEP_NUMBERS},
-	{"STORE", imap_store,
-		SELECTED | WRITES | UID_FORM | KEEP_NUMBERS},
+	{"STORE", imap_store, SELECTED | WRITES | UID_FORM | KEEP_NUMBERS},
 	{"COPY", imap_copy, SELECTED | UID_FORM},
 	{"MOVE", imap_move, SELECTED | WRITES | UID_FORM},
 	{"IDLE", imap_idle, NO_SYNC},
@@ -123,9 +131,9 @@ void imap_fault(struct imap *s, const struct fault *f)
 {
 	/* store.h: detail 1 exists, 2 no mailbox, 3 gone; RFC 5530 3 */
 	const char *code = f->class == FAULT_TEMP ? "[UNAVAILABLE] "
-		: f->detail == 1		  ? "[ALREADYEXISTS] "
-		: f->detail == 2		  ? "[NONEXISTENT] "
-		: f->detail == 3		  ? "[EXPUNGEISSUED] "
+			   : f->detail == 1       ? "[ALREADYEXISTS] "
+			   : f->detail == 2       ? "[NONEXISTENT] "
+			   : f->detail == 3       ? "[EXPUNGEISSUED] "
 						  : "[CANNOT] ";
 
 	if (f->class == FAULT_TEMP)
@@ -231,8 +239,7 @@ void imap_uid(struct imap *s, struct imap_in *in)
 
 	if (imap_atom(in, &name))
 		i = find_command(name);
-	if (i < 0 || (commands[i].states & UID_FORM) == 0 ||
-		!imap_space(in)) {
+	if (i < 0 || (commands[i].states & UID_FORM) == 0 || !imap_space(in)) {
 		imap_bad(s, "UID of what?");
 		return;
 	}
@@ -304,8 +311,8 @@ static bool take_wake(struct imap *s, struct seat *seat)
 
 static enum next park(struct imap *s)
 {
-	int64_t timeout = s->idling ? STILL_HERE_MS
-				    : s->sv->c->imapd_timeout * 1000;
+	int64_t timeout =
+		s->idling ? STILL_HERE_MS : s->sv->c->imapd_timeout * 1000;
 
 	stream_deadline(s->stream, 60000);
 	if (!stream_flush(s->stream) || s->closing)
@@ -331,8 +338,7 @@ enum next imap_serve(struct seat *seat)
 		if (!stream_buffered(s->stream)) {
 			enum next next = park(s);
 
-			if (next != NEXT_PARK ||
-				!stream_readable(s->stream, 0))
+			if (next != NEXT_PARK || !stream_readable(s->stream, 0))
 				return next;
 		}
 		if (s->idling) {

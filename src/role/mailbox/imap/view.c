@@ -28,8 +28,7 @@ bool imap_flags_parse(const struct strs *words, struct arena *a,
 			*flags_r |= system_flags[j].flag;
 		else if (str_ieqc(words->v[i], "\\Recent"))
 			continue; /* the server's own: ignored */
-		else if (str_starts(words->v[i], "\\") ||
-			words->v[i].len > 100)
+		else if (str_starts(words->v[i], "\\") || words->v[i].len > 100)
 			return false;
 		else if (!strs_has(keywords_r, words->v[i]))
 			strs_add(keywords_r, a, words->v[i]);
@@ -73,7 +72,7 @@ bool view_pick(struct imap *s, const struct imap_set *set, size_t **index_r,
 {
 	const struct view *v = &s->view;
 	uint32_t max = v->n == 0 ? 0
-		: s->uid	 ? v->rows[v->n - 1].uid
+		       : s->uid  ? v->rows[v->n - 1].uid
 				 : (uint32_t)v->n;
 	size_t *index = arena_alloc(s->cmd_a, (v->n + 1) * sizeof(*index));
 	size_t n = 0;
@@ -145,8 +144,7 @@ static void tell_flags(struct imap *s, size_t i)
 {
 	struct buf *out = stream_out(s->stream);
 
-	buf_putf(out, "* %zu FETCH (UID %u FLAGS ", i + 1,
-		s->view.rows[i].uid);
+	buf_putf(out, "* %zu FETCH (UID %u FLAGS ", i + 1, s->view.rows[i].uid);
 	view_put_flags(&s->view.rows[i], out);
 	buf_puts(out, ")\r\n");
 }
@@ -191,8 +189,8 @@ static void take_vanished(uint32_t uid, void *ctx)
 	stream_putf(x->s->stream, "* %ld EXPUNGE\r\n", i + 1);
 }
 
-static bool current_modseq(struct imap *s, uint64_t *modseq_r, bool *gone_r,
-	struct fault *f)
+static bool current_modseq(
+	struct imap *s, uint64_t *modseq_r, bool *gone_r, struct fault *f)
 {
 	struct store_mailbox *boxes;
 	size_t n;

@@ -73,8 +73,8 @@ static void stat_command(struct pop3 *s, struct str args UNUSED)
 			n++;
 			bytes += s->v[i].size;
 		}
-	stream_putf(s->stream, "+OK %zu %llu\r\n", n,
-		(unsigned long long)bytes);
+	stream_putf(
+		s->stream, "+OK %zu %llu\r\n", n, (unsigned long long)bytes);
 }
 
 static void put_size(struct pop3 *s, size_t i)
@@ -90,8 +90,8 @@ static void put_uidl(struct pop3 *s, size_t i)
 		s->v[i].uid);
 }
 
-static void list_with(struct pop3 *s, struct str args,
-	void (*put)(struct pop3 *s, size_t i))
+static void list_with(
+	struct pop3 *s, struct str args, void (*put)(struct pop3 *s, size_t i))
 {
 	if (args.len > 0) {
 		struct entry *e = entry_of(s, args);
@@ -153,8 +153,8 @@ static void send_message(struct pop3 *s, const struct entry *e, uint64_t lines)
 		return;
 	}
 	struct str text = cut_lines(m.bytes, lines);
-	stream_putf(s->stream, "+OK %llu octets\r\n",
-		(unsigned long long)e->size);
+	stream_putf(
+		s->stream, "+OK %llu octets\r\n", (unsigned long long)e->size);
 	for (size_t at = 0; at < text.len; at += 32768) {
 		stream_deadline(s->stream, 300000);
 		smtp_data_stuff(str_sub(text, at, 32768), &line_start,
@@ -232,8 +232,8 @@ static void quit_command(struct pop3 *s, struct str args UNUSED)
 		if (s->v[i].deleted)
 			uids[n++] = s->v[i].uid;
 	s->closing = true;
-	if (!store_expunge(s->sv->m->store, s->account, s->mailbox, uids, n,
-		    &f)) {
+	if (!store_expunge(
+		    s->sv->m->store, s->account, s->mailbox, uids, n, &f)) {
 		fault(s, &f);
 		return;
 	}
