@@ -194,7 +194,9 @@ def raw(one, port="imap"):
     (b"x" * 100000 + b"\r\n", b"* BAD"),
     (b"A \x00\xff\r\n", b"A BAD"),
     (b'A LOGIN "a\\\r\n', b"A NO"),
-])
+], ids=["4-GiB literal", "huge literal", "literal", "parentheses",
+        "login in clear", "select", "empty", "behind STARTTLS", "long line",
+        "odd bytes", "open quote"])
 def test_before_login(one, line, answers):
     s, f = raw(one)
     s.sendall(line)

@@ -161,7 +161,7 @@ LOOK_ALIKES = [b"\n.\n", b"\r.\r", b"\r.\n", b"\n.\r", b"\n.\r\n", b"\r\n.\n",
                b"\r.\r\n", b"\r\n.\r\r\n", b"\r\r\n.\r\r\n"]
 
 
-@pytest.mark.parametrize("end", LOOK_ALIKES)
+@pytest.mark.parametrize("end", LOOK_ALIKES, ids=repr)
 def test_no_smuggling(one, end):
     """Another end of data than CRLF.CRLF never makes a second mail."""
     s = open_mx(one)
