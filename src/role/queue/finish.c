@@ -313,6 +313,11 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o)
 		log_error("queue not written", log_fault(&f));
 	pthread_mutex_lock(&s->lock);
 	apply(&x, o, ok);
+	pthread_mutex_unlock(&s->lock);
+	/* Before the lease ends: the envelopes of reports lean on m's. */
+	if (ok)
+		add_reports(&x);
+	pthread_mutex_lock(&s->lock);
 	m->leased--;
 	m->ending = false;
 	if (end && ok)
@@ -320,8 +325,6 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o)
 	else
 		sched_wake(s, x.now);
 	pthread_mutex_unlock(&s->lock);
-	if (ok)
-		add_reports(&x);
 	for (uint32_t i = 0; i < x.n_reports; i++)
 		buf_fini(&x.bodies[i]);
 }
