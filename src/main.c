@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "cmd/main.h"
@@ -23,7 +24,9 @@ static int run_role(int argc, char **argv)
 	for (size_t i = 0; argc >= 5 && i < ARRAY_LEN(roles); i++)
 		if (strcmp(argv[3], roles[i].name) == 0) {
 			role_begin(r, argc - 2, argv + 2);
-			return roles[i].run(r);
+			/* Threads of agents still run: exit() would take
+			 * OpenSSL's state away under them. */
+			_exit(roles[i].run(r));
 		}
 	fprintf(stderr, "postern: roles are started by master\n");
 	return EX_USAGE;
