@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import smtplib
+import socket
 import threading
 import time
 
@@ -152,3 +153,24 @@ def test_reload_takes_a_new_configuration_over(postern):
     assert r.returncode == 78
     assert banner()
     p.write_config()
+
+
+def test_reload_with_an_address_in_use_changes_nothing(postern):
+    """Each port must go on with its own protocol, old configuration."""
+    from harness import Smtp
+    p = postern("busy", users=USERS).start()
+    with socket.create_server(("127.0.0.9", 0)) as taken:
+        path = p.dir / "master.cf"
+        text = path.read_text()
+        port = taken.getsockname()[1]
+        path.write_text(f"127.0.0.9:{port} inet n - n - - imapd\n" + text)
+        p.run("reload")
+        wait_for("the refusal", lambda: "reload refused" in p.log())
+        path.write_text(text)
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO x.test", 250)
+    s.close()
+    with socket.create_connection((p.host, p.port["imap"]), 5) as c:
+        assert c.recv(100).startswith(b"* OK")
+    with socket.create_connection((p.host, p.port["pop3"]), 5) as c:
+        assert c.recv(100).startswith(b"+OK")
