@@ -434,7 +434,7 @@ static void check_all(const char *dir, struct problems *p)
 	struct table_env env = {0};
 	struct checker x = {.p = p, .tables = tables_new(&env)};
 
-	x.c = conf_load(dir, NULL, 0, p);
+	x.c = conf_load(dir, p);
 	x.services = services_load(x.c, p);
 	if (access(x.c->main_cf.ptr, R_OK) != 0)
 		return;

@@ -218,7 +218,7 @@ int cmd_conf(struct cmd *c)
 				return cmd_usage(c, "unknown option -%c", *p);
 			*flag = true;
 		}
-	struct conf *conf = conf_load(c->dir, NULL, 0, &problems);
+	struct conf *conf = conf_load(c->dir, &problems);
 	for (size_t i = 0; i < problems.n; i++)
 		if (problems.v[i].level == PROBLEM_ERROR &&
 			problems.v[i].line == 0)

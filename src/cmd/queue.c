@@ -154,7 +154,7 @@ int cmd_queue(struct cmd *c)
 	static const char *const verbs[] = {
 		"list", "show", "flush", "hold", "release", "delete"};
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
-	struct conf *conf = conf_load(c->dir, NULL, 0, &problems);
+	struct conf *conf = conf_load(c->dir, &problems);
 	const char *verb = c->argc > 1 ? c->argv[1] : "list";
 	const char *word = c->argc > 2 ? c->argv[2] : NULL;
 	size_t i = 0;

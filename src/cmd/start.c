@@ -53,7 +53,7 @@ static struct conf *load(struct cmd *c)
 {
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
 
-	return conf_load(c->dir, NULL, 0, &problems);
+	return conf_load(c->dir, &problems);
 }
 
 static int running_pid(struct cmd *c)

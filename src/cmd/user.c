@@ -117,7 +117,7 @@ int cmd_user(struct cmd *c)
 	if (list != (address == NULL))
 		return cmd_usage(c, list ? "list takes no address"
 					 : "an address is missing");
-	struct conf *conf = conf_load(c->dir, NULL, 0, &problems);
+	struct conf *conf = conf_load(c->dir, &problems);
 	char *dir = str_heap(conf->data_directory);
 	struct accounts *accounts = accounts_open(dir, &f);
 	if (accounts == NULL) {

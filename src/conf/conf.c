@@ -396,26 +396,37 @@ static void read_origin(struct conf *c, struct problems *problems)
 	c->myorigin = c->myhostname;
 }
 
-struct conf *conf_load(const char *dir, const struct conf_override *overrides,
-	size_t n_overrides, struct problems *problems)
+static struct conf *conf_new(const char *dir)
 {
 	struct conf *c = must_alloc(sizeof(*c));
-	struct buf text CLEANUP(buf_fini);
-	struct fault f;
 
 	c->a = arena_new(SIZE_MAX);
 	c->entries = map_new();
 	c->computed = map_new();
 	c->dir = arena_str(c->a, str_from(dir));
 	c->main_cf = arena_printf(c->a, "%s/main.cf", dir);
+	return c;
+}
+
+static bool read_file(
+	struct conf *c, struct str path, struct str *text_r, struct fault *f)
+{
+	struct buf text CLEANUP(buf_fini);
+
 	buf_init(&text, CONF_FILE_MAX + 65536);
-	if (file_read(c->main_cf.ptr, CONF_FILE_MAX, &text, &f))
-		read_text(c, buf_str(&text), problems);
-	else
-		problem_add(problems, PROBLEM_ERROR, c->main_cf, 0,
-			str_from(f.text),
-			STR("name the directory of main.cf with -c"));
-	struct str master_cf = arena_printf(c->a, "%s/master.cf", dir);
+	if (!file_read(path.ptr, CONF_FILE_MAX, &text, f))
+		return false;
+	*text_r = text.len > 0 ? arena_str(c->a, buf_str(&text)) : STR("");
+	return true;
+}
+
+static void load(struct conf *c, const struct conf_override *overrides,
+	size_t n_overrides, struct problems *problems)
+{
+	struct str master_cf =
+		arena_printf(c->a, "%.*s/master.cf", STR_ARG(c->dir));
+
+	read_text(c, c->main_text, problems);
 	for (size_t i = 0; i < n_overrides; i++)
 		set_entry(c, master_cf, overrides[i].line, overrides[i].name,
 			overrides[i].value, problems);
@@ -436,6 +447,35 @@ struct conf *conf_load(const char *dir, const struct conf_override *overrides,
 	for (size_t i = 0; i < n_params; i++)
 		evaluate(c, &params[i], problems);
 	read_origin(c, problems);
+}
+
+struct conf *conf_load_texts(const char *dir, struct str main_text,
+	struct str master_text, const struct conf_override *overrides,
+	size_t n_overrides, struct problems *problems)
+{
+	struct conf *c = conf_new(dir);
+
+	c->main_text = main_text;
+	c->master_text = master_text;
+	load(c, overrides, n_overrides, problems);
+	return c;
+}
+
+struct conf *conf_load(const char *dir, struct problems *problems)
+{
+	struct conf *c = conf_new(dir);
+	struct str master_cf = arena_printf(c->a, "%s/master.cf", dir);
+	struct fault f;
+
+	if (!read_file(c, c->main_cf, &c->main_text, &f))
+		problem_add(problems, PROBLEM_ERROR, c->main_cf, 0,
+			str_from(f.text),
+			STR("name the directory of main.cf with -c"));
+	if (!read_file(c, master_cf, &c->master_text, &f) &&
+		access(master_cf.ptr, F_OK) == 0)
+		problem_add(problems, PROBLEM_ERROR, master_cf, 0,
+			str_from(f.text), STR("let it be read"));
+	load(c, NULL, 0, problems);
 	return c;
 }
 

@@ -51,6 +51,8 @@ struct conf_entry {
 struct conf {
 	struct str dir; /* where main.cf lies */
 	struct str main_cf;
+	struct str main_text; /* of main.cf, as it was read */
+	struct str master_text; /* of master.cf; absent: there is none */
 	struct arena *a;
 	struct map *entries; /* name to struct conf_entry */
 	struct conf_entry *order; /* as they stand in the file */
@@ -68,11 +70,17 @@ struct conf_override {
 };
 
 /*
- * Reads DIR/main.cf.  Problems are added, an unreadable file is one of them;
- * the result is complete in any case (defaults where a value is bad) and NULL
- * never.  Lives until conf_free.
+ * Reads DIR/main.cf and DIR/master.cf.  Problems are added, an unreadable file
+ * is one of them; the result is complete in any case (defaults where a value is
+ * bad) and NULL never.  Lives until conf_free.
  */
-struct conf *conf_load(const char *dir, const struct conf_override *overrides,
+struct conf *conf_load(const char *dir, struct problems *problems);
+/* The same from texts that were read before: the roles and the -o lines of
+ * master.cf see what master accepted, whatever is being edited meanwhile.
+ * An absent main text is a problem that the caller has told.  The texts must
+ * outlive the conf. */
+struct conf *conf_load_texts(const char *dir, struct str main_text,
+	struct str master_text, const struct conf_override *overrides,
 	size_t n_overrides, struct problems *problems);
 void conf_free(struct conf *c);
 

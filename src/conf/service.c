@@ -8,9 +8,8 @@
 
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
-#include "sys/file.h"
 
-enum { MASTER_FILE_MAX = 1 << 20, ADDRS_MAX = 64 };
+enum { ADDRS_MAX = 64 };
 
 unsigned service_port(struct str name)
 {
@@ -210,7 +209,8 @@ static struct conf *line_conf(
 	}
 	/* Problems of main.cf were told once, by the base. */
 	struct problems quiet = {.a = a};
-	struct conf *c = conf_load(l->base->dir.ptr, o, n, &quiet);
+	struct conf *c = conf_load_texts(l->base->dir.ptr, l->base->main_text,
+		l->base->master_text, o, n, &quiet);
 	for (size_t i = 0; i < quiet.n; i++)
 		if (str_eq(quiet.v[i].file, l->out->master_cf))
 			problem_add(l->problems, quiet.v[i].level,
@@ -384,22 +384,20 @@ struct services *services_load(
 {
 	struct services *s = arena_make(base->a, struct services);
 	struct loader l = {.base = base, .out = s, .problems = problems};
-	struct buf text CLEANUP(buf_fini);
+	struct str text = base->master_text;
 	struct logical_lines lines;
 	struct logical_line line;
-	struct fault f;
 
 	s->master_cf =
 		arena_printf(base->a, "%.*s/master.cf", STR_ARG(base->dir));
-	buf_init(&text, MASTER_FILE_MAX + 65536);
-	if (!file_read(s->master_cf.ptr, MASTER_FILE_MAX, &text, &f)) {
+	if (!str_present(text)) {
 		complain(&l, PROBLEM_NOTE, 0,
 			STR("no master.cf: the usual services on their "
 			    "standard ports"),
 			STR_NONE);
-		buf_puts(&text, default_master);
+		text = str_from(default_master);
 	}
-	logical_lines_init(&lines, buf_str(&text), base->a);
+	logical_lines_init(&lines, text, base->a);
 	while (logical_lines_next(&lines, &line))
 		read_line(&l, &line);
 	return s;

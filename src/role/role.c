@@ -15,6 +15,7 @@
 #include "codec/postfix/lines.h"
 #include "role/accounts.h"
 #include "sys/clock.h"
+#include "sys/file.h"
 #include "sys/sandbox.h"
 
 enum { END_WAIT_MS = 4000 };
@@ -79,27 +80,42 @@ static void common_paths(struct role *r)
 	role_may_write(r, STR("/dev/log"));
 }
 
+/* Lives as long as the process; absent when master gave none. */
+static struct str inherited_text(int fd)
+{
+	struct file_map map = {0};
+	struct fault f;
+
+	if (fd < 0)
+		return STR_NONE;
+	must(file_map_fd(fd, &map, &f));
+	close(fd);
+	return map.map != NULL ? map.bytes : STR("");
+}
+
+static void open_log(const struct role *r)
+{
+	char ident[96];
+	bool to_syslog = getenv("POSTERN_LOG_SYSLOG") != NULL;
+
+	snprintf(ident, sizeof(ident), "%.*s/%s", STR_ARG(r->conf->syslog_name),
+		r->name);
+	log_open(ident, str_eqc(r->conf->maillog_format, "json"),
+		to_syslog ? arena_cstr(r->a, r->conf->syslog_facility) : NULL);
+}
+
 void role_begin(struct role *r, int argc, char **argv)
 {
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
-	int board = -1;
+	int board = -1, main_cf = -1, master_cf = -1;
 	long slot = 0;
-	char ident[96];
 
 	must(argc >= 3);
-	const char *dir = argv[0];
 	*r = (struct role){.name = argv[1],
 		.index = (unsigned)atoi(argv[2]),
 		.a = arena_new(SIZE_MAX),
 		.control = -1,
 		.ipc_fd = -1};
-	r->conf = conf_load(dir, NULL, 0, &problems);
-	snprintf(ident, sizeof(ident), "%.*s/%s", STR_ARG(r->conf->syslog_name),
-		r->name);
-	bool to_syslog = getenv("POSTERN_LOG_SYSLOG") != NULL;
-	log_open(ident, str_eqc(r->conf->maillog_format, "json"),
-		to_syslog ? arena_cstr(r->a, r->conf->syslog_facility) : NULL);
-	r->services = services_load(r->conf, &problems);
 	for (int i = 3; i + 1 < argc; i += 2) {
 		const char *value = argv[i + 1];
 
@@ -111,9 +127,18 @@ void role_begin(struct role *r, int argc, char **argv)
 			slot = atol(value);
 		else if (strcmp(argv[i], "--ipc") == 0)
 			r->ipc_fd = atoi(value);
-		else if (strcmp(argv[i], "--listen") == 0)
-			add_listener(r, value);
+		else if (strcmp(argv[i], "--main-cf") == 0)
+			main_cf = atoi(value);
+		else if (strcmp(argv[i], "--master-cf") == 0)
+			master_cf = atoi(value);
 	}
+	r->conf = conf_load_texts(argv[0], inherited_text(main_cf),
+		inherited_text(master_cf), NULL, 0, &problems);
+	open_log(r);
+	r->services = services_load(r->conf, &problems);
+	for (int i = 3; i + 1 < argc; i += 2)
+		if (strcmp(argv[i], "--listen") == 0)
+			add_listener(r, argv[i + 1]);
 	map_board(r, board, slot);
 	r->auth = client_of(r, "auth");
 	r->queue = client_of(r, "queue");

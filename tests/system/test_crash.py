@@ -174,3 +174,30 @@ def test_reload_with_an_address_in_use_changes_nothing(postern):
         assert c.recv(100).startswith(b"* OK")
     with socket.create_connection((p.host, p.port["pop3"]), 5) as c:
         assert c.recv(100).startswith(b"+OK")
+
+
+def test_role_restarts_with_what_was_accepted(postern):
+    """An edit in progress must not reach a role before `reload`."""
+    from harness import Smtp
+    p = postern("edit", users=USERS).start()
+    with open(p.dir / "main.cf", "a") as f:
+        f.write("smtpd_banner = edited ESMTP\nmynetworks = 0.0.0.0/0\n")
+    master = p.dir / "master.cf"
+    lines = master.read_text().splitlines()
+    master.write_text("\n".join(reversed(lines)) + "\n")
+
+    def ready():
+        return {r["pid"] for r in p.status()["roles"] if r["ready"]}
+
+    old = ready()
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_for("new roles", lambda: not old & ready() and
+             len(old) == len(ready()))
+    s = Smtp(p.host, p.port["smtp"], greet=False)
+    assert "edited" not in s.reply()[1]
+    s.close()
+    with socket.create_connection((p.host, p.port["imap"]), 5) as c:
+        assert c.recv(100).startswith(b"* OK")
+    with socket.create_connection((p.host, p.port["pop3"]), 5) as c:
+        assert c.recv(100).startswith(b"+OK")

@@ -123,9 +123,9 @@ static bool expand_name(struct expansion *x, struct str name, unsigned depth)
 			return fault_set(x->f, FAULT_PERM, 554, 5, 3,
 				"alias %.*s has too many members",
 				STR_ARG(name));
-		if (str_ieq(item, user)
-				? (strs_add(&x->users, x->a, user), false)
-				: !take_target(x, item, depth))
+		if (str_ieq(item, user))
+			strs_add(&x->users, x->a, user);
+		else if (!take_target(x, item, depth))
 			return false;
 	}
 	return true;

@@ -32,8 +32,9 @@ static bool bind_one(struct master *m, size_t service,
 
 	if (find(fresh, addr) != NULL || fresh->n == LISTENERS_MAX)
 		return fault_set(f, FAULT_PERM, 0, 3, 5, "%s",
-			fresh->n == LISTENERS_MAX ? "too many listeners"
-						  : "an address is there twice");
+			fresh->n == LISTENERS_MAX
+				? "too many listeners"
+				: "an address is there twice");
 	int fd = old != NULL ? old->fd : sock_listen(addr, BACKLOG, f);
 	if (fd < 0) {
 		struct str text = sock_addr_text(addr, m->a);

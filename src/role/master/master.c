@@ -26,6 +26,34 @@
 
 enum { STOP_FIRST_MS = 5000, STOP_REST_MS = 4500 };
 
+/* ---- the configuration ---- */
+
+static int text_fd(struct str text)
+{
+	struct fault f;
+
+	if (!str_present(text))
+		return -1;
+	int fd = file_memory(text, &f);
+	must(fd >= 0);
+	return fd;
+}
+
+/* A role that starts again gets what was accepted, not what is being edited;
+ * the old confs live on: they are small. */
+static void accept_conf(
+	struct master *m, struct conf *conf, struct services *services)
+{
+	if (m->conf != NULL) {
+		close(m->main_cf);
+		close(m->master_cf);
+	}
+	m->conf = conf;
+	m->services = services;
+	m->main_cf = text_fd(conf->main_text);
+	m->master_cf = text_fd(conf->master_text);
+}
+
 /* ---- setting up ---- */
 
 static void find_owner(struct master *m)
@@ -259,7 +287,7 @@ static void stop_all(struct master *m)
 static void reload(struct master *m)
 {
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
-	struct conf *fresh = conf_load(m->o->dir, NULL, 0, &problems);
+	struct conf *fresh = conf_load(m->o->dir, &problems);
 	struct services *services = services_load(fresh, &problems);
 	struct fault f;
 
@@ -274,8 +302,7 @@ static void reload(struct master *m)
 		log_error("reload refused", log_fault(&f));
 		return;
 	}
-	m->conf = fresh; /* the old one lives on: it is small */
-	m->services = services;
+	accept_conf(m, fresh, services);
 	open_log(m);
 	log_info("reload");
 	for (size_t i = 0; i < PROCS_MAX; i++) {
@@ -359,8 +386,8 @@ int master_run(const struct master_options *o)
 	m->o = o;
 	m->a = arena_new(SIZE_MAX);
 	m->started = clock_unix();
-	m->conf = conf_load(o->dir, NULL, 0, &problems);
-	m->services = services_load(m->conf, &problems);
+	struct conf *conf = conf_load(o->dir, &problems);
+	accept_conf(m, conf, services_load(conf, &problems));
 	umask(077);
 	open_log(m);
 	find_owner(m);

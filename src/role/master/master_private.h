@@ -41,6 +41,7 @@ struct listeners {
 struct master {
 	const struct master_options *o;
 	struct conf *conf;
+	int main_cf, master_cf; /* its texts, for the roles; -1: none */
 	struct services *services;
 	struct arena *a;
 	int64_t uid, gid; /* of the roles; -1: as we are */

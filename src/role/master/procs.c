@@ -27,7 +27,7 @@ const char *master_role_name(enum role_id role)
 }
 
 struct args {
-	char *v[LISTENERS_MAX * 2 + 24];
+	char *v[LISTENERS_MAX * 2 + 28];
 	size_t n;
 	struct arena *a;
 };
@@ -70,6 +70,10 @@ NORETURN static void exec_role(
 	arg(&x, arena_printf(m->a, "%u", p->index));
 	arg_fd(&x, "--control", control);
 	arg_fd(&x, "--board", m->board_fd);
+	if (m->main_cf >= 0)
+		arg_fd(&x, "--main-cf", m->main_cf);
+	if (m->master_cf >= 0)
+		arg_fd(&x, "--master-cf", m->master_cf);
 	arg(&x, STR("--slot"));
 	arg(&x, arena_printf(m->a, "%zu", slot));
 	if (m->ipc[p->role] >= 0)
@@ -262,4 +266,3 @@ void master_wait_gone(
 		nanosleep(&tick, NULL);
 	}
 }
-
