@@ -1,66 +1,32 @@
 # SPDX-License-Identifier: ISC
 """The same message through a real Postfix as the other server."""
 
-import os
-import shutil
-import subprocess
-import time
-
 import pytest
 
-from harness import Sink, Smtp, free_port, have, wait_for
+from harness import Postfix, wait_for
 
 ALICE = "alice@a.test"
 
 
 @pytest.fixture
-def postfix(tmp_path):
+def postfix():
     """A private instance on 127.0.0.6 that relays everything to us."""
-    if os.geteuid() != 0 or not os.path.exists("/usr/sbin/postfix"):
+    if not Postfix.possible():
         pytest.skip("a private Postfix needs root and the package postfix")
-    from pathlib import Path
-    import tempfile
-    base = Path(tempfile.mkdtemp(prefix="pf-", dir="/var/tmp"))
-    base.chmod(0o755)
-    port = free_port(("127.0.0.6",))
-    for name in ("spool", "data", "conf"):
-        (base / name).mkdir()
-    shutil.chown(base / "data", "postfix")
+    made = []
 
     def start(relay):
-        (base / "conf" / "main.cf").write_text(
-            f"compatibility_level = 3.6\nqueue_directory = {base}/spool\n"
-            f"data_directory = {base}/data\nmyhostname = pf.b.test\n"
-            f"mydestination =\nrelay_domains = b.test, a.test\n"
-            f"inet_interfaces = loopback-only\ninet_protocols = ipv4\n"
-            f"mynetworks = 127.0.0.0/8\nrelayhost = {relay}\n"
-            f"smtp_tls_security_level = may\nmaillog_file = {base}/log\n"
-            f"smtp_host_lookup = native\ndisable_dns_lookups = yes\n"
-            f"alias_maps =\nalias_database =\n"
-            f"maillog_file_prefixes = /var, /tmp\n"
-            f"smtp_bind_address = 127.0.0.6\n")
-        text = open("/usr/share/postfix/master.cf.dist").read()
-        lines = []
-        for line in text.splitlines():
-            if line.startswith("smtp      inet"):
-                line = f"127.0.0.6:{port} inet n - n - - smtpd"
-            elif not line.startswith(("#", " ", "\t")) and line:
-                f = line.split()
-                f[4] = "n"
-                line = " ".join(f)
-            lines.append(line)
-        (base / "conf" / "master.cf").write_text("\n".join(lines) + "\n")
-        r = subprocess.run(["/usr/sbin/postfix", "-c", str(base / "conf"),
-                            "start"], capture_output=True, text=True)
-        log = base / "log"
-        assert r.returncode == 0, log.read_text() if log.exists() else r
-        wait_for("Postfix", lambda: Smtp("127.0.0.6", port).close() or True)
-        return port
+        made.append(Postfix({
+            "relay_domains": "b.test, a.test", "relayhost": relay,
+            "mynetworks": "127.0.0.0/8", "disable_dns_lookups": "yes",
+            "smtp_host_lookup": "native",
+            "smtp_tls_security_level": "may",
+            "smtp_bind_address": "127.0.0.6"}))
+        return made[-1].start()
 
     yield start
-    subprocess.run(["/usr/sbin/postfix", "-c", str(base / "conf"), "stop"],
-                   capture_output=True)
-    shutil.rmtree(base, ignore_errors=True)
+    for p in made:
+        p.stop()
 
 
 def test_out_through_postfix_and_back_in(postern, postfix, tmp_path):
