@@ -171,19 +171,25 @@ static bool split_server(struct send *s)
 
 /* ---- the message ---- */
 
-static bool collect(struct send *s)
+static int malformed(struct send *s, struct str address)
+{
+	return cmd_usage(s->c, "\"%.*s\" is not an address", STR_ARG(address));
+}
+
+/* The envelope, from what was given for the header. */
+static int collect(struct send *s)
 {
 	const struct strs *lists[] = {&s->mail.to, &s->mail.cc, &s->bcc};
 	struct strs from = {0};
 
 	if (!compose_addresses(s->mail.from, s->a, &from) || from.n != 1)
-		return false;
+		return malformed(s, s->mail.from);
 	s->sender = from.v[0];
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		for (size_t k = 0; k < lists[i]->n; k++)
 			if (!compose_addresses(lists[i]->v[k], s->a, &s->rcpts))
-				return false;
-	return true;
+				return malformed(s, lists[i]->v[k]);
+	return EX_OK;
 }
 
 static bool read_text(struct send *s, struct fault *f)
@@ -403,8 +409,9 @@ int cmd_send(struct cmd *c)
 		return rc;
 	if (!split_server(&s))
 		return cmd_usage(c, "\"%s\": write HOST:PORT", s.server);
-	if (!collect(&s))
-		return cmd_usage(c, "an address is malformed");
+	rc = collect(&s);
+	if (rc != EX_OK)
+		return rc;
 	/* The password is the first line of stdin; the text may follow it. */
 	if (s.user != NULL &&
 		!cmd_read_password(s.password_stdin, false, &s.password)) {

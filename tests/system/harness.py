@@ -97,6 +97,7 @@ class Postern:
         self.process = None
         self.extra, self.master_extra = extra, master_extra
         self.options = options or {}
+        self.binary, self.account = str(POSTERN), None
         self.write_config()
 
     def write_config(self):
@@ -142,8 +143,8 @@ class Postern:
             "\n".join(lines) + "\n" + self.master_extra)
 
     def run(self, *args, input=None, check=True, **kw):
-        r = subprocess.run([str(POSTERN), "-c", str(self.dir), *args],
-                           input=input, capture_output=True, text=True,
+        r = subprocess.run([self.binary, "-c", str(self.dir), *args],
+                           input=input, user=self.account, capture_output=True, text=True,
                            timeout=60, **kw)
         if check and r.returncode != 0:
             raise AssertionError(
@@ -160,8 +161,8 @@ class Postern:
             self.add_users()
         self.log_file = open(self.dir / "log", "a")
         self.process = subprocess.Popen(
-            [str(POSTERN), "-c", str(self.dir), "start", "--foreground"],
-            stdout=subprocess.PIPE, stderr=self.log_file, text=True)
+            [self.binary, "-c", str(self.dir), "start", "--foreground"],
+            user=self.account, stdout=subprocess.PIPE, stderr=self.log_file, text=True)
         self.ready = threading.Event()
         threading.Thread(target=self._watch, args=(self.process,),
                          daemon=True).start()

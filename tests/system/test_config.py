@@ -3,7 +3,9 @@
 
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -217,6 +219,38 @@ def test_seed_configuration_loads_and_runs(seed):
     s = Smtp(seed.host, seed.port["smtp"], greet=False)
     assert s.reply()[1] == "220 ESMTP Server\r\n"
     s.close()
+
+
+@pytest.fixture
+def strangers_home():
+    """A folder that belongs to an account without any privilege."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become someone else")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
+        shutil.copy(POSTERN, d + "/postern")
+        os.chmod(d, 0o755)
+        yield Path(d)
+
+
+def test_runs_as_any_user(strangers_home, postern):
+    p = postern(strangers_home / "any", users={"u@example.test": "pw"})
+    p.binary, p.account = str(strangers_home / "postern"), "nobody"
+    for path in (p.dir, *p.dir.rglob("*")):
+        shutil.chown(path, "nobody")
+    p.start()
+    uid = pwd.getpwnam("nobody").pw_uid
+    for role in p.status()["roles"]:
+        status = Path(f"/proc/{role['pid']}/status").read_text()
+        # A role is the user's own, without a way to more, and filtered.
+        assert f"Uid:\t{uid}\t{uid}" in status
+        assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status
+    s = Smtp(p.host, p.port["smtp"])
+    for line, code in (("EHLO c.example", 250), ("MAIL FROM:<a@b.example>", 250),
+                       ("RCPT TO:<u@example.test>", 250), ("DATA", 354),
+                       ("Subject: s\r\n\r\nx\r\n.", 250)):
+        s.expect(line, code)
+    s.close()
+    assert "sandbox is incomplete" not in p.log()
 
 
 @pytest.mark.parametrize("home_mailbox, kind", [
