@@ -273,7 +273,7 @@ SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 	must(ctx != NULL);
 	common(ctx);
 	apply_protocols(trust->protocols, ctx);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	if (trust->ca_file.len == 0 && trust->ca_path.len == 0) {
 		SSL_CTX_set_default_verify_paths(ctx);
 		return ctx;

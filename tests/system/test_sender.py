@@ -89,7 +89,7 @@ class TlsSink(Sink):
     def __init__(self, chain, **kw):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(chain)
-        self.logins = []
+        self.logins, self.reused = [], []
         self.inject = b""
         super().__init__("127.0.0.5", 0, **kw)
 
@@ -108,6 +108,7 @@ class TlsSink(Sink):
                 else:
                     conn.sendall(b"530 5.7.0 STARTTLS first\r\n")
             tls = self.context.wrap_socket(conn, server_side=True)
+            self.reused.append(tls.session_reused)
             file = tls.makefile("rb")
             for raw in file:
                 line = raw.decode().strip()
@@ -161,6 +162,25 @@ def test_relayhost_with_password(postern, tmp_path):
     assert sink.logins[-1] == [b"user", b"right:pw"]
     assert "right:pw" not in p.log()
     sink.stop()
+
+
+def test_tls_session_is_resumed(postern, tmp_path):
+    from harness import make_certificate
+    chain, ca = make_certificate(tmp_path, ["sink"], ["127.0.0.5"])
+    for lifetime, expected in (("1h", [False, True, True]),
+                               ("0s", [False, False])):
+        sink = TlsSink(chain)
+        p = postern(lifetime, users={ALICE: "pw"}, options={
+            "relayhost": f"[127.0.0.5]:{sink.port}",
+            "smtp_tls_CAfile": str(ca), "sender_processes": "1",
+            "smtp_tls_session_cache_timeout": lifetime,
+            "smtp_tls_security_level": "verify"}).start()
+        for n in range(len(expected)):
+            p.send(ALICE, ["x@far.example"])
+            wait_for("the message", lambda: len(sink.mails) == n + 1)
+        assert sink.reused == expected
+        p.stop()
+        sink.stop()
 
 
 def test_reply_injected_before_tls_is_dropped(postern, tmp_path):

@@ -3,9 +3,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/must.h"
 #include "codec/mail/header.h"
 #include "codec/postfix/lines.h"
 #include "codec/smtp/path.h"
+#include "net/tls_cache.h"
 #include "policy/rewrite.h"
 #include "role/sender/sender.h"
 #include "sys/clock.h"
@@ -160,14 +162,30 @@ static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 	return ok;
 }
 
+/* A session that was not verified must never stand for one that was. */
+static struct str session_key(struct delivery *d)
+{
+	return arena_printf(d->a, "%d %.*s", tls_level(d->c) == TLS_VERIFY,
+		STR_ARG(d->mta));
+}
+
+static SSL *new_ssl(struct delivery *d)
+{
+	SSL *ssl = SSL_new(d->s->tls);
+
+	must(ssl != NULL);
+	tls_cache_resume(d->s->sessions, session_key(d), ssl);
+	return ssl;
+}
+
 static bool wrap(struct delivery *d, struct smtp_client *c, struct str name,
 	struct fault *f)
 {
 	bool verify = tls_level(d->c) == TLS_VERIFY;
 
 	stream_deadline(c->stream, d->c->smtp_helo_timeout * 1000);
-	return stream_tls_connect(c->stream, SSL_new(d->s->tls),
-		arena_cstr(d->a, name), verify, f);
+	return stream_tls_connect(
+		c->stream, new_ssl(d), arena_cstr(d->a, name), verify, f);
 }
 
 /* Greeting, EHLO, TLS as the level says, AUTH. */
@@ -186,7 +204,7 @@ static bool begin(struct delivery *d, struct smtp_client *c, struct str name,
 				return fault_set(f, FAULT_TEMP, 451, 7, 4,
 					"TLS is required, but the server does "
 					"not offer STARTTLS");
-		} else if (!smtp_client_starttls(c, SSL_new(d->s->tls),
+		} else if (!smtp_client_starttls(c, new_ssl(d),
 				   arena_cstr(d->a, name), level == TLS_VERIFY,
 				   f)) {
 			return false;
@@ -278,6 +296,9 @@ static enum try converse(
 		settle_sent(d, &client);
 	bool broken = stream_failed(client.stream);
 	bool from_mta = client.reply.code >= 400;
+	if (!broken && stream_is_tls(client.stream))
+		tls_cache_keep(d->s->sessions, session_key(d),
+			stream_ssl(client.stream));
 	smtp_client_close(&client, !broken);
 	if (sent || all_settled(d))
 		return TRY_DONE;

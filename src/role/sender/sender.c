@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "net/tls.h"
+#include "net/tls_cache.h"
 
 int role_sender(struct role *r)
 {
@@ -22,6 +23,7 @@ int role_sender(struct role *r)
 	role_resolver(r);
 	s->policy = policy_new(c, r->tables, r->resolver, &ignored);
 	s->tls = tls_client_ctx(&trust, &f);
+	s->sessions = tls_cache_new(c->smtp_tls_session_cache_timeout);
 	if (s->tls == NULL)
 		role_die(r, &f);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)

@@ -15,6 +15,7 @@ struct sender {
 	struct role *role;
 	struct policy *policy;
 	SSL_CTX *tls; /* trust as configured */
+	struct tls_cache *sessions;
 };
 
 /* Where to connect, in order. */
