@@ -90,6 +90,11 @@ struct resolver *resolver_new(const struct resolver_options *o, struct fault *f)
 	set_option(r, "msg-cache-size:", "4m");
 	set_option(r, "rrset-cache-size:", "8m");
 	set_option(r, "use-syslog:", "no");
+	/* A session waits for the answer: a server that is silent must be
+	 * given up in seconds, and asked again as soon as it may be back. */
+	set_option(r, "outbound-msg-retry:", "3");
+	set_option(r, "infra-cache-max-rtt:", "3000");
+	set_option(r, "infra-keep-probing:", "yes");
 	ub_ctx_debuglevel(r->ctx, 0);
 	if (o->servers.len == 0)
 		ub_ctx_resolvconf(r->ctx, NULL);

@@ -195,8 +195,7 @@ enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
 	vsnprintf(text, sizeof(text), why, args);
 	va_end(args);
 	/* The class of the enhanced code follows the reply code: RFC 3463 2 */
-	bool relay = strncmp(text, "Relay", 5) == 0 ||
-		     strncmp(text, "Service", 7) == 0;
+	bool relay = strncmp(text, "Relay", 5) == 0;
 	d->verdict = VERDICT_REJECT;
 	d->code = (int)code;
 	d->text =

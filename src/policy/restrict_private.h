@@ -59,4 +59,9 @@ struct restrictions *policy_restrictions(const struct policy *p);
 enum outcome restrict_run_text(
 	struct check *c, struct str text, struct decision *d);
 
+/* restrict_dnsbl.c: rejects when the list of rule->arg, "zone" or
+ * "zone=127.0.0.[2..11]", knows the query; a silent list blocks nobody. */
+enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
+	struct str query, enum subject subject, struct decision *d);
+
 #endif

@@ -457,85 +457,6 @@ RULE(check_sasl_access)
 
 /* ---- DNS lists: RFC 5782 ---- */
 
-/* "list.example=127.0.0.[2..11]": does one of the answers fit? */
-static bool octet_fits(struct str filter, unsigned value)
-{
-	uint64_t n, low, high;
-	struct str item;
-
-	if (filter.len < 2 || filter.ptr[0] != '[')
-		return str_u64(filter, &n) && n == value;
-	filter = str_sub(filter, 1, filter.len - 2);
-	while (str_present(filter)) {
-		item = str_cut(&filter, ';');
-		ptrdiff_t dots = str_isearch(item, STR(".."));
-
-		if (dots < 0 ? str_u64(item, &n) && n == value
-			     : str_u64(str_sub(item, 0, (size_t)dots), &low) &&
-					str_u64(str_from_at(
-							item, (size_t)dots + 2),
-						&high) &&
-					value >= low && value <= high)
-			return true;
-	}
-	return false;
-}
-
-static bool reply_fits(struct str filter, const struct resolver_addr *addr)
-{
-	if (addr->len != 4 || addr->bytes[0] != 127)
-		return false;
-	if (!str_present(filter))
-		return true;
-	for (size_t i = 0; i < 4; i++) {
-		size_t n = 0;
-		int depth = 0;
-
-		while (n < filter.len && (depth > 0 || filter.ptr[n] != '.')) {
-			depth += filter.ptr[n] == '[';
-			depth -= filter.ptr[n] == ']';
-			n++;
-		}
-		if (!octet_fits(str_sub(filter, 0, n), addr->bytes[i]))
-			return false;
-		filter = str_from_at(filter, n + 1);
-	}
-	return true;
-}
-
-static enum outcome rbl(struct check *c, const struct rule *rule,
-	struct str query, enum subject subject, struct decision *d)
-{
-	struct resolver_addrs addrs = {0};
-	struct strs texts = {0};
-	struct str filter = rule->arg;
-	struct str list = str_cut(&filter, '=');
-	struct fault f;
-
-	if (c->policy->resolver == NULL || query.len == 0)
-		return OUT_DUNNO;
-	struct str name =
-		arena_printf(c->a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
-	if (resolver_host(c->policy->resolver, name, RESOLVER_V4, c->a, &addrs,
-		    &f) != DNS_OK)
-		return OUT_DUNNO; /* a silent list blocks nobody */
-	for (size_t i = 0; i < addrs.n; i++) {
-		if (!reply_fits(filter, &addrs.v[i]))
-			continue;
-		resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
-		return restrict_reject(c, d, c->policy->c->maps_rbl_reject_code,
-			"5.7.1", subject,
-			"Service unavailable; %s [%.*s] blocked using "
-			"%.*s%s%.*s",
-			subject == SUBJECT_CLIENT ? "Client host" : "Address",
-			STR_ARG(subject == SUBJECT_CLIENT ? c->client_text
-							  : query),
-			STR_ARG(list), texts.n > 0 ? "; " : "",
-			STR_ARG(texts.n > 0 ? texts.v[0] : STR("")));
-	}
-	return OUT_DUNNO;
-}
-
 RULE(reject_rbl_client)
 {
 	if (c->client_addr_len == 0)
@@ -544,7 +465,7 @@ RULE(reject_rbl_client)
 		c->client_addr, c->client_addr_len, "", "", c->a);
 	if (str_ends(reversed, "."))
 		reversed.len--;
-	return rbl(c, rule, reversed, SUBJECT_CLIENT, d);
+	return restrict_dnsbl(c, rule, reversed, SUBJECT_CLIENT, d);
 }
 
 static struct str domain_of(struct str address)
@@ -559,12 +480,13 @@ static struct str domain_of(struct str address)
 
 RULE(reject_rhsbl_sender)
 {
-	return rbl(c, rule, domain_of(c->sender), SUBJECT_SENDER, d);
+	return restrict_dnsbl(c, rule, domain_of(c->sender), SUBJECT_SENDER, d);
 }
 
 RULE(reject_rhsbl_recipient)
 {
-	return rbl(c, rule, domain_of(c->recipient), SUBJECT_RECIPIENT, d);
+	return restrict_dnsbl(
+		c, rule, domain_of(c->recipient), SUBJECT_RECIPIENT, d);
 }
 
 RULE(reject_rhsbl_helo)
@@ -572,7 +494,8 @@ RULE(reject_rhsbl_helo)
 	bool name = str_present(c->helo) && c->helo.len > 0 &&
 		    c->helo.ptr[0] != '[';
 
-	return rbl(c, rule, name ? c->helo : STR(""), SUBJECT_HELO, d);
+	return restrict_dnsbl(
+		c, rule, name ? c->helo : STR(""), SUBJECT_HELO, d);
 }
 
 static struct str known_name(struct str name)
@@ -582,12 +505,14 @@ static struct str known_name(struct str name)
 
 RULE(reject_rhsbl_client)
 {
-	return rbl(c, rule, known_name(c->client_name), SUBJECT_CLIENT, d);
+	return restrict_dnsbl(
+		c, rule, known_name(c->client_name), SUBJECT_CLIENT, d);
 }
 
 RULE(reject_rhsbl_reverse_client)
 {
-	return rbl(c, rule, known_name(c->reverse_name), SUBJECT_CLIENT, d);
+	return restrict_dnsbl(
+		c, rule, known_name(c->reverse_name), SUBJECT_CLIENT, d);
 }
 
 const struct restriction_def restriction_defs[] = {

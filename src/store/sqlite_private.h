@@ -44,4 +44,7 @@ bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
 	struct fault *f);
 void store_unlink(const struct strs *gone);
 
+/* The column keywords, words with blanks between; they lean on text. */
+struct strs store_keywords(struct str text, struct arena *a);
+
 #endif

@@ -263,8 +263,8 @@ class Dns:
 class Smtp:
     """A raw dialog: what is sent is what is written."""
 
-    def __init__(self, host, port, greet=True):
-        self.sock = socket.create_connection((host, port), 10)
+    def __init__(self, host, port, greet=True, source="127.0.0.1"):
+        self.sock = socket.create_connection((host, port), 10, (source, 0))
         self.sock.settimeout(20)
         self.file = self.sock.makefile("rb")
         if greet:

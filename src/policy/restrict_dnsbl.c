@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/* Names and addresses that a DNS list knows: RFC 5782. */
+#include "policy/restrict_private.h"
+
+/* "list.example=127.0.0.[2..11]": does one of the answers fit? */
+static bool octet_fits(struct str filter, unsigned value)
+{
+	uint64_t n, low, high;
+	struct str item;
+
+	if (filter.len < 2 || filter.ptr[0] != '[')
+		return str_u64(filter, &n) && n == value;
+	filter = str_sub(filter, 1, filter.len - 2);
+	while (str_present(filter)) {
+		item = str_cut(&filter, ';');
+		ptrdiff_t dots = str_isearch(item, STR(".."));
+
+		if (dots < 0 ? str_u64(item, &n) && n == value
+			     : str_u64(str_sub(item, 0, (size_t)dots), &low) &&
+					str_u64(str_from_at(
+							item, (size_t)dots + 2),
+						&high) &&
+					value >= low && value <= high)
+			return true;
+	}
+	return false;
+}
+
+static bool reply_fits(struct str filter, const struct resolver_addr *addr)
+{
+	if (addr->len != 4 || addr->bytes[0] != 127)
+		return false;
+	if (!str_present(filter))
+		return true;
+	for (size_t i = 0; i < 4; i++) {
+		size_t n = 0;
+		int depth = 0;
+
+		while (n < filter.len && (depth > 0 || filter.ptr[n] != '.')) {
+			depth += filter.ptr[n] == '[';
+			depth -= filter.ptr[n] == ']';
+			n++;
+		}
+		if (!octet_fits(str_sub(filter, 0, n), addr->bytes[i]))
+			return false;
+		filter = str_from_at(filter, n + 1);
+	}
+	return true;
+}
+
+/* As postconf(5) default_rbl_reply. */
+static enum outcome blocked(struct check *c, struct decision *d,
+	struct str query, enum subject subject, struct str list, struct str why)
+{
+	static const char *const classes[] = {"Client host", "Helo command",
+		"Sender address", "Recipient address", "Login"};
+	struct str what = subject == SUBJECT_CLIENT	 ? c->client_text
+			  : subject == SUBJECT_SENDER	 ? c->sender
+			  : subject == SUBJECT_RECIPIENT ? c->recipient
+							 : query;
+	int64_t code = c->policy->c->maps_rbl_reject_code;
+
+	d->verdict = VERDICT_REJECT;
+	d->code = (int)code;
+	d->text = arena_printf(c->a,
+		"%c.7.1 Service unavailable; %s [%.*s] blocked using "
+		"%.*s%s%.*s",
+		code < 500 ? '4' : '5', classes[subject], STR_ARG(what),
+		STR_ARG(list), why.len > 0 ? "; " : "", STR_ARG(why));
+	return OUT_REJECT;
+}
+
+enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
+	struct str query, enum subject subject, struct decision *d)
+{
+	struct resolver_addrs addrs = {0};
+	struct strs texts = {0};
+	struct str filter = rule->arg;
+	struct str list = str_cut(&filter, '=');
+	struct fault f;
+
+	if (c->policy->resolver == NULL || query.len == 0)
+		return OUT_DUNNO;
+	struct str name =
+		arena_printf(c->a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
+	if (resolver_host(c->policy->resolver, name, RESOLVER_V4, c->a, &addrs,
+		    &f) != DNS_OK)
+		return OUT_DUNNO; /* a silent list blocks nobody */
+	for (size_t i = 0; i < addrs.n; i++) {
+		if (!reply_fits(filter, &addrs.v[i]))
+			continue;
+		resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
+		return blocked(c, d, query, subject, list,
+			texts.n > 0 ? texts.v[0] : STR(""));
+	}
+	return OUT_DUNNO;
+}
