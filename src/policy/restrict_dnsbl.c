@@ -54,8 +54,8 @@ static enum outcome blocked(struct check *c, struct decision *d,
 {
 	static const char *const classes[] = {"Client host", "Helo command",
 		"Sender address", "Recipient address", "Login"};
-	struct str what = subject == SUBJECT_CLIENT	 ? c->client_text
-			  : subject == SUBJECT_SENDER	 ? c->sender
+	struct str what = subject == SUBJECT_CLIENT      ? c->client_text
+			  : subject == SUBJECT_SENDER    ? c->sender
 			  : subject == SUBJECT_RECIPIENT ? c->recipient
 							 : query;
 	int64_t code = c->policy->c->maps_rbl_reject_code;

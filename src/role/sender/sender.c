@@ -6,6 +6,15 @@
 #include "net/tls.h"
 #include "net/tls_cache.h"
 
+/* postconf(5) smtp_tls_session_cache_timeout: 0 is off, else 2 min to 100 d */
+static int64_t session_lifetime(int64_t seconds)
+{
+	return seconds <= 0        ? 0
+	       : seconds < 120     ? 120
+	       : seconds > 8640000 ? 8640000
+				   : seconds;
+}
+
 int role_sender(struct role *r)
 {
 	struct sender *s = arena_make(r->a, struct sender);
@@ -23,7 +32,8 @@ int role_sender(struct role *r)
 	role_resolver(r);
 	s->policy = policy_new(c, r->tables, r->resolver, &ignored);
 	s->tls = tls_client_ctx(&trust, &f);
-	s->sessions = tls_cache_new(c->smtp_tls_session_cache_timeout);
+	s->sessions = tls_cache_new(
+		session_lifetime(c->smtp_tls_session_cache_timeout));
 	if (s->tls == NULL)
 		role_die(r, &f);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
