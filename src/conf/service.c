@@ -225,7 +225,8 @@ static bool listener_kind(struct str command, enum service_kind *kind_r)
 		const char *command;
 		enum service_kind kind;
 	} commands[] = {{"smtpd", SERVICE_SMTPD}, {"postscreen", SERVICE_SMTPD},
-		{"imapd", SERVICE_IMAPD}, {"pop3d", SERVICE_POP3D}};
+		{"lmtpd", SERVICE_SMTPD}, {"imapd", SERVICE_IMAPD},
+		{"pop3d", SERVICE_POP3D}};
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (str_eqc(command, commands[i].command)) {
@@ -243,7 +244,9 @@ static void add_service(struct loader *l, const struct master_line *m,
 	ptrdiff_t colon = str_rfind(m->service, ':');
 	struct addrs addrs = {
 		.v = arena_alloc(a, ADDRS_MAX * sizeof(struct sock_addr))};
-	struct service s = {.kind = kind, .line = line};
+	struct service s = {.kind = kind,
+		.lmtp = str_eqc(m->command, "lmtpd"),
+		.line = line};
 
 	if (colon >= 0) {
 		host = str_sub(m->service, 0, (size_t)colon);
@@ -320,8 +323,7 @@ static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
 	"qmqpd", "nbdb_reindexd"};
 static const char *const transports[] = {
 	"smtp", "lmtp", "error", "discard", "local", "virtual", "retry"};
-static const char *const later[] = {
-	"pipe", "spawn", "lmtpd", "managesieved", "httpd"};
+static const char *const later[] = {"pipe", "spawn", "managesieved", "httpd"};
 
 static bool in_list(struct str word, const char *const *list, size_t n)
 {

@@ -5,8 +5,8 @@
 /*
  * service: the lines of master.cf that mean something here.
  *
- * inet lines whose command is smtpd, postscreen (both SMTP), imapd or pop3d
- * name listeners; their -o settings override main.cf for that listener.
+ * inet lines whose command is smtpd, postscreen (both SMTP), lmtpd, imapd or
+ * pop3d name listeners; their -o settings override main.cf for that listener.
  * unix lines of smtp, lmtp, relay, local, ... name transports.  The standard
  * lines of Postfix's own daemons are accepted silently.
  */
@@ -18,6 +18,7 @@ enum service_kind { SERVICE_SMTPD, SERVICE_IMAPD, SERVICE_POP3D };
 
 struct service {
 	enum service_kind kind;
+	bool lmtp; /* lmtpd: SERVICE_SMTPD that speaks RFC 2033 */
 	struct str name; /* first field as written */
 	struct sock_addr *addrs;
 	size_t n_addrs;

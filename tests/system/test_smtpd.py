@@ -413,3 +413,57 @@ def test_log_is_one_line_per_event(postern):
         if line.startswith("{"):
             json.loads(line)
     assert "wonderland" not in p.log()
+
+
+@pytest.fixture
+def lmtp(postern):
+    from harness import free_port
+    port = free_port()
+    p = postern("lmtp", users={BOB: "b", "alice@example.test": "a"},
+                options={"message_size_limit": "2000"},
+                master_extra=f"127.0.0.1:{port} inet n - n - - lmtpd\n")
+    p.start()
+    s = Smtp(p.host, port, greet=False)
+    code, text = s.reply()
+    assert code == 220 and "LMTP" in text and "ESMTP" not in text
+    yield p, s
+    s.close()
+
+
+def test_lmtp_answers_for_each_recipient(lmtp):
+    """RFC 2033 4.2; a duplicate RCPT was answered, so it counts."""
+    p, s = lmtp
+    s.expect("EHLO x.test", 500)
+    s.expect("HELO x.test", 500)
+    assert "PIPELINING" in s.expect("LHLO x.test", 250)
+
+    def data(body, *rcpts):
+        s.expect("MAIL FROM:<a@b.example>", 250)
+        for to, code in rcpts:
+            s.expect(f"RCPT TO:<{to}>", code)
+        s.expect("DATA", 354)
+        s.send(body + b"\r\n.\r\nNOOP\r\n")
+        got = []
+        while "2.0.0 Ok\r\n" not in (reply := s.reply())[1]:
+            got.append(reply[0])
+        return got
+
+    both = ((BOB, 250), ("nobody@example.test", 550),
+            ("alice@example.test", 250), (BOB, 250))
+    assert data(b"Subject: s\r\n\r\nx", *both) == [250] * 3
+    # A refusal of the data is told to each, and nothing of it stays.
+    assert data(b"x" * 990 + b"\r\n" + b"y" * 1500, *both) == [552] * 3
+    assert data(b"bare\nfeed", *both) == [550] * 3
+    assert data(b"Subject: t\r\n\r\nx", (BOB, 250)) == [250]
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    s.expect("RCPT TO:<nobody@example.test>", 550)
+    s.expect("DATA", 503)
+    assert len(inbox(p)) == 2
+    assert len(inbox(p, "alice@example.test")) == 1
+    assert b"with LMTP" in inbox(p)[0]
+
+
+def test_lhlo_is_not_for_smtp(one):
+    s = Smtp(one.host, one.port["smtp"])
+    s.expect("LHLO x.test", 500)
+    s.close()

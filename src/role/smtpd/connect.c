@@ -104,6 +104,9 @@ bool smtpd_greet(struct session *s)
 			return false;
 		}
 	}
-	smtpd_reply(s, 220, "%.*s", STR_ARG(c->smtpd_banner));
+	if (s->sv->lmtp)
+		smtpd_reply(s, 220, "%.*s LMTP", STR_ARG(c->myhostname));
+	else
+		smtpd_reply(s, 220, "%.*s", STR_ARG(c->smtpd_banner));
 	return true;
 }

@@ -166,9 +166,12 @@ void smtpd_data(struct session *s, struct str args)
 		return;
 	}
 	if (s->tx.n_rcpts == 0) {
-		smtpd_refuse(s, s->tx.open ? 554 : 503,
-			s->tx.open ? "5.5.1 Error: no valid recipients"
-				   : "5.5.1 Error: need RCPT command");
+		/* RFC 2033 4.2 asks for 503 in any case. */
+		bool open = s->tx.open && !s->sv->lmtp;
+
+		smtpd_refuse(s, open ? 554 : 503,
+			open ? "5.5.1 Error: no valid recipients"
+			     : "5.5.1 Error: need RCPT command");
 		return;
 	}
 	if (list_refuses(s, STAGE_DATA)) {
@@ -177,6 +180,10 @@ void smtpd_data(struct session *s, struct str args)
 	}
 	smtpd_reply(s, 354, "End data with <CR><LF>.<CR><LF>");
 	stream_flush(s->stream);
+	/* RFC 2033 4.2: one reply for each RCPT that was answered with 250.
+	 * The message is taken or refused as a whole: they are the same. */
+	if (s->sv->lmtp)
+		s->tx.more_replies = s->tx.accepted - 1;
 	enum newline_mode mode = newline_mode(s);
 	smtp_data_init(&d);
 	spool_init(&sp, s);

@@ -21,8 +21,10 @@ static bool refused_now(struct session *s)
 static bool take_name(struct session *s, struct str args, bool esmtp)
 {
 	if (args.len == 0) {
-		smtpd_refuse(
-			s, 501, "Syntax: %s hostname", esmtp ? "EHLO" : "HELO");
+		smtpd_refuse(s, 501, "Syntax: %s hostname",
+			s->sv->lmtp ? "LHLO"
+			: esmtp     ? "EHLO"
+				    : "HELO");
 		return false;
 	}
 	/* A long name is cut, not stored: attack 15. */

@@ -124,5 +124,6 @@ void smtpd_rcpt(struct session *s, struct str args)
 	}
 	if (!have_rcpt(s, r.address))
 		add_rcpt(s, r);
+	s->tx.accepted++;
 	smtpd_reply(s, 250, "2.1.5 Ok");
 }

@@ -11,6 +11,8 @@ enum command_states {
 	NEEDS_TLS = 1u << 0, /* where the service demands TLS */
 	IS_JUNK = 1u << 1, /* counts towards smtpd_junk_command_limit */
 	LAST_IN_GROUP = 1u << 2, /* RFC 2920 3.1: nothing may follow unread */
+	NOT_LMTP = 1u << 3, /* RFC 2033 4.1: neither HELO nor EHLO */
+	ONLY_LMTP = 1u << 4,
 };
 
 static const struct {
@@ -18,8 +20,9 @@ static const struct {
 	smtpd_command_f *fn;
 	unsigned states;
 } commands[] = {
-	{"EHLO", smtpd_ehlo, LAST_IN_GROUP},
-	{"HELO", smtpd_helo, LAST_IN_GROUP},
+	{"EHLO", smtpd_ehlo, LAST_IN_GROUP | NOT_LMTP},
+	{"HELO", smtpd_helo, LAST_IN_GROUP | NOT_LMTP},
+	{"LHLO", smtpd_ehlo, LAST_IN_GROUP | ONLY_LMTP},
 	{"MAIL", smtpd_mail, NEEDS_TLS},
 	{"RCPT", smtpd_rcpt, NEEDS_TLS},
 	{"DATA", smtpd_data, NEEDS_TLS | LAST_IN_GROUP},
@@ -57,7 +60,8 @@ static void put_reply(
 	for (char *p = text; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
-	stream_putf(s->stream, "%d %s\r\n", code, text);
+	for (unsigned i = 0; i < 1 + s->tx.more_replies; i++)
+		stream_putf(s->stream, "%d %s\r\n", code, text);
 }
 
 void smtpd_reply(struct session *s, int code, const char *fmt, ...)
@@ -189,12 +193,15 @@ static void run_command(struct session *s, struct str line)
 {
 	struct smtp_command cmd;
 	size_t i = 0;
+	unsigned other = s->sv->lmtp ? NOT_LMTP : ONLY_LMTP;
 
 	if (!smtp_command_parse(line, &cmd)) {
 		smtpd_refuse(s, 500, "5.5.2 Error: bad syntax");
 		return;
 	}
-	while (i < ARRAY_LEN(commands) && !str_ieqc(cmd.verb, commands[i].verb))
+	while (i < ARRAY_LEN(commands) &&
+		((commands[i].states & other) != 0 ||
+			!str_ieqc(cmd.verb, commands[i].verb)))
 		i++;
 	if (i == ARRAY_LEN(commands)) {
 		unknown_command(s, cmd.verb);

@@ -39,6 +39,7 @@ static struct smtpd_service *service_new(
 	sv->role = r;
 	sv->service = service;
 	sv->c = service->conf;
+	sv->lmtp = service->lmtp;
 	sv->tls_required =
 		str_eqc(level, "encrypt") || sv->c->smtpd_tls_wrappermode;
 	sv->submission = sv->c->smtpd_sasl_auth_enable;

@@ -33,6 +33,7 @@ struct smtpd_service {
 	struct tls_server *tls; /* NULL: no certificate */
 	bool tls_offered;
 	bool tls_required; /* encrypt */
+	bool lmtp; /* RFC 2033 */
 	bool submission; /* AUTH is on: a client's own server */
 };
 
@@ -46,6 +47,8 @@ struct transaction {
 	struct recipient *rcpts;
 	size_t n_rcpts; /* accepted RCPTs; before aliases */
 	size_t cap_rcpts;
+	unsigned accepted; /* RCPTs answered with 250, duplicates too */
+	unsigned more_replies; /* LMTP, after the data: see smtpd_data */
 	uint64_t id;
 	bool hold;
 	bool discard;

@@ -20,9 +20,11 @@ static void put_safe(struct str text, struct buf *out)
 static void put_protocol(const struct session *s, struct buf *out)
 {
 	if ((s->tx.mail.flags & SMTP_MAIL_UTF8) != 0)
-		buf_puts(out, "UTF8SMTP");
+		buf_puts(out, s->sv->lmtp ? "UTF8LMTP" : "UTF8SMTP");
 	else
-		buf_puts(out, s->esmtp ? "ESMTP" : "SMTP");
+		buf_puts(out, s->sv->lmtp ? "LMTP"
+			      : s->esmtp  ? "ESMTP"
+					  : "SMTP");
 	if (stream_is_tls(s->stream) && s->esmtp)
 		buf_putc(out, 'S');
 	if (str_present(s->login) && s->esmtp)
