@@ -246,6 +246,21 @@ def test_queue_commands(relay):
     sink.stop()
 
 
+def test_delete_while_a_delivery_ends(relay):
+    """Whatever the moment, what was deleted is gone, on disk too."""
+    sink = Sink("127.0.0.5", 0, replies={"MAIL": "451 4.3.0 later"})
+    p = relay(sink)
+    for n in range(15):
+        p.send(ALICE, ["x@far.example"], subject=str(n))
+        for m in p.queue():
+            p.run("queue", "delete", m["id"], check=False)
+    wait_for("an empty queue", lambda: p.queue() == [])
+    p.stop()
+    p.start(add_users=False)
+    assert p.queue() == []
+    sink.stop()
+
+
 def test_success_report_when_asked(postern):
     from harness import Smtp
     p = postern("dsn", users={ALICE: "pw"},

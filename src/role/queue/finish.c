@@ -320,7 +320,11 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o)
 	pthread_mutex_lock(&s->lock);
 	m->leased--;
 	m->ending = false;
-	if (end && ok)
+	/* Deleted by hand while the outcomes were being written. */
+	bool late = m->removed && m->leased == 0 && !(end && ok);
+	if (late)
+		m->removed = queue_delete(s->queue, m->env.id, &f);
+	if ((end && ok) || (late && m->removed))
 		sched_forget(s, m);
 	else
 		sched_wake(s, x.now);
