@@ -420,7 +420,8 @@ def lmtp(postern):
     from harness import free_port
     port = free_port()
     p = postern("lmtp", users={BOB: "b", "alice@example.test": "a"},
-                options={"message_size_limit": "2000"},
+                options={"message_size_limit": "2000",
+                         "smtpd_recipient_limit": "5"},
                 master_extra=f"127.0.0.1:{port} inet n - n - - lmtpd\n")
     p.start()
     s = Smtp(p.host, port, greet=False)
@@ -461,6 +462,11 @@ def test_lmtp_answers_for_each_recipient(lmtp):
     assert len(inbox(p)) == 2
     assert len(inbox(p, "alice@example.test")) == 1
     assert b"with LMTP" in inbox(p)[0]
+    # The replies to come are bounded: each RCPT counts.
+    s.expect("RSET", 250)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    for code in [250] * 5 + [452]:
+        s.expect(f"RCPT TO:<{BOB}>", code)
 
 
 def test_lhlo_is_not_for_smtp(one):

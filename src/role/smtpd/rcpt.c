@@ -99,7 +99,10 @@ void smtpd_rcpt(struct session *s, struct str args)
 		smtpd_refuse(s, 503, "5.5.1 Error: need MAIL command");
 		return;
 	}
-	if (s->tx.n_rcpts >= (size_t)c->smtpd_recipient_limit) {
+	/* LMTP answers a duplicate after the data too: it counts. */
+	size_t counted = s->sv->lmtp ? s->tx.accepted : s->tx.n_rcpts;
+
+	if (counted >= (size_t)c->smtpd_recipient_limit) {
 		smtpd_refuse(s, 452, "4.5.3 Error: too many recipients");
 		return;
 	}

@@ -79,6 +79,7 @@ static void count_error(struct session *s)
 
 	s->errors++;
 	if (s->errors >= (unsigned)c->smtpd_hard_error_limit) {
+		s->tx.more_replies = 0; /* this one is of the session */
 		smtpd_reply(s, 421, "4.7.0 %.*s Error: too many errors",
 			STR_ARG(c->myhostname));
 		log_info("session ended", log_s("client", s->client),

@@ -20,6 +20,21 @@ struct gate *gate_of(struct seat *seat)
 	return u.gate;
 }
 
+void gate_accepted(int fd, struct mailbox_service *sv, seat_serve_f *serve)
+{
+	struct gate *g = must_alloc(sizeof(*g));
+
+	sock_no_delay(fd);
+	g->sv = sv;
+	g->stream = stream_new(fd, GATE_LINE_MAX * 2);
+	g->a = arena_new(65536);
+	g->cmd_a = arena_new(1 << 20);
+	g->seat.fd = fd;
+	g->seat.serve = serve;
+	__atomic_add_fetch(&sv->m->role->slot->served, 1, __ATOMIC_RELAXED);
+	crew_add(sv->m->role->crew, &g->seat);
+}
+
 bool gate_may_login(const struct gate *g)
 {
 	return stream_is_tls(g->stream) || !g->sv->c->smtpd_tls_auth_only;

@@ -38,6 +38,8 @@ void gate_accepted_pop3(int fd, void *ctx);
 
 /* Shared by imap.c and pop3.c of this folder. */
 struct gate *gate_of(struct seat *seat);
+/* A new connection: its gate goes to the crew, which owns it from now on. */
+void gate_accepted(int fd, struct mailbox_service *sv, seat_serve_f *serve);
 bool gate_begin(struct gate *g, bool wrapper);
 bool gate_start_tls(struct gate *g);
 /* May a password be said now? */

@@ -281,16 +281,5 @@ static enum next serve(struct seat *seat)
 
 void gate_accepted_imap(int fd, void *ctx)
 {
-	struct mailbox_service *sv = ctx;
-	struct gate *g = must_alloc(sizeof(*g));
-
-	sock_no_delay(fd);
-	g->sv = sv;
-	g->stream = stream_new(fd, GATE_LINE_MAX * 2);
-	g->a = arena_new(65536);
-	g->cmd_a = arena_new(1 << 20);
-	g->seat.fd = fd;
-	g->seat.serve = serve;
-	__atomic_add_fetch(&sv->m->role->slot->served, 1, __ATOMIC_RELAXED);
-	crew_add(sv->m->role->crew, &g->seat);
+	gate_accepted(fd, ctx, serve);
 }
