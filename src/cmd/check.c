@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "cmd/check_aliases.h"
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
@@ -422,13 +423,6 @@ static void check_resolver(struct checker *x)
 	resolver_free(r);
 }
 
-/* alias_database is only looked at: nothing has to be built. */
-static void check_aliases(struct checker *x)
-{
-	maps_open(x->tables, x->c, "alias_database", x->c->alias_database,
-		MAPS_ALIASES, x->p);
-}
-
 static void check_all(const char *dir, struct problems *p)
 {
 	struct table_env env = {0};
@@ -449,7 +443,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_values(&x);
 	check_log(&x);
 	check_resolver(&x);
-	check_aliases(&x);
+	check_aliases(x.c, x.tables, p);
 	struct policy *policy = policy_new(x.c, x.tables, NULL, p);
 	check_classes(&x, policy);
 	for (size_t i = 0; i < x.services->n; i++)

@@ -170,8 +170,8 @@ int cmd_queue(struct cmd *c)
 			near != NULL ? ": did you mean " : "",
 			near != NULL ? near : "");
 	}
-	struct ipc_client *queue =
-		ipc_client_new(role_socket_path(conf, "queue", conf->a).ptr);
+	struct ipc_client *queue = ipc_client_new(
+		role_socket_path(conf, "queue", conf->a).ptr, true);
 	if (i == 0) {
 		if (word != NULL && strcmp(word, "--json") != 0)
 			return cmd_usage(c, "unexpected \"%s\"", word);

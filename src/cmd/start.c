@@ -137,8 +137,8 @@ int cmd_status(struct cmd *c)
 	ipc_frame_init(&reply);
 	if (c->argc > 1 && !as_json)
 		return cmd_usage(c, "unexpected \"%s\"", c->argv[1]);
-	struct ipc_client *master =
-		ipc_client_new(role_socket_path(load(c), "master", a).ptr);
+	struct ipc_client *master = ipc_client_new(
+		role_socket_path(load(c), "master", a).ptr, false);
 	if (!ipc_call(master, IPC_STATUS, STR_NONE, -1, 5000, &reply, &f)) {
 		fprintf(stderr, "postern is not running (%s)\n", f.text);
 		return EX_UNAVAILABLE;

@@ -300,6 +300,24 @@ enum table_result maps_lookup(struct maps *m, struct str key, struct arena *a,
 	return TABLE_NONE;
 }
 
+uid_t maps_owner(struct maps *m, struct str key, struct arena *a)
+{
+	struct str value;
+	struct fault f;
+
+	for (size_t i = 0; m != NULL && i < m->n; i++) {
+		struct table *t = m->v[i];
+
+		if (lookup(t, key, a, &value, &f) != TABLE_FOUND)
+			continue;
+		pthread_mutex_lock(&t->lock);
+		uid_t uid = t->seen.st_uid;
+		pthread_mutex_unlock(&t->lock);
+		return is_file_kind(t->kind) ? uid : (uid_t)-1;
+	}
+	return (uid_t)-1;
+}
+
 /* ---- opening ---- */
 
 static struct table *open_table(struct tables *t, struct str spec,

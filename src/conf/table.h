@@ -17,6 +17,8 @@
  * told to the notice function.  Thread-safe.
  */
 
+#include <sys/types.h>
+
 #include "base/fault.h"
 #include "conf/conf.h"
 
@@ -69,6 +71,9 @@ enum table_result maps_lookup_address(struct maps *m, struct str address,
 /* user+ext split as postconf(5) recipient_delimiter says. */
 bool address_extension(struct str local, struct str delimiter,
 	bool owner_request_special, struct str *user_r, struct str *ext_r);
+
+/* Who owns the file in which maps_lookup finds the key; -1: no file. */
+uid_t maps_owner(struct maps *m, struct str key, struct arena *a);
 
 /* Files that the tables of a list read; for the sandbox. */
 void maps_paths(struct str list, struct arena *a, struct strs *paths);

@@ -167,16 +167,18 @@ bool ipc_recv(
 struct ipc_client {
 	pthread_mutex_t lock;
 	char *path;
+	bool keep;
 	int pool[POOL_MAX];
 	size_t n;
 };
 
-struct ipc_client *ipc_client_new(const char *socket_path)
+struct ipc_client *ipc_client_new(const char *socket_path, bool keep)
 {
 	struct ipc_client *c = must_alloc(sizeof(*c));
 
 	pthread_mutex_init(&c->lock, NULL);
 	c->path = must_strdup(socket_path);
+	c->keep = keep;
 	return c;
 }
 
@@ -219,7 +221,7 @@ int ipc_client_take(struct ipc_client *c, struct fault *f)
 void ipc_client_give(struct ipc_client *c, int sock)
 {
 	pthread_mutex_lock(&c->lock);
-	bool keep = c->n < POOL_MAX;
+	bool keep = c->keep && c->n < POOL_MAX;
 	if (keep)
 		c->pool[c->n++] = sock;
 	pthread_mutex_unlock(&c->lock);

@@ -66,7 +66,9 @@ bool ipc_recv(
 
 /* Connections to one role, kept between calls; any thread. */
 struct ipc_client;
-struct ipc_client *ipc_client_new(const char *socket_path);
+/* keep: the role answers many requests on one connection (master does not:
+ * a child of it answers and ends). */
+struct ipc_client *ipc_client_new(const char *socket_path, bool keep);
 void ipc_client_free(struct ipc_client *c);
 
 /*

@@ -149,22 +149,35 @@ bool job_read(struct wire *w, struct arena *a, struct job *j_r)
 
 void local_request_put(struct buf *b, const struct local_request *r)
 {
+	wire_put_u8(b, (uint8_t)r->action);
 	wire_put_str(b, r->user);
-	wire_put_str(b, r->path);
+	wire_put_str(b, r->target);
 	wire_put_str(b, r->prefix);
 	wire_put_str(b, r->sender);
-	wire_put_u64(b, r->size_limit);
+	wire_put_str(b, r->recipient);
+	wire_put_str(b, r->original);
+	wire_put_str(b, r->extension);
+	wire_put_str(b, r->client);
+	wire_put_str(b, r->login);
 }
 
 bool local_request_read(struct wire *w, struct local_request *r_r)
 {
 	struct local_request r;
+	uint8_t action = wire_u8(w);
 
+	if (action > LOCAL_READ)
+		w->bad = true;
+	r.action = (enum local_action)action;
 	r.user = wire_str(w);
-	r.path = wire_str(w);
+	r.target = wire_str(w);
 	r.prefix = wire_str(w);
 	r.sender = wire_str(w);
-	r.size_limit = wire_u64(w);
+	r.recipient = wire_str(w);
+	r.original = wire_str(w);
+	r.extension = wire_str(w);
+	r.client = wire_str(w);
+	r.login = wire_str(w);
 	if (!wire_ok(w))
 		return false;
 	*r_r = r;

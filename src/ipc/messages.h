@@ -80,13 +80,27 @@ bool job_read(struct wire *w, struct arena *a, struct job *j_r);
 
 enum queue_action { QUEUE_FLUSH, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE };
 
-/* Delivery into a user's own files, by a child of master with that uid. */
+/*
+ * local(8) with the rights of an account, by a child of master.  It answers
+ * OK, with a descriptor where a text was asked for or a .forward stands in
+ * front of the mailbox.
+ */
+enum local_action {
+	LOCAL_MAILBOX, /* the user's own; or OK with the .forward's text */
+	LOCAL_MAILBOX_ONLY, /* the same, without looking for a .forward */
+	LOCAL_FILE, /* target: mbox, or Maildir with "/" at the end */
+	LOCAL_COMMAND, /* target: the command */
+	LOCAL_READ, /* target: a file of addresses -> OK with its text */
+};
+
 struct local_request {
-	struct str user; /* whose uid */
-	struct str path; /* mbox, or Maildir with "/" at the end */
+	enum local_action action;
+	struct str user; /* whose rights; absent: default_privs */
+	struct str target;
 	struct str prefix; /* header lines in front of the message */
-	struct str sender; /* for the From_ line */
-	uint64_t size_limit; /* mailbox_size_limit; 0: none */
+	struct str sender;
+	/* what a command is told in its environment */
+	struct str recipient, original, extension, client, login;
 };
 void local_request_put(struct buf *b, const struct local_request *r);
 bool local_request_read(struct wire *w, struct local_request *r_r);

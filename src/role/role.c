@@ -64,7 +64,7 @@ static struct ipc_client *client_of(struct role *r, const char *name)
 	struct str path = role_socket_path(r->conf, name, r->a);
 
 	role_may_write(r, path);
-	return ipc_client_new(path.ptr);
+	return ipc_client_new(path.ptr, strcmp(name, "master") != 0);
 }
 
 static void common_paths(struct role *r)

@@ -2,6 +2,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/arena.h"
+#include "codec/postfix/aliases.h"
 #include "codec/postfix/expand.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
@@ -23,6 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct master_line m;
 	struct cidr cidr;
 	const char *why;
+	struct alias_target target;
+	struct strs words;
 	int64_t n;
 
 	logical_lines_init(&lines, in, a);
@@ -38,6 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		while (str_present(list_item(&value)))
 			;
 	}
+	struct str rest = alias_lines_join(in, a);
+	while (alias_target_next(&rest, a, &target))
+		command_words(target.value, nothing, NULL, a, &words, &why);
 	arena_free(a);
 	return 0;
 }

@@ -1,83 +1,208 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The local class: alias_maps, then the user's own mailbox file or Maildir.
- * local(8), aliases(5).  Addresses of an alias go back into the queue as a
- * message of their own; files are written by a child of master that has the
- * user's uid.
+ * The local class: alias_maps, .forward, then the user's own mailbox.
+ * local(8), aliases(5).  First everything is expanded; then users, files and
+ * commands get the message by a child of master that has the right uid; the
+ * addresses go back into the queue as a message of their own, last, because
+ * what fails before them is tried again as a whole.
  */
 #include <pwd.h>
 #include <string.h>
 
 #include "codec/mail/header.h"
-#include "codec/postfix/lines.h"
+#include "codec/postfix/aliases.h"
 #include "codec/smtp/path.h"
 #include "policy/rewrite.h"
 #include "role/mailbox/mailbox.h"
 
-enum { ALIAS_DEPTH_MAX = 100, ALIAS_TARGETS_MAX = 10000, TIMEOUT_MS = 120000 };
+enum { ALIAS_DEPTH_MAX = 100, ALIAS_TARGETS_MAX = 100000, TIMEOUT_MS = 120000 };
+
+/* Somebody or something that gets the message here. */
+struct task {
+	enum local_action action;
+	struct str user; /* whose mailbox, whose rights; absent: nobody's */
+	struct str target; /* file or command; the extension of a user */
+	struct task *next;
+};
 
 struct expansion {
 	struct mailbox_role *m;
+	const struct envelope *e;
+	const struct recipient *r;
+	int body;
 	struct arena *a;
+	struct map *seen; /* what is already among the targets */
 	struct strs addresses; /* to be queued */
-	struct strs files;
-	struct strs users; /* to be delivered here */
+	struct task *first, **last;
+	struct str extension; /* of the recipient; absent without */
 	struct str owner; /* owner-NAME of the last alias; absent without */
 	struct fault *f;
 };
 
-static bool expand_name(struct expansion *x, struct str name, unsigned depth);
+/* Where a target was found: what it may do, and with whose rights. */
+struct source {
+	const char *name; /* alias, forward, include */
+	struct str user; /* absent: default_privs */
+	struct str alias; /* absent: not an alias */
+	const struct source *up;
+	unsigned depth;
+};
 
-/* One target of an alias: \user, "|command", /file, :include:, address */
-static bool take_target(struct expansion *x, struct str item, unsigned depth)
+static bool expand_name(
+	struct expansion *x, struct str name, const struct source *from);
+static bool take_text(
+	struct expansion *x, struct str text, const struct source *from);
+
+/* ---- what is asked of master ---- */
+
+static bool ask_master(
+	struct expansion *x, const struct task *t, struct ipc_frame *reply)
 {
+	struct buf b CLEANUP(buf_fini);
+	bool user =
+		t->action == LOCAL_MAILBOX || t->action == LOCAL_MAILBOX_ONLY;
+	int64_t ms = TIMEOUT_MS;
+	struct local_request req = {.action = t->action,
+		.user = t->user,
+		.target = user ? STR("") : t->target,
+		.prefix = mailbox_prefix(x->e, x->r, x->a),
+		.sender = x->e->sender,
+		.recipient = x->r->address,
+		.original = x->r->original,
+		.extension = user ? t->target : x->extension,
+		.client = x->e->client,
+		.login = x->e->login};
+
+	if (user || t->action == LOCAL_COMMAND)
+		ms += x->m->role->conf->command_time_limit * 1000;
+	buf_init(&b, 1 << 20);
+	local_request_put(&b, &req);
+	return ipc_call(x->m->role->master, IPC_LOCAL, buf_str(&b), x->body, ms,
+		reply, x->f);
+}
+
+/* The text of an :include: file, as default_privs or the user reads it. */
+static bool take_include(
+	struct expansion *x, struct str path, const struct source *from)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct task t = {
+		.action = LOCAL_READ, .user = from->user, .target = path};
+	struct source in = {.name = "include",
+		.user = from->user,
+		.up = from,
+		.depth = from->depth + 1};
+
+	ipc_frame_init(&reply);
+	if (!ask_master(x, &t, &reply) || !file_map_fd(reply.fd, &map, x->f))
+		return false;
+	return take_text(x, alias_lines_join(map.bytes, x->a), &in);
+}
+
+/* ---- expansion ---- */
+
+/* False when it is already among the targets. */
+static bool is_new(
+	struct expansion *x, char kind, struct str user, struct str value)
+{
+	struct str key = arena_printf(
+		x->a, "%c%.*s %.*s", kind, STR_ARG(user), STR_ARG(value));
+
+	return map_set(x->seen, key, x) == NULL;
+}
+
+static void add_task(struct expansion *x, enum local_action action,
+	struct str user, struct str target)
+{
+	struct task *t = arena_make(x->a, struct task);
+
+	if (!is_new(x, (char)('0' + action), user, target))
+		return;
+	*t = (struct task){.action = action, .user = user, .target = target};
+	*x->last = t;
+	x->last = &t->next;
+}
+
+static bool take_address(
+	struct expansion *x, struct str item, const struct source *from)
+{
+	struct str address = rewrite_trivial(x->m->policy, item, x->a);
 	struct str local, domain;
 	enum address_class class;
 
-	if (item.len >= 2 && item.ptr[0] == '"' &&
-		item.ptr[item.len - 1] == '"')
-		item = str_sub(item, 1, item.len - 2);
-	if (item.len > 1 && item.ptr[0] == '\\') {
-		strs_add(&x->users, x->a, str_from_at(item, 1));
-		return true;
-	}
-	if (item.len > 0 && item.ptr[0] == '/') {
-		strs_add(&x->files, x->a, item);
-		return true;
-	}
-	if (str_starts(item, "|") || str_istarts(item, ":include:"))
-		return fault_set(x->f, FAULT_TEMP, 451, 3, 5,
-			"alias target %.*s is not supported yet",
-			STR_ARG(item));
-	struct str address = rewrite_trivial(x->m->policy, item, x->a);
 	smtp_address_split(address, &local, &domain);
 	if (!policy_class(x->m->policy, domain, x->a, &class, x->f))
 		return false;
-	if (class == CLASS_LOCAL)
-		return expand_name(x, local, depth + 1);
-	if (!strs_has(&x->addresses, address))
-		strs_add(&x->addresses, x->a, address);
+	if (class != CLASS_LOCAL) {
+		if (is_new(x, '@', STR_NONE, address))
+			strs_add(&x->addresses, x->a, address);
+		return true;
+	}
+	/* Who names himself in his .forward wants a copy in the mailbox. */
+	if (strcmp(from->name, "forward") == 0 && str_ieq(local, from->user)) {
+		add_task(x, LOCAL_MAILBOX_ONLY, from->user, STR(""));
+		return true;
+	}
+	return expand_name(x, local, from);
+}
+
+static bool restricted(struct expansion *x, const char *what,
+	struct str allowed, const struct source *from)
+{
+	if (conf_option_has(allowed, from->name))
+		return false;
+	fault_set(x->f, FAULT_PERM, 550, 7, 1, "mail to %s is restricted (%s)",
+		what, from->name);
 	return true;
 }
 
-/* items of an alias: commas, quotes keep blanks */
-static struct str alias_item(struct str *rest)
+static bool take_target(struct expansion *x, const struct alias_target *t,
+	const struct source *from)
 {
-	bool quoted = false;
-	size_t i = 0;
+	const struct conf *c = x->m->role->conf;
 
-	while (i < rest->len && strchr(", \t", rest->ptr[i]) != NULL)
-		i++;
-	size_t start = i;
-	for (; i < rest->len; i++) {
-		if (rest->ptr[i] == '"')
-			quoted = !quoted;
-		else if (!quoted && rest->ptr[i] == ',')
-			break;
+	switch (t->kind) {
+	case ALIAS_ADDRESS:
+		return take_address(x, t->value, from);
+	case ALIAS_USER:
+		add_task(x, LOCAL_MAILBOX_ONLY, t->value, STR(""));
+		return true;
+	case ALIAS_FILE:
+		if (restricted(x, "files", c->allow_mail_to_files, from))
+			return false;
+		add_task(x, LOCAL_FILE, from->user, t->value);
+		return true;
+	case ALIAS_COMMAND:
+		if (restricted(x, "commands", c->allow_mail_to_commands, from))
+			return false;
+		add_task(x, LOCAL_COMMAND, from->user, t->value);
+		return true;
+	case ALIAS_INCLUDE:
+		return !is_new(x, ':', from->user, t->value) ||
+		       take_include(x, t->value, from);
 	}
-	struct str item = str_trim(str_sub(*rest, start, i - start));
-	*rest = str_from_at(*rest, i);
-	return item;
+	return true;
+}
+
+static bool take_text(
+	struct expansion *x, struct str text, const struct source *from)
+{
+	struct alias_target t;
+
+	if (from->depth > ALIAS_DEPTH_MAX)
+		return fault_set(x->f, FAULT_PERM, 554, 4, 6,
+			"aliases nest too deep for %.*s",
+			STR_ARG(x->r->address));
+	while (alias_target_next(&text, x->a, &t)) {
+		if (map_count(x->seen) > ALIAS_TARGETS_MAX)
+			return fault_set(x->f, FAULT_PERM, 554, 5, 3,
+				"%.*s has too many members",
+				STR_ARG(x->r->address));
+		if (!take_target(x, &t, from))
+			return false;
+	}
+	return true;
 }
 
 static void note_owner(struct expansion *x, struct str name)
@@ -91,44 +216,73 @@ static void note_owner(struct expansion *x, struct str name)
 		x->owner = rewrite_trivial(x->m->policy, owner, x->a);
 }
 
-static bool expand_name(struct expansion *x, struct str name, unsigned depth)
+/* aliases(5): the commands of an alias file run as its owner. */
+static struct str rights_of_aliases(struct expansion *x, struct str name)
+{
+	uid_t uid = maps_owner(x->m->policy->alias, name, x->a);
+	char buffer[4096];
+	struct passwd pw, *found = NULL;
+
+	/* The owner of the queue runs nothing for anybody. */
+	if (uid == 0 || uid == (uid_t)-1 ||
+		getpwuid_r(uid, &pw, buffer, sizeof(buffer), &found) != 0 ||
+		found == NULL ||
+		str_eqc(x->m->role->conf->mail_owner, pw.pw_name))
+		return STR_NONE;
+	return arena_str(x->a, str_from(pw.pw_name));
+}
+
+static bool is_user(struct expansion *x, struct str name)
+{
+	char buffer[4096];
+	struct passwd pw, *found = NULL;
+
+	getpwnam_r(arena_cstr(x->a, name), &pw, buffer, sizeof(buffer), &found);
+	return found != NULL;
+}
+
+static bool is_above(const struct source *from, struct str alias)
+{
+	for (; from != NULL; from = from->up)
+		if (str_present(from->alias) && str_ieq(from->alias, alias))
+			return true;
+	return false;
+}
+
+static bool expand_name(
+	struct expansion *x, struct str name, const struct source *from)
 {
 	const struct conf *c = x->m->role->conf;
-	struct str value, user, ext;
+	struct str value, user, ext, key = name;
 
-	if (depth > ALIAS_DEPTH_MAX)
-		return fault_set(x->f, FAULT_PERM, 554, 4, 6,
-			"aliases nest too deep at %.*s", STR_ARG(name));
 	address_extension(name, c->recipient_delimiter,
 		c->owner_request_special, &user, &ext);
 	enum table_result r =
-		maps_lookup(x->m->policy->alias, name, x->a, &value, x->f);
-	if (r == TABLE_NONE && str_present(ext))
-		r = maps_lookup(x->m->policy->alias, user, x->a, &value, x->f);
+		maps_lookup(x->m->policy->alias, key, x->a, &value, x->f);
+	if (r == TABLE_NONE && str_present(ext)) {
+		key = user;
+		r = maps_lookup(x->m->policy->alias, key, x->a, &value, x->f);
+	}
 	if (r == TABLE_ERROR)
 		return false;
-	/* An alias that names itself means the user. */
-	if (r == TABLE_NONE || strs_has(&x->users, user)) {
-		if (!strs_has(&x->users, user))
-			strs_add(&x->users, x->a, user);
+	/* An alias that leads to itself means the user, if there is one. */
+	bool again = r == TABLE_FOUND && is_above(from, key);
+	if (again && !is_user(x, user))
+		return true;
+	if (r == TABLE_NONE || again) {
+		add_task(x, LOCAL_MAILBOX, arena_lower(x->a, user),
+			str_present(ext) ? str_from_at(ext, 1) : STR(""));
 		return true;
 	}
+	if (!is_new(x, 'a', STR_NONE, arena_lower(x->a, key)))
+		return true;
 	note_owner(x, user);
-	while (value.len > 0) {
-		struct str item = alias_item(&value);
-
-		if (item.len == 0)
-			continue;
-		if (x->addresses.n + x->users.n > ALIAS_TARGETS_MAX)
-			return fault_set(x->f, FAULT_PERM, 554, 5, 3,
-				"alias %.*s has too many members",
-				STR_ARG(name));
-		if (str_ieq(item, user))
-			strs_add(&x->users, x->a, user);
-		else if (!take_target(x, item, depth))
-			return false;
-	}
-	return true;
+	struct source in = {.name = "alias",
+		.user = rights_of_aliases(x, key),
+		.alias = key,
+		.up = from,
+		.depth = from->depth + 1};
+	return take_text(x, value, &in);
 }
 
 /* ---- delivery ---- */
@@ -147,8 +301,7 @@ static bool is_loop(struct str message, struct str address)
 	return false;
 }
 
-static bool queue_addresses(struct expansion *x, const struct envelope *e,
-	const struct recipient *r, struct str message)
+static bool queue_addresses(struct expansion *x, struct str message)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf text CLEANUP(buf_fini);
@@ -158,20 +311,20 @@ static bool queue_addresses(struct expansion *x, const struct envelope *e,
 
 	ipc_frame_init(&reply);
 	buf_init(&text, message.len + 4096);
-	buf_putf(&text, "Delivered-To: %.*s\r\n", STR_ARG(r->address));
+	buf_putf(&text, "Delivered-To: %.*s\r\n", STR_ARG(x->r->address));
 	buf_put(&text, message);
 	for (size_t i = 0; i < x->addresses.n; i++)
 		rcpts[i] = (struct recipient){.address = x->addresses.v[i],
-			.original = r->original,
-			.orcpt = r->orcpt,
-			.notify = r->notify};
-	struct envelope fresh = *e;
+			.original = x->r->original,
+			.orcpt = x->r->orcpt,
+			.notify = x->r->notify};
+	struct envelope fresh = *x->e;
 	fresh.id = id_new();
 	fresh.size = text.len;
 	fresh.rcpts = rcpts;
 	fresh.n_rcpts = (uint32_t)x->addresses.n;
 	/* aliases(5): errors of a list go to its owner */
-	if (str_present(x->owner) && e->sender.len > 0)
+	if (str_present(x->owner) && x->e->sender.len > 0)
 		fresh.sender = x->owner;
 	int fd CLEANUP(fd_close) = file_memory(buf_str(&text), x->f);
 	buf_init(&b, IPC_PAYLOAD_MAX);
@@ -180,65 +333,44 @@ static bool queue_addresses(struct expansion *x, const struct envelope *e,
 				  buf_str(&b), fd, TIMEOUT_MS, &reply, x->f);
 }
 
-/* Has a child of master write it, with the user's uid. */
-static bool write_file(struct expansion *x, const struct envelope *e,
-	const struct recipient *r, struct str user, struct str path, int body)
+static bool deliver_user(struct expansion *x, const struct task *t)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
-	struct buf b CLEANUP(buf_fini);
-	struct local_request req = {.user = user,
-		.path = path,
-		.prefix = mailbox_prefix(e, r, x->a),
-		.sender = e->sender,
-		.size_limit = (uint64_t)x->m->role->conf->mailbox_size_limit};
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct source in = {.name = "forward", .user = t->user};
+	bool there = is_user(x, t->user);
 
 	ipc_frame_init(&reply);
-	buf_init(&b, 65536);
-	local_request_put(&b, &req);
-	return ipc_call(x->m->role->master, IPC_LOCAL, buf_str(&b), body,
-		TIMEOUT_MS, &reply, x->f);
-}
-
-static bool deliver_user(struct expansion *x, const struct envelope *e,
-	const struct recipient *r, struct str user, int body)
-{
-	const struct conf *c = x->m->role->conf;
-	char buffer[4096];
-	struct passwd pw, *found = NULL;
-
-	getpwnam_r(arena_cstr(x->a, user), &pw, buffer, sizeof(buffer), &found);
-	if (found == NULL && (str_ieqc(user, "postmaster") ||
-				     str_ieqc(user, "mailer-daemon"))) {
+	if (!there && (str_ieqc(t->user, "postmaster") ||
+			      str_ieqc(t->user, "mailer-daemon"))) {
 		/* Nobody named one: what is said to it, the log keeps. */
 		log_warn("mail for postmaster has no home: set an alias",
-			log_s("from", e->sender));
+			log_s("from", x->e->sender));
 		return true;
 	}
-	if (found == NULL)
+	if (!there)
 		return fault_set(x->f, FAULT_PERM, 550, 1, 1,
-			"unknown user: \"%.*s\"", STR_ARG(user));
-	/* home_mailbox is always below the home, also with a leading slash */
-	struct str path = c->home_mailbox.len > 0
-				  ? arena_printf(x->a, "%s/%.*s", pw.pw_dir,
-					    STR_ARG(c->home_mailbox))
-				  : arena_printf(x->a, "%.*s/%.*s",
-					    STR_ARG(c->mail_spool_directory),
-					    STR_ARG(user));
-	return write_file(x, e, r, user, path, body);
+			"unknown user: \"%.*s\"", STR_ARG(t->user));
+	if (!ask_master(x, t, &reply))
+		return false;
+	/* Nothing was delivered yet: there is a .forward to follow. */
+	return reply.fd < 0 ||
+	       (file_map_fd(reply.fd, &map, x->f) &&
+		       take_text(x, alias_lines_join(map.bytes, x->a), &in));
 }
 
-static bool deliver_all(struct expansion *x, const struct envelope *e,
-	const struct recipient *r, int body, struct str message)
+/* A .forward adds tasks behind the one that is being done. */
+static bool do_tasks(struct expansion *x)
 {
-	if (x->addresses.n > 0 && !queue_addresses(x, e, r, message))
-		return false;
-	for (size_t i = 0; i < x->users.n; i++)
-		if (!deliver_user(x, e, r, x->users.v[i], body))
+	for (const struct task *t = x->first; t != NULL; t = t->next) {
+		struct ipc_frame reply CLEANUP(ipc_frame_fini);
+		bool user = t->action == LOCAL_MAILBOX ||
+			    t->action == LOCAL_MAILBOX_ONLY;
+
+		ipc_frame_init(&reply);
+		if (user ? !deliver_user(x, t) : !ask_master(x, t, &reply))
 			return false;
-	for (size_t i = 0; i < x->files.n; i++)
-		if (!write_file(x, e, r, x->m->role->conf->default_privs,
-			    x->files.v[i], body))
-			return false;
+	}
 	return true;
 }
 
@@ -246,17 +378,26 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 	const struct recipient *r, int body, struct arena *a, struct fault *f)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
-	struct expansion x = {.m = m, .a = a, .f = f};
-	struct str local, domain;
+	struct expansion x = {
+		.m = m, .e = e, .r = r, .body = body, .a = a, .f = f};
+	struct source from = {.name = "alias"};
+	struct str local, domain, user, ext;
 
+	x.last = &x.first;
 	if (!file_map_fd(body, &map, f))
 		return false;
 	if (is_loop(map.bytes, r->address))
 		return fault_set(f, FAULT_PERM, 554, 4, 6,
 			"mail forwarding loop for %.*s", STR_ARG(r->address));
 	smtp_address_split(r->address, &local, &domain);
-	return expand_name(&x, local, 0) &&
-	       deliver_all(&x, e, r, body, map.bytes);
+	if (address_extension(local, m->role->conf->recipient_delimiter,
+		    m->role->conf->owner_request_special, &user, &ext))
+		x.extension = str_from_at(ext, 1);
+	x.seen = map_new();
+	bool ok = expand_name(&x, local, &from) && do_tasks(&x) &&
+		  (x.addresses.n == 0 || queue_addresses(&x, map.bytes));
+	map_free(x.seen, NULL);
+	return ok;
 }
 
 void mailbox_local(struct mailbox_role *m, const struct job *job, int body,

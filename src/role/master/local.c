@@ -1,263 +1,264 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A child of master writes one message into a user's own mbox or Maildir, as
- * that user and with nothing but that directory in reach.  local(8), maildir(5)
+ * A child of master delivers with the rights of an account: into the user's
+ * mailbox, or to a file, a command or a list that an alias names.  local(8)
  *
- * What goes wrong is temporary, but for a full mailbox: mail is not bounced
- * because a directory is missing; it is made.
+ * Only master may change uid, so it does not take the asker's word: the paths
+ * of a user's mailbox and .forward are its own, and with a user's rights it
+ * runs and opens what the user's .forward or alias file names, nothing else.
  */
+#include "role/master/local.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "codec/mail/header.h"
-#include "ipc/messages.h"
+#include "codec/postfix/aliases.h"
+#include "codec/postfix/expand.h"
+#include "codec/postfix/lines.h"
+#include "conf/table.h"
 #include "role/master/master.h"
-#include "sys/clock.h"
 #include "sys/file.h"
-#include "sys/sandbox.h"
+#include "sys/log.h"
 
-enum {
-	LOCK_TRIES = 100,
-	LOCK_WAIT_NS = 100 * 1000000,
-	LOCK_STALE_S = 500,
-	CHILD_SECONDS = 110
-};
+enum { CHILD_SECONDS = 110, LIST_BYTES_MAX = 16 << 20 };
 
-static bool become(const char *user, struct fault *f)
+/* spool: a directory whose group may write into it, or NULL. */
+static bool become(const struct passwd *pw, const char *spool, struct fault *f)
 {
-	struct passwd *pw = getpwnam(user);
+	gid_t groups[256];
+	struct stat st;
+	int n = 255;
 
-	if (pw == NULL)
+	if (pw->pw_uid == 0)
 		return fault_set(f, FAULT_TEMP, 451, 2, 0,
-			"no account %s any more", user);
+			"nothing is delivered as root: write an alias");
 	if (geteuid() == pw->pw_uid)
 		return true;
 	if (geteuid() != 0)
 		return fault_set(f, FAULT_TEMP, 451, 2, 0,
 			"cannot deliver as %s: postern does not run as root",
-			user);
-	if (pw->pw_uid == 0)
-		return fault_set(f, FAULT_TEMP, 451, 2, 0,
-			"mail for root needs an alias");
-	if (initgroups(user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 ||
+			pw->pw_name);
+	if (getgrouplist(pw->pw_name, pw->pw_gid, groups, &n) < 0)
+		n = 0;
+	if (spool != NULL && stat(spool, &st) == 0 && (st.st_mode & S_IWGRP))
+		groups[n++] = st.st_gid;
+	if (setgroups((size_t)n, groups) != 0 || setgid(pw->pw_gid) != 0 ||
 		setuid(pw->pw_uid) != 0)
-		return fault_sys(f, "become %s", user);
+		return fault_sys(f, "become %s", pw->pw_name);
 	return true;
 }
 
-/* ---- text ---- */
+/* ---- .forward ---- */
 
-/* Lines of a file end in LF. */
-static void put_lf(struct str in, bool quote_from, struct buf *out)
+static struct str forward_value(struct str name, void *ctx)
 {
-	while (str_present(in) && in.len > 0) {
-		struct str line = str_cut(&in, '\n');
+	const struct local *l = ctx;
 
-		if (str_ends(line, "\r"))
-			line.len--;
-		if (quote_from && str_starts(line, "From "))
-			buf_putc(out, '>');
-		buf_put(out, line);
-		buf_putc(out, '\n');
+	if (str_eqc(name, "home"))
+		return str_from(l->pw->pw_dir);
+	if (str_eqc(name, "user"))
+		return str_from(l->pw->pw_name);
+	if (str_eqc(name, "shell"))
+		return str_from(l->pw->pw_shell);
+	if (str_eqc(name, "extension"))
+		return l->r.extension;
+	if (str_eqc(name, "recipient_delimiter"))
+		return str_sub(l->conf->recipient_delimiter, 0, 1);
+	return STR_NONE;
+}
+
+/* A descriptor of the file when it may be believed; -1 and no fault when it
+ * is not there, or when a stranger could have written it. */
+static int open_list(const char *path, bool *failed_r, struct fault *f)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	*failed_r = false;
+	if (fd < 0) {
+		*failed_r = errno != ENOENT && errno != ENOTDIR;
+		fault_sys(f, "open %s", path);
+		return -1;
 	}
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+		(st.st_mode & S_IWOTH) == 0 && st.st_size <= LIST_BYTES_MAX)
+		return fd;
+	log_warn("not read: no plain file, too large or writable by everybody",
+		log_z("file", path));
+	fault_set(f, FAULT_TEMP, 451, 3, 5,
+		"%s: no plain file, too large or writable by everybody", path);
+	close(fd);
+	return -1;
 }
 
-static void put_from_line(struct str sender, struct buf *out)
+/* The user's first .forward there is: a descriptor, or -1 and *ok_r. */
+static int open_forward(struct local *l, bool *ok_r, struct fault *f)
 {
-	time_t now = (time_t)clock_unix();
-	struct tm tm;
-	char date[64];
+	struct str rest = conf_raw(l->conf, STR("forward_path"));
+	struct str item, path;
+	const char *why;
+	struct stat st;
+	bool failed;
 
-	localtime_r(&now, &tm);
-	strftime(date, sizeof(date), "%a %b %e %H:%M:%S %Y", &tm);
-	buf_puts(out, "From ");
-	for (size_t i = 0; i < sender.len; i++)
-		buf_putc(out, sender.ptr[i] == ' ' ? '_' : sender.ptr[i]);
-	if (sender.len == 0)
-		buf_puts(out, "MAILER-DAEMON");
-	buf_putf(out, "  %s\n", date);
+	*ok_r = true;
+	while (str_present(item = list_item(&rest))) {
+		/* One with an extension is for mail that has one. */
+		if (l->r.extension.len == 0 &&
+			str_isearch(item, STR("extension")) >= 0)
+			continue;
+		if (!expand(item, forward_value, l, l->a, &path, &why) ||
+			path.len == 0 || path.ptr[0] != '/')
+			continue;
+		int fd = open_list(arena_cstr(l->a, path), &failed, f);
+		/* A home that cannot be entered has no .forward, either. */
+		*ok_r = !failed || f->errnum == EACCES;
+		if (!*ok_r)
+			return -1;
+		if (fd >= 0 && fstat(fd, &st) == 0 &&
+			(st.st_uid == l->pw->pw_uid || st.st_uid == 0))
+			return fd;
+		fd_close(&fd);
+	}
+	return -1;
 }
 
-/* ---- mbox ---- */
+/* ---- what a user's rights may be used for ---- */
 
-/* name.lock, taken over when its owner died long ago */
-static bool dotlock(const char *path, struct fault *f)
+static bool owns_aliases(const struct local *l)
 {
-	struct timespec wait = {.tv_nsec = LOCK_WAIT_NS};
+	struct strs paths = {0};
 	struct stat st;
 
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		int fd = open(
-			path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-		if (fd >= 0) {
-			close(fd);
+	maps_paths(l->conf->alias_maps, l->a, &paths);
+	for (size_t i = 0; i < paths.n; i++)
+		if (stat(arena_cstr(l->a, paths.v[i]), &st) == 0 &&
+			st.st_uid == l->pw->pw_uid)
 			return true;
-		}
-		if (errno != EEXIST)
-			return fault_sys(f, "create %s", path);
-		if (stat(path, &st) == 0 &&
-			st.st_mtime + LOCK_STALE_S < time(NULL))
-			unlink(path);
-		nanosleep(&wait, NULL);
-	}
-	return fault_set(f, FAULT_TEMP, 451, 2, 0, "%s is locked", path);
-}
-
-static bool append(int fd, struct str text, uint64_t limit, struct fault *f)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	struct stat st;
-
-	if (fcntl(fd, F_SETLKW, &lock) != 0 || fstat(fd, &st) != 0)
-		return fault_sys(f, "lock the mailbox");
-	if (!S_ISREG(st.st_mode))
-		return fault_set(
-			f, FAULT_TEMP, 451, 2, 0, "the mailbox is no file");
-	if (limit > 0 && (uint64_t)st.st_size + text.len > limit)
-		return fault_set(f, FAULT_PERM, 552, 2, 2, "mailbox is full");
-	if (file_write(fd, text, f) && file_sync(fd, f))
-		return true;
-	/* Half a message is none. */
-	if (ftruncate(fd, st.st_size) != 0)
-		return false;
 	return false;
 }
 
-static bool deliver_mbox(const char *path, const struct local_request *r,
-	struct str message, struct fault *f)
+static enum alias_kind kind_of(enum local_action action)
 {
-	struct buf text CLEANUP(buf_fini);
-	char lock[4200];
-
-	buf_init(&text, message.len * 2 + 65536);
-	put_from_line(r->sender, &text);
-	put_lf(r->prefix, false, &text);
-	put_lf(message, true, &text);
-	buf_putc(&text, '\n');
-	snprintf(lock, sizeof(lock), "%s.lock", path);
-	if (!dotlock(lock, f))
-		return false;
-	int fd CLEANUP(fd_close) = open(path,
-		O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool ok = fd >= 0 ? append(fd, buf_str(&text), r->size_limit, f)
-			  : fault_sys(f, "open %s", path);
-	unlink(lock);
-	return ok;
+	return action == LOCAL_COMMAND ? ALIAS_COMMAND
+	       : action == LOCAL_READ  ? ALIAS_INCLUDE
+				       : ALIAS_FILE;
 }
 
-/* ---- Maildir ---- */
-
-static bool deliver_maildir(const char *dir, const struct local_request *r,
-	struct str message, struct fault *f)
+static bool stands_in_forward(struct local *l)
 {
-	static const char *const subs[] = {"tmp", "new", "cur"};
-	struct buf text CLEANUP(buf_fini);
-	char host[256] = "localhost", path[4200], tmp[500], final[4800];
-	struct stat st;
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct alias_target target;
+	struct fault f;
+	bool ok;
 
-	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
-		snprintf(path, sizeof(path), "%s%s", dir, subs[i]);
-		if (!dir_make(path, 0700, f))
-			return false;
-	}
-	buf_init(&text, message.len * 2 + 65536);
-	put_lf(r->prefix, false, &text);
-	put_lf(message, false, &text);
-	if (r->size_limit > 0 && text.len > r->size_limit)
-		return fault_set(f, FAULT_PERM, 552, 2, 2,
-			"message too large for the mailbox");
-	gethostname(host, sizeof(host) - 1);
-	snprintf(path, sizeof(path), "%stmp", dir);
-	int fd CLEANUP(fd_close) = file_tmp(path, f);
-	if (fd < 0 || fstat(fd, &st) != 0)
+	int fd CLEANUP(fd_close) = open_forward(l, &ok, &f);
+	if (fd < 0 || !file_map_fd(fd, &map, &f))
 		return false;
-	int64_t us = clock_unix_us();
-	snprintf(tmp, sizeof(tmp), "%lld.V%llxI%llxM%lld.%s",
-		(long long)(us / 1000000), (unsigned long long)st.st_dev,
-		(unsigned long long)st.st_ino, (long long)(us % 1000000), host);
-	snprintf(final, sizeof(final), "%snew/%s", dir, tmp);
-	return file_write(fd, buf_str(&text), f) && file_sync(fd, f) &&
-	       file_link_fd(fd, final, f) && dir_sync_of(final, f);
+	struct str rest = alias_lines_join(map.bytes, l->a);
+	while (alias_target_next(&rest, l->a, &target))
+		if (target.kind == kind_of(l->r.action) &&
+			str_eq(target.value, l->r.target))
+			return true;
+	return false;
+}
+
+/* ---- actions ---- */
+
+/* home_mailbox is always below the home, also with a leading slash. */
+static struct str mailbox_path(struct local *l)
+{
+	const struct conf *c = l->conf;
+	struct str spool = c->mail_spool_directory;
+
+	if (c->home_mailbox.len > 0)
+		return arena_printf(l->a, "%s/%.*s", l->pw->pw_dir,
+			STR_ARG(c->home_mailbox));
+	return arena_printf(l->a, "%.*s/%s%s", STR_ARG(spool), l->pw->pw_name,
+		str_ends(spool, "/") ? "/" : "");
+}
+
+static bool to_mailbox(struct local *l, int *fd_r, struct fault *f)
+{
+	struct str command = conf_raw(l->conf, STR("mailbox_command"));
+	bool ok;
+
+	if (l->r.action == LOCAL_MAILBOX) {
+		*fd_r = open_forward(l, &ok, f);
+		if (*fd_r >= 0 || !ok)
+			return ok;
+	}
+	if (command.len > 0)
+		return local_command(l, command, f);
+	return local_file(&l->r, mailbox_path(l), l->message,
+		(uint64_t)l->conf->mailbox_size_limit, f);
+}
+
+static bool to_target(struct local *l, bool trusted, int *fd_r, struct fault *f)
+{
+	struct str target = l->r.target;
+	bool failed;
+
+	if (!trusted && !stands_in_forward(l))
+		return fault_set(f, FAULT_TEMP, 451, 3, 5,
+			"%.*s does not stand in the .forward of %s",
+			STR_ARG(target), l->pw->pw_name);
+	if (l->r.action == LOCAL_COMMAND)
+		return local_command(l, target, f);
+	if (l->r.action == LOCAL_FILE)
+		return local_file(&l->r, target, l->message,
+			(uint64_t)l->conf->mailbox_size_limit, f);
+	*fd_r = open_list(arena_cstr(l->a, target), &failed, f);
+	return *fd_r >= 0;
+}
+
+static bool deliver(struct local *l, int *fd_r, struct fault *f)
+{
+	bool own = str_present(l->r.user);
+	struct str name = own ? l->r.user : l->conf->default_privs;
+	bool mailbox = l->r.action == LOCAL_MAILBOX ||
+		       l->r.action == LOCAL_MAILBOX_ONLY;
+	bool spool = mailbox && l->conf->home_mailbox.len == 0;
+
+	l->pw = getpwnam(arena_cstr(l->a, name));
+	if (l->pw == NULL)
+		return fault_set(f, FAULT_TEMP, 451, 2, 0,
+			"no account %.*s any more", STR_ARG(name));
+	/* Asked as root: later the file may be out of sight. */
+	bool trusted = !own || owns_aliases(l);
+	if (!become(l->pw,
+		    spool ? arena_cstr(l->a, l->conf->mail_spool_directory)
+			  : NULL,
+		    f))
+		return false;
+	return mailbox ? to_mailbox(l, fd_r, f)
+		       : to_target(l, trusted, fd_r, f);
 }
 
 /* ---- the child ---- */
 
-/* The directory that holds path, made; what the sandbox will allow. */
-static bool make_parent(
-	const char *path, char *parent, size_t len, struct fault *f)
-{
-	snprintf(parent, len, "%s", path);
-	size_t n = strlen(parent);
-	while (n > 1 && parent[n - 1] == '/')
-		parent[--n] = '\0';
-	char *slash = strrchr(parent, '/');
-	if (slash == NULL || slash == parent)
-		return fault_set(f, FAULT_TEMP, 451, 2, 0,
-			"no path for a mailbox: %s", path);
-	*slash = '\0';
-	return dir_make(parent, 0700, f);
-}
-
-static bool enter(const char *parent, struct fault *f)
-{
-	const char *const write_paths[] = {parent, NULL};
-	const char *const read_paths[] = {
-		"/proc/self", "/etc/localtime", "/usr/share/zoneinfo", NULL};
-	struct sandbox s = {.read = read_paths, .write = write_paths};
-	const char *missing;
-
-	return sandbox_enter(&s, &missing, f);
-}
-
-static bool deliver(const struct local_request *r, struct str message,
-	struct str user, struct str path, struct fault *f)
-{
-	char parent[4096];
-	char *name = str_heap(user);
-	char *where = str_heap(path);
-	bool maildir = str_ends(path, "/");
-
-	bool ok = path.len > 1 && path.len < 4000 && path.ptr[0] == '/'
-			  ? become(name, f)
-			  : fault_set(f, FAULT_TEMP, 451, 2, 0,
-				    "bad mailbox path");
-	ok = ok && make_parent(where, parent, sizeof(parent), f) &&
-	     enter(parent, f) &&
-	     (maildir ? deliver_maildir(where, r, message, f)
-		      : deliver_mbox(where, r, message, f));
-	free(name);
-	free(where);
-	/* What the world refuses can be mended; only "full" is final. */
-	if (!ok && f->class == FAULT_TEMP)
-		f->subject = 2;
-	return ok;
-}
-
-void master_local(int sock, struct str payload, int body)
+void master_local(const struct conf *c, int sock, struct str payload, int body)
 {
 	struct wire w = {.rest = payload};
-	struct local_request r;
+	struct local l = {.conf = c, .a = arena_new(SIZE_MAX)};
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct buf b CLEANUP(buf_fini);
 	struct fault f;
+	int list CLEANUP(fd_close) = -1;
 
 	alarm(CHILD_SECONDS);
-	bool ok = local_request_read(&w, &r) ||
+	bool ok = local_request_read(&w, &l.r) ||
 		  fault_set(&f, FAULT_TEMP, 451, 3, 0, "bad request");
-	ok = ok && file_map_fd(body, &map, &f) &&
-	     deliver(&r, map.bytes, r.user, r.path, &f);
+	ok = ok && file_map_fd(body, &map, &f);
+	l.message = map.bytes;
+	ok = ok && deliver(&l, &list, &f);
 	buf_init(&b, 4096);
 	if (!ok)
 		ipc_put_fault(&b, &f);
-	ipc_send(sock, ok ? IPC_OK : IPC_NO, buf_str(&b), -1, &f);
+	ipc_send(sock, ok ? IPC_OK : IPC_NO, buf_str(&b), list, &f);
+	arena_free(l.a);
 }

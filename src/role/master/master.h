@@ -27,7 +27,7 @@ bool master_make_dirs(
 /* The lock file that names a running master; 0: none runs. */
 int master_running_pid(const struct conf *c);
 
-/* local.c: one delivery into a user's own files, in a child process. */
-void master_local(int sock, struct str payload, int body);
+/* local.c: one delivery with the rights of an account, in a child process. */
+void master_local(const struct conf *c, int sock, struct str payload, int body);
 
 #endif
