@@ -13,9 +13,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct smtp_mail mail;
 	struct smtp_rcpt rcpt;
 	struct smtp_refusal why;
+	uint64_t octets;
+	bool last;
 
 	if (smtp_command_parse(in, &cmd)) {
 		smtp_mail_parse(cmd.args, true, false, a, &mail, &why);
+		smtp_bdat_parse(cmd.args, &octets, &last);
 		smtp_rcpt_parse(cmd.args, true, true, a, &rcpt, &why);
 	}
 	arena_free(a);

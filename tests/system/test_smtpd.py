@@ -196,7 +196,8 @@ def test_nothing_survives_starttls(one):
 
 COMMANDS = ["EHLO x.example", "MAIL FROM:<a@b.example>", "RCPT TO:<%s>" % BOB,
             "RCPT TO:<nobody@example.test>", "MAIL FROM:<@@>", "RSET", "VRFY ü",
-            "DATA x", "FOO", "RCPT TO:<%s> NOTIFY=X" % BOB]
+            "DATA x", "FOO", "RCPT TO:<%s> NOTIFY=X" % BOB,
+            "BDAT 12\r\nSubject: c\r\n", "BDAT 0 LAST"]
 
 
 def test_state_after_each_command_in_each_state(postern):
@@ -208,12 +209,24 @@ def test_state_after_each_command_in_each_state(postern):
     s = open_mx(p)
     for sequence in itertools.product(COMMANDS, repeat=3):
         s.expect("RSET", 250)
-        mail = rcpt = False
+        mail = rcpt = chunk = False
         for line in sequence:
-            code, text = s.cmd(line)
+            if "\r\n" in line:
+                s.send(line)
+                code, text = s.reply()
+            else:
+                code, text = s.cmd(line)
             if line.startswith("EHLO"):
-                mail = rcpt = False
+                mail = rcpt = chunk = False
                 assert code == 250
+            elif line.startswith("BDAT"):
+                assert code == (250 if rcpt else 554 if mail else 503), \
+                    (sequence, text)
+                chunk |= rcpt
+                if rcpt and "LAST" in line:
+                    mail = rcpt = chunk = False
+            elif chunk and line.startswith("RCPT"):
+                assert code == 503, (sequence, text)
             elif line == "MAIL FROM:<a@b.example>":
                 assert code == (503 if mail else 250), (sequence, text)
                 mail = True
@@ -226,11 +239,12 @@ def test_state_after_each_command_in_each_state(postern):
                 assert code == (503 if not mail else 501 if "X" in line
                                 else 550), (sequence, text)
             elif line == "RSET":
-                mail = rcpt = False
+                mail = rcpt = chunk = False
                 assert code == 250
         # An open transaction with a recipient, and no other, takes DATA.
         code, text = s.cmd("DATA")
-        assert code == (354 if rcpt else 554 if mail else 503), (sequence, text)
+        assert code == (503 if chunk else 354 if rcpt else 554 if mail
+                        else 503), (sequence, text)
         if code == 354:
             s.send(b"Subject: s\r\n\r\nx\r\n.\r\n")
             assert s.reply()[0] == 250

@@ -305,3 +305,16 @@ bool smtp_rcpt_parse(struct str args, bool utf8, bool strict, struct arena *a,
 	*rcpt_r = rcpt;
 	return true;
 }
+
+bool smtp_bdat_parse(struct str args, uint64_t *octets_r, bool *last_r)
+{
+	struct str rest = args;
+	struct str size = str_word(&rest, " \t");
+	struct str word = str_word(&rest, " \t");
+
+	if (!str_present(size) || !ascii_is_digit(size.ptr[0]) ||
+		!str_u64(size, octets_r) || str_present(str_word(&rest, " \t")))
+		return false;
+	*last_r = str_present(word);
+	return !*last_r || str_ieqc(word, "LAST");
+}

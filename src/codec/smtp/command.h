@@ -73,6 +73,9 @@ bool smtp_mail_parse(struct str args, bool utf8_offered, bool strict,
 bool smtp_rcpt_parse(struct str args, bool utf8, bool strict, struct arena *a,
 	struct smtp_rcpt *rcpt_r, struct smtp_refusal *refusal_r);
 
+/* The argument of BDAT, "size [LAST]": RFC 3030 2. */
+bool smtp_bdat_parse(struct str args, uint64_t *octets_r, bool *last_r);
+
 /* RFC 3461 4 xtext; false on a broken escape or a decoded control byte. */
 bool smtp_xtext_decode(struct str s, struct arena *a, struct str *text_r);
 struct str smtp_xtext_encode(struct str s, struct arena *a);

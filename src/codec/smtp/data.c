@@ -106,6 +106,46 @@ size_t smtp_data_feed(struct smtp_data *d, struct str in, struct buf *out)
 	return i;
 }
 
+void smtp_chunk_feed(struct smtp_data *d, struct str in, struct buf *out)
+{
+	size_t i = 0;
+
+	while (i < in.len) {
+		char c = in.ptr[i];
+
+		if (d->state == SMTP_DATA_CR && c == '\n') {
+			buf_put_mem(out, "\r\n", 2);
+			note_line_end(d);
+			d->state = SMTP_DATA_LINE_START;
+			i++;
+			continue;
+		}
+		if (d->state == SMTP_DATA_CR) {
+			d->bare_newline = true;
+			buf_putc(out, '\r');
+		}
+		d->state = SMTP_DATA_TEXT;
+		size_t n = take_run(d, str_from_at(in, i), out);
+		i += n;
+		if (n == 0) {
+			take_text(d, c, out);
+			i++;
+		}
+	}
+}
+
+void smtp_chunk_end(struct smtp_data *d, struct buf *out)
+{
+	if (d->state == SMTP_DATA_CR) {
+		d->bare_newline = true;
+		buf_putc(out, '\r');
+	}
+	if (d->state != SMTP_DATA_LINE_START)
+		buf_put_mem(out, "\r\n", 2);
+	note_line_end(d);
+	d->state = SMTP_DATA_END;
+}
+
 void smtp_data_stuff(struct str in, bool *line_start, struct buf *out)
 {
 	while (in.len > 0) {

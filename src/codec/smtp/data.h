@@ -3,7 +3,7 @@
 #define CODEC_SMTP_DATA_H
 
 /*
- * smtp_data: the text between 354 and the final dot.
+ * smtp_data: the text between 354 and the final dot, or in chunks.
  *
  * RFC 5321 4.1.1.4 (only <CRLF>.<CRLF> ends the data), 4.5.2 (transparency)
  *
@@ -39,6 +39,14 @@ void smtp_data_init(struct smtp_data *d);
  * end was found (state SMTP_DATA_END).
  */
 size_t smtp_data_feed(struct smtp_data *d, struct str in, struct buf *out);
+
+/*
+ * The same for the octets of a BDAT chunk (RFC 3030 2), where no dot means
+ * anything: eats all.  smtp_chunk_end puts what is missing to end the last
+ * line.
+ */
+void smtp_chunk_feed(struct smtp_data *d, struct str in, struct buf *out);
+void smtp_chunk_end(struct smtp_data *d, struct buf *out);
 
 /*
  * The way out: appends text with dots doubled and every line ended by CRLF.

@@ -89,6 +89,7 @@ void smtpd_ehlo(struct session *s, struct str args)
 	keyword(s, &list, "ENHANCEDSTATUSCODES");
 	keyword(s, &list, "8BITMIME");
 	keyword(s, &list, "DSN");
+	keyword(s, &list, "CHUNKING");
 	if (c->smtputf8_enable)
 		keyword(s, &list, "SMTPUTF8");
 	keyword(s, &list, "HELP");

@@ -8,23 +8,6 @@
 static const enum restriction_stage before[] = {
 	STAGE_CLIENT, STAGE_HELO, STAGE_SENDER};
 
-static void keep_side_effects(struct session *s, const struct check *c)
-{
-	s->tx.hold |= c->hold;
-	s->tx.discard |= c->discard;
-	if (c->redirect.len > 0)
-		s->tx.redirect = arena_str(s->tx_a, c->redirect);
-	for (size_t i = 0; i < c->prepend.n; i++)
-		if (!strs_has(&s->tx.prepend, c->prepend.v[i]))
-			strs_add(&s->tx.prepend, s->tx_a,
-				arena_str(s->tx_a, c->prepend.v[i]));
-	for (size_t i = 0; i < c->warnings.n; i++)
-		log_warn("restriction", log_s("client", s->client),
-			log_s("from", s->tx.sender_said),
-			log_s("to", c->recipient),
-			log_s("reason", c->warnings.v[i]));
-}
-
 /* True: refused and answered. */
 static bool stage_refuses(
 	struct session *s, struct check *c, enum restriction_stage stage)
@@ -99,6 +82,10 @@ void smtpd_rcpt(struct session *s, struct str args)
 		smtpd_refuse(s, 503, "5.5.1 Error: need MAIL command");
 		return;
 	}
+	if (s->tx.reception != NULL) {
+		smtpd_refuse(s, 503, "5.5.1 Error: RCPT after BDAT");
+		return;
+	}
 	/* LMTP answers a duplicate after the data too: it counts. */
 	size_t counted = s->sv->lmtp ? s->tx.accepted : s->tx.n_rcpts;
 
@@ -119,7 +106,7 @@ void smtpd_rcpt(struct session *s, struct str args)
 		rewrite_trivial(s->sv->policy, rcpt.to.whole, s->cmd_a);
 	if (refused(s, &check))
 		return;
-	keep_side_effects(s, &check);
+	smtpd_keep_actions(s, &check);
 	if (!rewrite_recipient(
 		    s->sv->policy, r.original, s->tx_a, &r.address, &f)) {
 		smtpd_refuse(s, 451, "4.3.0 %s", f.text);

@@ -26,6 +26,7 @@ static const struct {
 	{"MAIL", smtpd_mail, NEEDS_TLS},
 	{"RCPT", smtpd_rcpt, NEEDS_TLS},
 	{"DATA", smtpd_data, NEEDS_TLS | LAST_IN_GROUP},
+	{"BDAT", smtpd_bdat, IN_ANY},
 	{"RSET", smtpd_rset, IS_JUNK},
 	{"NOOP", smtpd_noop, IS_JUNK},
 	{"QUIT", smtpd_quit, IN_ANY},
@@ -114,10 +115,28 @@ void smtpd_refuse_decision(struct session *s, const struct check *c,
 		s->closing = true;
 }
 
+void smtpd_keep_actions(struct session *s, const struct check *c)
+{
+	s->tx.hold |= c->hold;
+	s->tx.discard |= c->discard;
+	if (c->redirect.len > 0)
+		s->tx.redirect = arena_str(s->tx_a, c->redirect);
+	for (size_t i = 0; i < c->prepend.n; i++)
+		if (!strs_has(&s->tx.prepend, c->prepend.v[i]))
+			strs_add(&s->tx.prepend, s->tx_a,
+				arena_str(s->tx_a, c->prepend.v[i]));
+	for (size_t i = 0; i < c->warnings.n; i++)
+		log_warn("restriction", log_s("client", s->client),
+			log_s("from", s->tx.sender_said),
+			log_s("to", c->recipient),
+			log_s("reason", c->warnings.v[i]));
+}
+
 /* ---- state ---- */
 
 void transaction_reset(struct session *s)
 {
+	reception_free(s->tx.reception);
 	s->tx = (struct transaction){0};
 	arena_reset(s->tx_a);
 }
@@ -146,6 +165,7 @@ static enum next end(struct session *s)
 {
 	log_info("disconnect", log_s("client", s->client),
 		log_n("mails", s->mails), log_n("errors", s->errors));
+	transaction_reset(s);
 	stream_free(s->stream);
 	arena_free(s->a);
 	arena_free(s->tx_a);

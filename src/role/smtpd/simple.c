@@ -27,7 +27,8 @@ void smtpd_quit(struct session *s, struct str args UNUSED)
 void smtpd_help(struct session *s, struct str args UNUSED)
 {
 	smtpd_reply(s, 214,
-		"2.0.0 EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP VRFY "
+		"2.0.0 EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP "
+		"VRFY "
 		"HELP QUIT");
 }
 

@@ -10,6 +10,7 @@
  */
 
 #include "codec/smtp/command.h"
+#include "codec/smtp/data.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "policy/restrict.h"
@@ -22,6 +23,7 @@ enum {
 	SMTPD_TRANSACTION_BYTES = 4 << 20,
 	SMTPD_COMMAND_BYTES = 1 << 20,
 	SMTPD_INPUT_BYTES = 32 * 1024,
+	SMTPD_PIECE_BYTES = 32 * 1024, /* of a text read at a time */
 };
 
 /* One listener of master.cf with all that its sessions share. */
@@ -54,6 +56,7 @@ struct transaction {
 	bool discard;
 	struct str redirect;
 	struct strs prepend;
+	struct reception *reception; /* the text; NULL before DATA or BDAT */
 };
 
 struct session {
@@ -89,7 +92,7 @@ struct session {
 typedef void smtpd_command_f(struct session *s, struct str args);
 
 smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
-	smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
+	smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
 	smtpd_starttls, smtpd_auth;
 
 /* session.c */
@@ -102,6 +105,8 @@ void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
 void smtpd_refuse_decision(struct session *s, const struct check *c,
 	const struct decision *d, const char *stage);
 void transaction_reset(struct session *s);
+/* HOLD, DISCARD, REDIRECT, PREPEND and warnings of a list that let pass. */
+void smtpd_keep_actions(struct session *s, const struct check *c);
 /* All about the session for the restriction lists. */
 struct check smtpd_check(struct session *s, struct arena *a);
 bool smtpd_tls_handshake(struct session *s);
@@ -134,6 +139,28 @@ void spool_put(struct spool *sp, struct str text);
 /* The whole message as a descriptor at its start, *size_r its bytes;
  * -1 with the fault. */
 int spool_finish(struct spool *sp, uint64_t *size_r, struct fault *f);
+
+/* receive.c: the text of one mail, for DATA and BDAT. */
+enum newline_mode { NEWLINE_REJECT, NEWLINE_NORMALIZE };
+struct reception {
+	struct session *session;
+	struct smtp_data data;
+	struct spool spool;
+	enum newline_mode mode;
+	bool over; /* message_size_limit */
+	int64_t start_ms;
+};
+struct reception *reception_new(struct session *s);
+void reception_free(struct reception *r); /* NULL is fine */
+void reception_put(struct reception *r, struct str text);
+/* The slowest that a client may be: a minimum rate behind a grace time. */
+bool reception_too_slow(const struct reception *r);
+/* Too large already, or the disk failed?  True: answered. */
+bool reception_refuses(struct reception *r);
+/* All is there: answers, with 250 when it is on disk. */
+void reception_end(struct reception *r);
+/* True: the list refused and answered. */
+bool smtpd_data_list_refuses(struct session *s, enum restriction_stage stage);
 
 /* trace.c */
 void smtpd_put_received(struct session *s, struct buf *out);
