@@ -472,3 +472,8 @@ const char *stream_tls_cipher(const struct stream *s)
 {
 	return s->ssl != NULL ? SSL_get_cipher_name(s->ssl) : "";
 }
+
+int stream_tls_bits(const struct stream *s)
+{
+	return s->ssl != NULL ? SSL_get_cipher_bits(s->ssl, NULL) : 0;
+}

@@ -73,5 +73,6 @@ bool stream_is_tls(const struct stream *s);
 SSL *stream_ssl(const struct stream *s);
 const char *stream_tls_version(const struct stream *s);
 const char *stream_tls_cipher(const struct stream *s);
+int stream_tls_bits(const struct stream *s);
 
 #endif

@@ -109,6 +109,9 @@ static void parse_arg(
 			STR_NONE);
 		rule->arg = STR("");
 	}
+	if (strcmp(rule->def->arg, "a policy service") == 0)
+		rule->service =
+			policy_service_new(c, x->param, rule->arg, x->problems);
 	if (strcmp(rule->def->arg, "a table") == 0 && rule->arg.len > 0)
 		rule->maps = maps_open(
 			x->p->tables, c, x->param, rule->arg, 0, x->problems);
@@ -180,6 +183,14 @@ static struct str subject_text(const struct check *c, enum subject subject)
 		return c->login;
 	}
 	return STR("");
+}
+
+enum subject restrict_subject(const struct check *c)
+{
+	return str_present(c->recipient) ? SUBJECT_RECIPIENT
+	       : str_present(c->sender)  ? SUBJECT_SENDER
+	       : str_present(c->helo)    ? SUBJECT_HELO
+					 : SUBJECT_CLIENT;
 }
 
 enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
@@ -288,7 +299,7 @@ enum outcome restrict_run_text(
 
 	def = find_def(word);
 	if (def == NULL ||
-		(def->arg != NULL && strcmp(def->arg, "a table") == 0)) {
+		(def->arg != NULL && str_starts(str_from(def->arg), "a "))) {
 		d->verdict = VERDICT_REJECT;
 		d->code = 451;
 		d->text = STR("4.3.5 Server configuration error");

@@ -40,6 +40,17 @@ struct check {
 	bool tls;
 	bool pipelined; /* talked before its turn */
 
+	/* for policy services only */
+	const char *state; /* CONNECT, EHLO, MAIL, ..., END-OF-MESSAGE */
+	const char *protocol; /* SMTP, ESMTP, LMTP */
+	struct str instance; /* one for each mail */
+	struct str sasl_method;
+	uint64_t size; /* said at MAIL, counted at the end */
+	unsigned client_port, server_port;
+	struct str server_text;
+	const char *tls_version, *tls_cipher; /* "" without */
+	int tls_bits;
+
 	/* results of the evaluation */
 	struct str rule; /* the restriction that decided */
 	struct str defer_if_permit; /* reply kept until a permit; absent */

@@ -156,8 +156,8 @@ static enum action action_of(struct str word)
 	return A_OTHER;
 }
 
-static enum outcome act(struct check *c, struct str value, enum subject subject,
-	struct decision *d)
+enum outcome restrict_action(struct check *c, struct str value,
+	enum subject subject, struct decision *d)
 {
 	const struct conf *conf = c->policy->c;
 	struct str rest = value;
@@ -243,5 +243,6 @@ enum outcome restrict_access(struct check *c, const struct rule *rule,
 	}
 	if (r == TABLE_ERROR)
 		return restrict_temp(c, d, &f);
-	return r == TABLE_FOUND ? act(c, value, subject, d) : OUT_DUNNO;
+	return r == TABLE_FOUND ? restrict_action(c, value, subject, d)
+				: OUT_DUNNO;
 }

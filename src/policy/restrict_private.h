@@ -4,6 +4,7 @@
 
 /* Shared by the parts of policy/restrict.h. */
 
+#include "policy/policy_service.h"
 #include "policy/restrict.h"
 
 enum outcome { OUT_DUNNO, OUT_PERMIT, OUT_REJECT };
@@ -23,6 +24,7 @@ struct rule {
 	const struct restriction_def *def;
 	struct str arg;
 	struct maps *maps; /* check_*_access */
+	struct policy_service *service; /* check_policy_service */
 	const struct rule *class; /* a restriction class */
 	size_t n_class;
 };
@@ -36,6 +38,8 @@ enum subject {
 	SUBJECT_LOGIN
 };
 
+/* What a reply is about that has no subject of its own: the newest fact. */
+enum subject restrict_subject(const struct check *c);
 /* Fills the decision: "<what>: <label> rejected: why", RFC 3463 code. */
 enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
 	const char *enhanced, enum subject subject, const char *why, ...)
@@ -48,6 +52,12 @@ enum outcome restrict_defer_if_permit(struct check *c, struct decision *d);
 /* restrict_access.c */
 enum outcome restrict_access(struct check *c, const struct rule *rule,
 	enum subject subject, struct decision *d);
+/* Does what one right-hand side of access(5) says. */
+enum outcome restrict_action(struct check *c, struct str action,
+	enum subject subject, struct decision *d);
+/* restrict_policy.c: check_policy_service */
+enum outcome restrict_policy_service(
+	struct check *c, const struct rule *rule, struct decision *d);
 /* restrict_rules.c: the table of all restrictions */
 extern const struct restriction_def restriction_defs[];
 extern const size_t n_restriction_defs;

@@ -18,24 +18,16 @@ RULE(permit)
 	return OUT_PERMIT;
 }
 
-static enum subject subject_now(const struct check *c)
-{
-	return str_present(c->recipient) ? SUBJECT_RECIPIENT
-	       : str_present(c->sender)  ? SUBJECT_SENDER
-	       : str_present(c->helo)    ? SUBJECT_HELO
-					 : SUBJECT_CLIENT;
-}
-
 RULE(reject)
 {
 	return restrict_reject(c, d, c->policy->c->reject_code, "5.7.1",
-		subject_now(c), "Access denied");
+		restrict_subject(c), "Access denied");
 }
 
 RULE(defer)
 {
 	return restrict_reject(c, d, c->policy->c->defer_code, "4.7.1",
-		subject_now(c), "Try again later");
+		restrict_subject(c), "Try again later");
 }
 
 RULE(defer_if_permit)
@@ -160,7 +152,7 @@ RULE(reject_plaintext_session)
 	return c->tls ? OUT_DUNNO
 		      : restrict_reject(c, d,
 				c->policy->c->plaintext_reject_code, "5.7.1",
-				subject_now(c),
+				restrict_subject(c),
 				"Session encryption is required");
 }
 
@@ -570,6 +562,8 @@ const struct restriction_def restriction_defs[] = {
 	{"check_sender_access", check_sender_access, "a table", false},
 	{"check_recipient_access", check_recipient_access, "a table", false},
 	{"check_sasl_access", check_sasl_access, "a table", false},
+	{"check_policy_service", restrict_policy_service, "a policy service",
+		false},
 	{"reject_rbl_client", reject_rbl_client, "a list", false},
 	{"reject_rhsbl_sender", reject_rhsbl_sender, "a list", false},
 	{"reject_rhsbl_recipient", reject_rhsbl_recipient, "a list", false},

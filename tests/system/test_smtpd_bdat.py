@@ -4,7 +4,7 @@ kind of error."""
 
 import pytest
 
-from harness import Smtp
+from harness import POSTERN, Smtp
 from test_smtpd import BOB, LOOK_ALIKES, inbox, logged_in, open_mx
 
 TEXT = b"Subject: chunks\r\n\r\nfirst\r\n.\r\n..\r\nlast\r\n"
@@ -168,7 +168,8 @@ def test_many_tiny_chunks_need_no_memory(one):
         s.send(b"BDAT 1\r\nx" * 1000)
         for _ in range(1000):
             assert s.reply()[0] == 250
-    assert resident() < before + 2048
+    if "san" not in POSTERN.parent.name:  # which keeps freed memory
+        assert resident() < before + 2048
     assert bdat(s, b"\r\n", last=True)[0] == 250
     s.close()
 

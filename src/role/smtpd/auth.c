@@ -97,11 +97,14 @@ static void failed(struct session *s, enum auth_result r, const struct fault *f)
 	}
 }
 
-static void succeeded(struct session *s, struct str login, int64_t id)
+static void succeeded(
+	struct session *s, const char *mechanism, struct str login, int64_t id)
 {
+	s->sasl_method = str_from(mechanism);
 	s->login = arena_str(s->a, login);
 	s->login_id = id;
-	log_info("login", log_s("client", s->client), log_s("login", s->login));
+	log_info("login", log_s("client", s->client), log_s("login", s->login),
+		log_z("method", mechanism));
 	smtpd_reply(s, 235, "2.7.0 Authentication successful");
 }
 
@@ -129,7 +132,7 @@ static void converse(struct session *s, struct auth_talk *talk,
 		r = auth_step(talk, response, &text, &login, &id, &f);
 	}
 	if (r == AUTH_DONE)
-		succeeded(s, login, id);
+		succeeded(s, mechanism, login, id);
 	else
 		failed(s, r, &f);
 }

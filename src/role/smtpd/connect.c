@@ -75,6 +75,12 @@ bool smtpd_greet(struct session *s)
 		return false;
 	sock_addr_bytes(&peer, s->addr, &s->addr_len);
 	s->client = sock_addr_text(&peer, s->a);
+	s->client_port = sock_addr_port(&peer);
+	if (sock_self(stream_fd(s->stream), &peer)) {
+		s->server = sock_addr_text(&peer, s->a);
+		s->server_port = sock_addr_port(&peer);
+	}
+	s->where = "CONNECT";
 	s->trusted =
 		match_address(s->sv->policy->mynetworks, s->addr, s->addr_len,
 			s->client, s->cmd_a, &f) == TABLE_FOUND;

@@ -88,6 +88,7 @@ void smtpd_mail(struct session *s, struct str args)
 		return;
 	}
 	s->tx.open = true;
+	s->tx.id = id_new();
 	s->tx.mail = mail;
 	s->tx.sender_said =
 		rewrite_trivial(s->sv->policy, mail.from.whole, s->tx_a);
@@ -101,6 +102,5 @@ void smtpd_mail(struct session *s, struct str args)
 		transaction_reset(s);
 		return;
 	}
-	s->tx.id = id_new();
 	smtpd_reply(s, 250, "2.1.0 Ok");
 }

@@ -190,6 +190,7 @@ void reception_end(struct reception *r)
 	 * The message is taken or refused as a whole: they are the same. */
 	if (s->sv->lmtp)
 		s->tx.more_replies = s->tx.accepted - 1;
+	s->where = "END-OF-MESSAGE";
 	if (bad_text(r) || smtpd_data_list_refuses(s, STAGE_END_OF_DATA))
 		return;
 	r->spool.has_8bit = r->data.has_8bit;

@@ -101,6 +101,15 @@ void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
 	count_error(s);
 }
 
+static void log_warnings(struct session *s, const struct check *c)
+{
+	for (size_t i = 0; i < c->warnings.n; i++)
+		log_warn("restriction", log_s("client", s->client),
+			log_s("from", s->tx.sender_said),
+			log_s("to", c->recipient),
+			log_s("reason", c->warnings.v[i]));
+}
+
 void smtpd_refuse_decision(struct session *s, const struct check *c,
 	const struct decision *d, const char *stage)
 {
@@ -110,6 +119,7 @@ void smtpd_refuse_decision(struct session *s, const struct check *c,
 		log_s("to", c->recipient), log_s("login", s->login),
 		log_s("rule", c->rule), log_n("code", d->code),
 		log_s("reply", d->text));
+	log_warnings(s, c);
 	smtpd_refuse(s, d->code, "%.*s", STR_ARG(d->text));
 	if (d->code == 421 || d->code == 521)
 		s->closing = true;
@@ -125,11 +135,7 @@ void smtpd_keep_actions(struct session *s, const struct check *c)
 		if (!strs_has(&s->tx.prepend, c->prepend.v[i]))
 			strs_add(&s->tx.prepend, s->tx_a,
 				arena_str(s->tx_a, c->prepend.v[i]));
-	for (size_t i = 0; i < c->warnings.n; i++)
-		log_warn("restriction", log_s("client", s->client),
-			log_s("from", s->tx.sender_said),
-			log_s("to", c->recipient),
-			log_s("reason", c->warnings.v[i]));
+	log_warnings(s, c);
 }
 
 /* ---- state ---- */
@@ -155,7 +161,26 @@ struct check smtpd_check(struct session *s, struct arena *a)
 		.login = s->login,
 		.recipients = s->tx.n_rcpts,
 		.tls = stream_is_tls(s->stream),
-		.pipelined = s->pipelined};
+		.pipelined = s->pipelined,
+		.state = s->where,
+		.protocol = s->sv->lmtp ? "LMTP"
+			    : s->esmtp  ? "ESMTP"
+					: "SMTP",
+		.sasl_method = s->sasl_method,
+		.size = s->tx.reception != NULL ? s->tx.reception->spool.size
+						: s->tx.mail.size,
+		.client_port = s->client_port,
+		.server_text = s->server,
+		.server_port = s->server_port,
+		.tls_version = stream_tls_version(s->stream),
+		.tls_cipher = stream_tls_cipher(s->stream),
+		.tls_bits = stream_tls_bits(s->stream)};
+	char id[ID_TEXT];
+
+	if (s->tx.open) {
+		id_text(s->tx.id, id);
+		c.instance = arena_str(a, str_from(id));
+	}
 
 	memcpy(c.client_addr, s->addr, sizeof(c.client_addr));
 	return c;
@@ -246,6 +271,7 @@ static void run_command(struct session *s, struct str line)
 		s->closing = true;
 		return;
 	}
+	s->where = commands[i].verb;
 	/* The line lies in the input buffer, which a command may refill. */
 	commands[i].fn(s, arena_str(s->cmd_a, cmd.args));
 }
@@ -287,7 +313,7 @@ static bool start_tls(struct session *s)
 	transaction_reset(s);
 	s->helo = STR_NONE;
 	s->esmtp = false;
-	s->login = STR_NONE;
+	s->login = s->sasl_method = STR_NONE;
 	return true;
 }
 

@@ -75,6 +75,11 @@ struct session {
 	struct str helo; /* absent before HELO */
 	bool esmtp;
 	struct str login; /* absent before AUTH */
+	struct str sasl_method; /* with login */
+	const char *where; /* the command at work: RCPT, END-OF-MESSAGE */
+	unsigned client_port;
+	struct str server; /* our address as text */
+	unsigned server_port;
 	int64_t login_id;
 	bool trusted; /* in mynetworks */
 	bool pipelined;
