@@ -16,6 +16,7 @@
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "net/milter_def.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "policy/restrict.h"
@@ -404,6 +405,9 @@ static void check_service(struct checker *x, const struct service *s)
 	if (!smtpd)
 		return;
 	struct policy *p = policy_new(c, x->tables, NULL, x->p);
+	milter_list_parse(c, "smtpd_milters", c->smtpd_milters, x->p);
+	maps_open(x->tables, c, "smtpd_milter_maps", c->smtpd_milter_maps, 0,
+		x->p);
 	check_networks(x, c, p);
 	check_relay(x, c, p);
 }

@@ -69,9 +69,9 @@ struct policy_service *policy_service_new(const struct conf *c,
 	s->context = c->smtpd_policy_service_policy_context;
 	pthread_mutex_init(&s->lock, NULL);
 	struct str where = list_item(&rest);
-	s->usable = str_present(where) &&
-		    endpoint_parse(where, c->queue_directory, c->a,
-			    &s->endpoint, &f);
+	s->usable =
+		str_present(where) && endpoint_parse(where, c->queue_directory,
+					      c->a, &s->endpoint, &f);
 	if (!s->usable)
 		conf_problem(c, problems, PROBLEM_ERROR, param,
 			arena_printf(c->a, "%s: check_policy_service: %s",
@@ -155,8 +155,8 @@ static bool read_action(
 		if (line.len == 0)
 			return str_present(*action_r);
 		if (str_starts(line, "action="))
-			*action_r = arena_str(
-				a, str_trim(str_from_at(line, 7)));
+			*action_r =
+				arena_str(a, str_trim(str_from_at(line, 7)));
 	}
 	return false;
 }
@@ -170,8 +170,7 @@ static bool ask_once(struct policy_service *s, struct str attributes,
 		return false;
 	stream_deadline(l.stream, s->timeout_ms);
 	stream_put(l.stream, attributes);
-	stream_putf(
-		l.stream, "policy_context=%.*s\n\n", STR_ARG(s->context));
+	stream_putf(l.stream, "policy_context=%.*s\n\n", STR_ARG(s->context));
 	if (stream_flush(l.stream) && read_action(l.stream, a, action_r)) {
 		give(s, &l);
 		return true;
@@ -196,8 +195,8 @@ struct str policy_service_ask(struct policy_service *s, struct str attributes,
 		if (ask_once(s, attributes, a, &action, &f))
 			return action;
 	}
-	*why_r = arena_printf(a, "policy service %.*s: %s",
-		STR_ARG(s->endpoint.text), f.text)
+	*why_r = arena_printf(
+		a, "policy service %.*s: %s", STR_ARG(s->endpoint.text), f.text)
 			 .ptr;
 	return s->default_action;
 }

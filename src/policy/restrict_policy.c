@@ -52,8 +52,8 @@ static void put_attributes(const struct check *c, struct buf *out)
 	attribute(out, "encryption_protocol", str_from(c->tls_version));
 	attribute(out, "encryption_cipher", str_from(c->tls_cipher));
 	number(out, "encryption_keysize", (uint64_t)c->tls_bits);
-	attribute(out, "compatibility_level",
-		c->policy->c->compatibility_level);
+	attribute(
+		out, "compatibility_level", c->policy->c->compatibility_level);
 	attribute(out, "mail_version", STR(POSTERN_VERSION));
 }
 

@@ -3,7 +3,7 @@
  * BDAT: RFC 3030.  Whatever is answered, the octets of the chunk are eaten
  * first: what the client means as text is never taken for commands.
  */
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 
 /* False: the connection is gone.  r: NULL to drop the octets. */
 static bool eat(struct session *s, struct reception *r, uint64_t octets)
@@ -67,7 +67,7 @@ static bool first_refused(struct session *s, uint64_t octets)
 {
 	if (s->tx.reception != NULL)
 		return false;
-	if (smtpd_data_list_refuses(s, STAGE_DATA)) {
+	if (smtpd_data_list_refuses(s, STAGE_DATA) || milters_data(s)) {
 		if (!eat(s, NULL, octets))
 			s->closing = true;
 		transaction_reset(s);

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 
 enum { PREGREET_MS = 0 };
 
@@ -109,6 +109,10 @@ bool smtpd_greet(struct session *s)
 			stream_flush(s->stream);
 			return false;
 		}
+	}
+	if (milters_connect(s)) {
+		stream_flush(s->stream);
+		return false;
 	}
 	if (s->sv->lmtp)
 		smtpd_reply(s, 220, "%.*s LMTP", STR_ARG(c->myhostname));

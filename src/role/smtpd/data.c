@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* DATA: RFC 5321 4.1.1.4 */
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 
 /* Reads up to the final dot.  False: the connection is gone. */
 static bool receive(struct session *s, struct reception *r)
@@ -43,7 +43,7 @@ void smtpd_data(struct session *s, struct str args)
 			     : "5.5.1 Error: need RCPT command");
 		return;
 	}
-	if (smtpd_data_list_refuses(s, STAGE_DATA)) {
+	if (smtpd_data_list_refuses(s, STAGE_DATA) || milters_data(s)) {
 		transaction_reset(s);
 		return;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* HELO and EHLO: RFC 5321 4.1.1.1 */
 #include "codec/postfix/lines.h"
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 
 /* With smtpd_delay_reject = no the lists answer here. */
 static bool refused_now(struct session *s)
@@ -31,7 +31,12 @@ static bool take_name(struct session *s, struct str args, bool esmtp)
 	transaction_reset(s);
 	s->helo = arena_str(s->a, str_sub(args, 0, 255));
 	s->esmtp = esmtp;
-	return !refused_now(s);
+	if (refused_now(s))
+		return false;
+	if (!milters_helo(s))
+		return true;
+	s->helo = STR_NONE;
+	return false;
 }
 
 void smtpd_helo(struct session *s, struct str args)

@@ -3,7 +3,7 @@
 #include <sys/statvfs.h>
 
 #include "policy/rewrite.h"
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 
 static bool out_of_order(struct session *s)
 {
@@ -99,6 +99,10 @@ void smtpd_mail(struct session *s, struct str args)
 	if (!rewrite_sender(s->sv->policy, mail.from.whole, s->tx_a,
 		    &s->tx.sender, &f)) {
 		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
+		transaction_reset(s);
+		return;
+	}
+	if (milters_mail(s, s->tx.sender)) {
 		transaction_reset(s);
 		return;
 	}

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "policy/rewrite.h"
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 
 static const enum restriction_stage before[] = {
 	STAGE_CLIENT, STAGE_HELO, STAGE_SENDER};
@@ -46,10 +46,20 @@ static bool refused(struct session *s, struct check *c)
 	return true;
 }
 
-static void add_rcpt(struct session *s, struct recipient r)
+static bool have_rcpt(const struct session *s, struct str address)
+{
+	for (size_t i = 0; i < s->tx.n_rcpts; i++)
+		if (str_eq(s->tx.rcpts[i].address, address))
+			return true;
+	return false;
+}
+
+void transaction_add_rcpt(struct session *s, struct recipient r)
 {
 	struct transaction *tx = &s->tx;
 
+	if (have_rcpt(s, r.address))
+		return;
 	if (tx->n_rcpts == tx->cap_rcpts) {
 		size_t cap = tx->cap_rcpts > 0 ? tx->cap_rcpts * 2 : 8;
 		struct recipient *v = arena_alloc(s->tx_a, cap * sizeof(*v));
@@ -60,15 +70,6 @@ static void add_rcpt(struct session *s, struct recipient r)
 		tx->cap_rcpts = cap;
 	}
 	tx->rcpts[tx->n_rcpts++] = r;
-}
-
-/* The same recipient said twice is one: attack 18. */
-static bool have_rcpt(const struct session *s, struct str address)
-{
-	for (size_t i = 0; i < s->tx.n_rcpts; i++)
-		if (str_eq(s->tx.rcpts[i].address, address))
-			return true;
-	return false;
 }
 
 void smtpd_rcpt(struct session *s, struct str args)
@@ -112,8 +113,9 @@ void smtpd_rcpt(struct session *s, struct str args)
 		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
 		return;
 	}
-	if (!have_rcpt(s, r.address))
-		add_rcpt(s, r);
+	if (milters_rcpt(s, check.recipient))
+		return;
+	transaction_add_rcpt(s, r);
 	s->tx.accepted++;
 	smtpd_reply(s, 250, "2.1.5 Ok");
 }

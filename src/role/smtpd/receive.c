@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 #include "sys/file.h"
 
 enum { RATE_BYTES = 500, GRACE_S = 60 };
@@ -166,13 +166,19 @@ static void finish(struct session *s, struct spool *sp)
 
 	id_text(s->tx.id, id);
 	int fd CLEANUP(fd_close) = spool_finish(sp, &size, &f);
-	if (s->tx.discard && fd >= 0) {
+	bool refused = false, ok = fd >= 0;
+
+	ok = ok &&
+	     (s->tx.discard || milters_message(s, &fd, &size, &refused, &f));
+	if (refused)
+		return;
+	if (s->tx.discard && ok) {
 		log_info("discard", log_z("queue_id", id),
 			log_s("client", s->client));
 		smtpd_reply(s, 250, "2.0.0 Ok: discarded as %s", id);
 		return;
 	}
-	if (fd >= 0 && smtpd_handover(s, fd, size, sp->has_8bit, &f)) {
+	if (ok && smtpd_handover(s, fd, size, sp->has_8bit, &f)) {
 		s->mails++;
 		s->errors = 0;
 		s->junk = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The session loop, the table of commands, and replies. */
-#include "role/smtpd/smtpd.h"
+#include "role/smtpd/milters.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +143,7 @@ void smtpd_keep_actions(struct session *s, const struct check *c)
 void transaction_reset(struct session *s)
 {
 	reception_free(s->tx.reception);
+	milters_abort(s);
 	s->tx = (struct transaction){0};
 	arena_reset(s->tx_a);
 }
@@ -191,6 +192,7 @@ static enum next end(struct session *s)
 	log_info("disconnect", log_s("client", s->client),
 		log_n("mails", s->mails), log_n("errors", s->errors));
 	transaction_reset(s);
+	milters_free(s);
 	stream_free(s->stream);
 	arena_free(s->a);
 	arena_free(s->tx_a);
@@ -209,7 +211,8 @@ static void unknown_command(struct session *s, struct str verb)
 			s->closing = true;
 			return;
 		}
-	smtpd_refuse(s, 500, "5.5.1 Command unrecognized");
+	if (!milters_unknown(s, verb))
+		smtpd_refuse(s, 500, "5.5.1 Command unrecognized");
 }
 
 static bool junk_limit(struct session *s)
@@ -341,6 +344,7 @@ static enum next park(struct session *s)
 	if (stream_readable(s->stream, 0))
 		return NEXT_PARK;
 	stream_trim(s->stream);
+	milters_trim(s);
 	s->seat.deadline_ms = clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
 	return NEXT_PARK;
 }

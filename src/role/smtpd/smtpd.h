@@ -11,6 +11,7 @@
 
 #include "codec/smtp/command.h"
 #include "codec/smtp/data.h"
+#include "net/milter_def.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "policy/restrict.h"
@@ -37,6 +38,8 @@ struct smtpd_service {
 	bool tls_required; /* encrypt */
 	bool lmtp; /* RFC 2033 */
 	bool submission; /* AUTH is on: a client's own server */
+	struct milter_list milters;
+	struct maps *milter_maps;
 };
 
 /* RFC 5321 3.3: what MAIL begins and RSET, the end of the data or an error
@@ -83,6 +86,11 @@ struct session {
 	int64_t login_id;
 	bool trusted; /* in mynetworks */
 	bool pipelined;
+	struct milter **milters; /* milters.h; NULL: none */
+	struct str connect_refusal; /* kept until MAIL: "550 5.7.1 ..." */
+	struct str helo_refusal;
+	struct str milter_rcpt; /* the RCPT at work, for the macros */
+	bool quarantine; /* a filter wants all mail held */
 	unsigned errors;
 	unsigned junk;
 	unsigned mails;
@@ -112,6 +120,8 @@ void smtpd_refuse_decision(struct session *s, const struct check *c,
 void transaction_reset(struct session *s);
 /* HOLD, DISCARD, REDIRECT, PREPEND and warnings of a list that let pass. */
 void smtpd_keep_actions(struct session *s, const struct check *c);
+/* The same recipient said twice is one: attack 18. */
+void transaction_add_rcpt(struct session *s, struct recipient r);
 /* All about the session for the restriction lists. */
 struct check smtpd_check(struct session *s, struct arena *a);
 bool smtpd_tls_handshake(struct session *s);
