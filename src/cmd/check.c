@@ -19,6 +19,7 @@
 #include "net/milter_def.h"
 #include "net/resolver.h"
 #include "net/tls.h"
+#include "policy/content.h"
 #include "policy/restrict.h"
 
 struct checker {
@@ -405,6 +406,7 @@ static void check_service(struct checker *x, const struct service *s)
 	if (!smtpd)
 		return;
 	struct policy *p = policy_new(c, x->tables, NULL, x->p);
+	content_checks_new(c, x->tables, x->p);
 	milter_list_parse(c, "smtpd_milters", c->smtpd_milters, x->p);
 	maps_open(x->tables, c, "smtpd_milter_maps", c->smtpd_milter_maps, 0,
 		x->p);

@@ -210,9 +210,8 @@ static const struct event {
 	enum milter_command command;
 	uint32_t no, mute;
 	int stage; /* of its macros; -1: none */
-} events[] = {
-	{MILTER_CONNECT, MILTER_NO_CONNECT, MILTER_MUTE_CONNECT,
-		MILTER_AT_CONNECT},
+} events[] = {{MILTER_CONNECT, MILTER_NO_CONNECT, MILTER_MUTE_CONNECT,
+		      MILTER_AT_CONNECT},
 	{MILTER_HELO, MILTER_NO_HELO, MILTER_MUTE_HELO, MILTER_AT_HELO},
 	{MILTER_MAIL, MILTER_NO_MAIL, MILTER_MUTE_MAIL, MILTER_AT_MAIL},
 	{MILTER_RCPT, MILTER_NO_RCPT, MILTER_MUTE_RCPT, MILTER_AT_RCPT},
@@ -338,8 +337,8 @@ static bool wanted(const struct milter *m, const struct event *e)
 }
 
 /* data: the packet's content behind the command. */
-static struct milter_verdict tell(struct milter *m,
-	enum milter_command command, struct str data, struct arena *a)
+static struct milter_verdict tell(struct milter *m, enum milter_command command,
+	struct str data, struct arena *a)
 {
 	const struct event *e = event_of(command);
 	struct milter_reply r;
@@ -360,8 +359,7 @@ static struct milter_verdict tell(struct milter *m,
 	if ((m->steps & e->mute) != 0 && !stream_failed(m->stream))
 		return (struct milter_verdict){.kind = MILTER_GO_ON};
 	stream_deadline(m->stream, m->def->command_ms);
-	if (!stream_flush(m->stream) ||
-		!read_reply(m, m->def->command_ms, &r))
+	if (!stream_flush(m->stream) || !read_reply(m, m->def->command_ms, &r))
 		return fail(m);
 	return verdict(m, command, &r, a);
 }
@@ -386,8 +384,8 @@ struct milter_verdict milter_connect(struct milter *m, struct str host,
 	buf_putc(&b, ip.len == 0 ? 'U' : six ? '6' : '4');
 	if (ip.len > 0) {
 		milter_put_u16(&b, port);
-		milter_put_str(&b, six ? arena_concat(a, STR("IPv6:"), ip)
-				       : ip);
+		milter_put_str(
+			&b, six ? arena_concat(a, STR("IPv6:"), ip) : ip);
 	}
 	return tell(m, MILTER_CONNECT, buf_str(&b), a);
 }
@@ -403,15 +401,15 @@ struct milter_verdict milter_mail(
 {
 	m->message_done = m->skip_body = false;
 	m->in_message = true;
-	return tell_str(m, MILTER_MAIL,
-		arena_printf(a, "<%.*s>", STR_ARG(address)), a);
+	return tell_str(
+		m, MILTER_MAIL, arena_printf(a, "<%.*s>", STR_ARG(address)), a);
 }
 
 struct milter_verdict milter_rcpt(
 	struct milter *m, struct str address, struct arena *a)
 {
-	return tell_str(m, MILTER_RCPT,
-		arena_printf(a, "<%.*s>", STR_ARG(address)), a);
+	return tell_str(
+		m, MILTER_RCPT, arena_printf(a, "<%.*s>", STR_ARG(address)), a);
 }
 
 struct milter_verdict milter_data(struct milter *m, struct arena *a)
@@ -425,8 +423,8 @@ struct milter_verdict milter_unknown(
 	return tell_str(m, MILTER_UNKNOWN, line, a);
 }
 
-struct milter_verdict milter_header(struct milter *m, struct str name,
-	struct str value, struct arena *a)
+struct milter_verdict milter_header(
+	struct milter *m, struct str name, struct str value, struct arena *a)
 {
 	struct buf b CLEANUP(buf_fini);
 	bool space = (m->steps & MILTER_LEADING_SPACE) != 0;
@@ -455,8 +453,8 @@ struct milter_verdict milter_body(
 
 	while (body.len > 0 && v.kind == MILTER_GO_ON && !off(m) &&
 		!m->skip_body) {
-		v = tell(m, MILTER_BODY, str_sub(body, 0, MILTER_BODY_BYTES),
-			a);
+		v = tell(
+			m, MILTER_BODY, str_sub(body, 0, MILTER_BODY_BYTES), a);
 		body = str_from_at(body, MILTER_BODY_BYTES);
 		/* A filter that is mute does not stop what piles up here. */
 		stream_deadline(m->stream, m->def->content_ms);
@@ -473,8 +471,7 @@ static bool is_change(char kind)
 	return strchr("+-2behimq", kind) != NULL;
 }
 
-static struct milter_change *keep(
-	const struct milter_reply *r, struct arena *a)
+static struct milter_change *keep(const struct milter_reply *r, struct arena *a)
 {
 	struct milter_change *c = arena_make(a, struct milter_change);
 

@@ -71,8 +71,8 @@ struct milter_verdict milter_rcpt(
 struct milter_verdict milter_data(struct milter *m, struct arena *a);
 struct milter_verdict milter_unknown(
 	struct milter *m, struct str line, struct arena *a);
-struct milter_verdict milter_header(struct milter *m, struct str name,
-	struct str value, struct arena *a);
+struct milter_verdict milter_header(
+	struct milter *m, struct str name, struct str value, struct arena *a);
 struct milter_verdict milter_eoh(struct milter *m, struct arena *a);
 /* All of the body, in pieces of the protocol's size. */
 struct milter_verdict milter_body(

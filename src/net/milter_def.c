@@ -45,8 +45,7 @@ static bool parse_one(const struct conf *c, struct str item,
 	struct str rest = list_unbrace(item), option, name, value;
 	struct str where = list_item(&rest);
 
-	*d = (struct milter_def){
-		.connect_ms = c->milter_connect_timeout * 1000,
+	*d = (struct milter_def){.connect_ms = c->milter_connect_timeout * 1000,
 		.command_ms = c->milter_command_timeout * 1000,
 		.content_ms = c->milter_content_timeout * 1000,
 		.macros = {c->milter_connect_macros, c->milter_helo_macros,

@@ -320,8 +320,8 @@ static struct str raw_value(const struct mail_field *field)
 }
 
 /* Our own Received stands behind the PREPENDed lines: no filter sees it. */
-static bool is_own(const struct session *s, const struct mail_field *field,
-	size_t index)
+static bool is_own(
+	const struct session *s, const struct mail_field *field, size_t index)
 {
 	return index == s->tx.prepend.n && str_ieqc(field->name, "Received");
 }
@@ -335,9 +335,8 @@ static struct milter_verdict tell_message(
 
 	mail_split(message, &head, &body);
 	rest = head;
-	for (size_t i = 0; mail_field_next(&rest, &field) &&
-			   v.kind == MILTER_GO_ON;
-		i++)
+	for (size_t i = 0;
+		mail_field_next(&rest, &field) && v.kind == MILTER_GO_ON; i++)
 		if (!is_own(s, &field, i))
 			v = milter_header(
 				m, field.name, raw_value(&field), s->cmd_a);

@@ -31,8 +31,8 @@ void milters_trim(struct session *s);
 void milters_free(struct session *s);
 
 /* milters_message.c uses it: what a verdict means; true: refused. */
-bool milters_verdict(struct session *s, struct milter *m,
-	const struct milter_verdict *v);
+bool milters_verdict(
+	struct session *s, struct milter *m, const struct milter_verdict *v);
 
 /* milters_change.c: applies changes in order.  *fd and *size are replaced
  * when header or body change. */

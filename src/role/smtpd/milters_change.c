@@ -9,7 +9,7 @@
 #include "role/smtpd/milters.h"
 #include "sys/file.h"
 
-enum { MEMORY_MAX = 256 * 1024, FIELDS_MAX = 20000, HEAD_MAX = 8 << 20 };
+enum { FIELDS_MAX = 20000, HEAD_MAX = 8 << 20 };
 
 struct field {
 	struct str name;
@@ -69,8 +69,7 @@ static bool is_name(struct str name)
 }
 
 /* "Name: value": lines of the value that are no continuation become one. */
-static struct str make_field(
-	struct draft *d, struct str name, struct str value)
+static struct str make_field(struct draft *d, struct str name, struct str value)
 {
 	struct buf b CLEANUP(buf_fini);
 
@@ -112,9 +111,8 @@ static size_t position(const struct draft *d, uint32_t n)
 static void change_header(struct draft *d, const struct milter_reply *r)
 {
 	uint32_t n = r->index > 0 ? r->index : 1;
-	struct str whole = r->value.len > 0
-				   ? make_field(d, r->name, r->value)
-				   : STR_NONE;
+	struct str whole =
+		r->value.len > 0 ? make_field(d, r->name, r->value) : STR_NONE;
 
 	for (size_t i = 0; i < d->n; i++) {
 		struct field *v = &d->v[i];
@@ -131,8 +129,8 @@ static void change_header(struct draft *d, const struct milter_reply *r)
 
 /* ---- the envelope ---- */
 
-static bool read_address(struct session *s, struct str text, bool empty,
-	struct str *address_r)
+static bool read_address(
+	struct session *s, struct str text, bool empty, struct str *address_r)
 {
 	struct smtp_path path;
 	struct smtp_bad bad;
@@ -145,8 +143,8 @@ static bool read_address(struct session *s, struct str text, bool empty,
 		log_warn("milter: bad address", log_s("address", text));
 		return false;
 	}
-	*address_r = rewrite_trivial(s->sv->policy,
-		arena_str(s->tx_a, path.whole), s->tx_a);
+	*address_r = rewrite_trivial(
+		s->sv->policy, arena_str(s->tx_a, path.whole), s->tx_a);
 	return true;
 }
 
@@ -248,12 +246,9 @@ static void put_body(struct draft *d, struct buf *out)
 		buf_puts(out, "\r\n");
 }
 
-static bool write_out(
-	struct draft *d, int *fd, uint64_t *size, struct fault *f)
+static bool write_out(struct draft *d, int *fd, uint64_t *size, struct fault *f)
 {
 	struct buf head CLEANUP(buf_fini);
-	struct str dir = arena_printf(d->s->cmd_a, "%.*s/tmp",
-		STR_ARG(d->s->sv->c->queue_directory));
 
 	buf_init(&head, HEAD_MAX + d->body.len * 2 + 16);
 	for (size_t i = 0; i < d->n; i++)
@@ -262,25 +257,14 @@ static bool write_out(
 	buf_puts(&head, "\r\n");
 	if (d->new_body)
 		put_body(d, &head);
-	struct str rest = d->new_body ? STR("") : d->old_body;
 	if (buf_over(&head))
-		return fault_set(f, FAULT_PERM, 552, 3, 4,
-			"message header too large");
-	int fresh = head.len + rest.len > MEMORY_MAX
-			    ? file_tmp(dir.ptr, f)
-			    : file_memory(STR(""), f);
-	if (fresh < 0)
-		return false;
-	if (!file_write(fresh, buf_str(&head), f) ||
-		!file_write(fresh, rest, f)) {
-		close(fresh);
-		return false;
-	}
-	lseek(fresh, 0, SEEK_SET);
-	close(*fd);
-	*fd = fresh;
-	*size = head.len + rest.len;
-	return true;
+		return fault_set(
+			f, FAULT_PERM, 552, 3, 4, "message header too large");
+	struct strs pieces = {0};
+	strs_add(&pieces, d->s->cmd_a, buf_str(&head));
+	if (!d->new_body)
+		strs_add(&pieces, d->s->cmd_a, d->old_body);
+	return spool_replace(d->s, &pieces, fd, size, f);
 }
 
 bool milters_change(struct session *s, const struct milter *m,

@@ -168,8 +168,10 @@ static void finish(struct session *s, struct spool *sp)
 	int fd CLEANUP(fd_close) = spool_finish(sp, &size, &f);
 	bool refused = false, ok = fd >= 0;
 
-	ok = ok &&
-	     (s->tx.discard || milters_message(s, &fd, &size, &refused, &f));
+	ok = ok && (s->tx.discard ||
+			   smtpd_check_content(s, &fd, &size, &refused, &f));
+	ok = ok && (s->tx.discard || refused ||
+			   milters_message(s, &fd, &size, &refused, &f));
 	if (refused)
 		return;
 	if (s->tx.discard && ok) {

@@ -47,6 +47,7 @@ static struct smtpd_service *service_new(
 	/* A certificate and not a word about TLS: offer it. */
 	sv->tls_offered = sv->tls != NULL && !str_eqc(level, "none");
 	sv->policy = policy_new(sv->c, r->tables, r->resolver, &ignored);
+	sv->content = content_checks_new(sv->c, r->tables, &ignored);
 	sv->milters = milter_list_parse(
 		sv->c, "smtpd_milters", sv->c->smtpd_milters, &ignored);
 	sv->milter_maps = maps_open(r->tables, sv->c, "smtpd_milter_maps",
@@ -67,7 +68,9 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_sender_restrictions, c->smtpd_relay_restrictions,
 		c->smtpd_recipient_restrictions, c->smtpd_data_restrictions,
 		c->smtpd_end_of_data_restrictions, c->smtpd_tls_chain_files,
-		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps};
+		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps,
+		c->header_checks, c->mime_header_checks,
+		c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)

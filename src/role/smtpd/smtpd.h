@@ -14,6 +14,7 @@
 #include "net/milter_def.h"
 #include "net/stream.h"
 #include "net/tls.h"
+#include "policy/content.h"
 #include "policy/restrict.h"
 #include "role/accounts.h"
 #include "role/role.h"
@@ -38,6 +39,7 @@ struct smtpd_service {
 	bool tls_required; /* encrypt */
 	bool lmtp; /* RFC 2033 */
 	bool submission; /* AUTH is on: a client's own server */
+	struct content_checks *content; /* NULL: none */
 	struct milter_list milters;
 	struct maps *milter_maps;
 };
@@ -154,6 +156,14 @@ void spool_put(struct spool *sp, struct str text);
 /* The whole message as a descriptor at its start, *size_r its bytes;
  * -1 with the fault. */
 int spool_finish(struct spool *sp, uint64_t *size_r, struct fault *f);
+
+/* The pieces in place of the message that *fd holds. */
+bool spool_replace(struct session *s, const struct strs *pieces, int *fd,
+	uint64_t *size, struct fault *f);
+
+/* content.c: header_checks and body_checks; *refused_r: answered. */
+bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
+	bool *refused_r, struct fault *f);
 
 /* receive.c: the text of one mail, for DATA and BDAT. */
 enum newline_mode { NEWLINE_REJECT, NEWLINE_NORMALIZE };

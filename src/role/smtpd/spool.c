@@ -192,3 +192,28 @@ int spool_finish(struct spool *sp, uint64_t *size_r, struct fault *f)
 	lseek(fd, 0, SEEK_SET);
 	return fd;
 }
+
+bool spool_replace(struct session *s, const struct strs *pieces, int *fd,
+	uint64_t *size, struct fault *f)
+{
+	struct str dir = arena_printf(
+		s->cmd_a, "%.*s/tmp", STR_ARG(s->sv->c->queue_directory));
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < pieces->n; i++)
+		total += pieces->v[i].len;
+	int fresh CLEANUP(fd_close) = total > MEMORY_MAX
+					      ? file_tmp(dir.ptr, f)
+					      : file_memory(STR(""), f);
+	if (fresh < 0)
+		return false;
+	for (size_t i = 0; i < pieces->n; i++)
+		if (!file_write(fresh, pieces->v[i], f))
+			return false;
+	lseek(fresh, 0, SEEK_SET);
+	close(*fd);
+	*fd = fresh;
+	*size = total;
+	fresh = -1;
+	return true;
+}

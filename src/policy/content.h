@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef POLICY_CONTENT_H
+#define POLICY_CONTENT_H
+
+/*
+ * content: header_checks and its family: header_checks(5), body_checks.
+ *
+ * Decides about a text and says what is to be changed; changes nothing.
+ * Any thread.
+ */
+
+#include "policy/policy.h"
+
+struct content_checks {
+	struct maps *header; /* of the message, but MIME fields */
+	struct maps *mime; /* MIME fields; fields of parts */
+	struct maps *nested; /* of a message in the message */
+	struct maps *body; /* line by line */
+	size_t body_limit; /* bytes of each part that body looks at */
+};
+
+/* NULL when no table is named.  Lives as long as c. */
+struct content_checks *content_checks_new(const struct conf *c,
+	struct tables *tables, struct problems *problems);
+
+/* Bytes at..at+len become text (len 0: text comes in between). */
+struct content_edit {
+	size_t at, len;
+	struct str text; /* with its line end; "" to delete */
+	struct content_edit *next;
+};
+
+struct content_result {
+	int code; /* 0: not refused */
+	struct str text; /* "5.7.1 ..." with a code */
+	bool discard;
+	bool hold;
+	struct str redirect; /* absent without */
+	struct strs bcc;
+	struct strs log; /* one line each */
+	struct content_edit *edits; /* in the order of the message */
+};
+
+/* Strings live in the arena.  False when a table cannot be asked. */
+bool content_check(const struct content_checks *k, struct str message,
+	struct arena *a, struct content_result *r_r, struct fault *f);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: ISC */
+/* header_checks and body_checks: what they decide about a whole message. */
+#include "policy/content.h"
+
+#include "policy/rewrite.h"
+#include "role/smtpd/smtpd.h"
+#include "sys/file.h"
+
+static void take_actions(struct session *s, const struct content_result *r)
+{
+	struct transaction *tx = &s->tx;
+
+	tx->discard |= r->discard;
+	tx->hold |= r->hold;
+	if (str_present(r->redirect))
+		tx->redirect = rewrite_trivial(
+			s->sv->policy, arena_str(s->tx_a, r->redirect), s->tx_a);
+	for (size_t i = 0; i < r->bcc.n; i++) {
+		struct recipient b = {.address = rewrite_trivial(s->sv->policy,
+					      r->bcc.v[i], s->tx_a),
+			.notify = SMTP_NOTIFY_NEVER};
+
+		b.original = b.address;
+		transaction_add_rcpt(s, b);
+	}
+}
+
+static bool apply(struct session *s, struct str message,
+	const struct content_edit *edits, int *fd, uint64_t *size,
+	struct fault *f)
+{
+	struct strs pieces = {0};
+	size_t at = 0;
+
+	for (; edits != NULL; edits = edits->next) {
+		if (edits->at < at)
+			continue; /* the field is gone already */
+		strs_add(&pieces, s->cmd_a,
+			str_sub(message, at, edits->at - at));
+		strs_add(&pieces, s->cmd_a, edits->text);
+		at = edits->at + edits->len;
+	}
+	strs_add(&pieces, s->cmd_a, str_from_at(message, at));
+	return spool_replace(s, &pieces, fd, size, f);
+}
+
+bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
+	bool *refused_r, struct fault *f)
+{
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct content_result r;
+	char id[ID_TEXT];
+
+	if (s->sv->content == NULL)
+		return true;
+	if (!file_map_fd(*fd, &map, f) ||
+		!content_check(s->sv->content, map.bytes, s->cmd_a, &r, f))
+		return false;
+	id_text(s->tx.id, id);
+	for (size_t i = 0; i < r.log.n; i++)
+		log_info("content", log_z("queue_id", id),
+			log_s("client", s->client),
+			log_s("from", s->tx.sender_said),
+			log_s("action", r.log.v[i]));
+	if (r.code != 0) {
+		*refused_r = true;
+		smtpd_refuse(s, r.code, "%.*s", STR_ARG(r.text));
+		return true;
+	}
+	take_actions(s, &r);
+	return r.edits == NULL ||
+	       apply(s, map.bytes, r.edits, fd, size, f);
+}

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: ISC
+"""header_checks, mime_header_checks, nested_header_checks, body_checks."""
+
+import pytest
+
+from harness import wait_for
+from test_milter import submit
+from test_smtpd import BOB, inbox
+
+PLAIN = (b"Subject: buy\r\n now\r\nX-A: 1\r\nX-B: 2\r\n\r\nfirst line\r\n"
+         b"second line\r\n.\r\n")
+NESTED = (b"Subject: outer\r\nMIME-Version: 1.0\r\n"
+          b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+          b"Content-Type: application/x-evil; name=\"x.exe\"\r\n\r\npart\r\n"
+          b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\n"
+          b"deep\r\n--b--\r\n.\r\n")
+
+
+@pytest.fixture
+def checked(postern, tmp_path):
+    def make(**tables):
+        options = {}
+        for name, text in tables.items():
+            path = tmp_path / name
+            path.write_text(text)
+            options[name] = f"regexp:{path}"
+        return postern("content", users={BOB: "b", "eve@example.test": "e"},
+                       options=options).start()
+    return make
+
+
+@pytest.mark.parametrize("rule, code, text", [
+    ("/^Subject: buy.*now/ REJECT no adverts", 550, "5.7.1 no adverts"),
+    ("/^subject:/ REJECT 5.6.9 odd", 550, "5.6.9 odd"),
+    ("/^X-B: (.)/ REJECT", 550, "5.7.1 message content rejected"),
+    ("/^X-B: 3/ REJECT", 250, "Ok"), ("/^X-A:/ WARN seen", 250, "Ok"),
+    ("/^Subject:/ DUNNO", 250, "Ok")])
+def test_header_refused_or_not(checked, rule, code, text):
+    p = checked(header_checks=rule + "\n")
+    got = submit(p, text=PLAIN)
+    assert got[0] == code and text in got[1]
+    assert len(inbox(p)) == (code == 250)
+    assert ("warning: X-A: 1: seen" in p.log()) == ("WARN" in rule)
+
+
+def test_header_edits(checked):
+    p = checked(header_checks="/^X-A: (.)/ REPLACE X-C: was $1\n"
+                "/^X-B:/ IGNORE\n/^Subject:/ PREPEND X-P: before\n"
+                "/^Received:/ STRIP\n")
+    assert submit(p, text=PLAIN)[0] == 250
+    mail, = inbox(p)
+    head = mail.partition(b"\r\n\r\n")[0]
+    assert head.endswith(b"X-P: before\r\nSubject: buy\r\n now\r\nX-C: was 1")
+    assert b"X-B" not in mail and b"Received:" not in mail
+    assert mail.endswith(b"\r\n\r\nfirst line\r\nsecond line\r\n")
+
+
+def test_body_lines(checked):
+    p = checked(body_checks="/^second (.*)$/ REPLACE 2nd $1\n"
+                "/^first/ PREPEND zeroth line\n/^never/ REJECT\n")
+    assert submit(p, text=PLAIN)[0] == 250
+    assert inbox(p)[0].endswith(
+        b"\r\n\r\nzeroth line\r\nfirst line\r\n2nd line\r\n")
+    p2 = submit(p, text=b"Subject: s\r\n\r\nx\r\nnever\r\n.\r\n")
+    assert p2[0] == 550
+
+
+def test_hold_discard_redirect_bcc(checked):
+    p = checked(header_checks="/^X-Do: hold/ HOLD look\n"
+                "/^X-Do: discard/ DISCARD\n/^X-Do: bcc/ BCC eve@example.test\n"
+                "/^X-Do: redirect/ REDIRECT eve@example.test\n"
+                "/^X-Do: pass/ PASS\n/^X-Then: / REJECT\n")
+
+    def do(what):
+        return submit(p, text=b"X-Do: %s\r\nX-Then: x\r\n\r\nx\r\n.\r\n" %
+                      what if what == b"pass" else
+                      b"X-Do: %s\r\n\r\nx\r\n.\r\n" % what)[0]
+    assert do(b"discard") == 250 and inbox(p) == []
+    assert do(b"hold") == 250
+    assert [m["state"] for m in p.queue()] == ["hold"]
+    assert do(b"bcc") == 250
+    assert len(inbox(p)) == 1
+    assert len(inbox(p, "eve@example.test")) == 1
+    assert do(b"redirect") == 250
+    assert len(inbox(p)) == 1
+    assert len(inbox(p, "eve@example.test")) == 2
+    assert do(b"pass") == 250 and do(b"other\r\nX-Then: y") == 550
+
+
+def test_which_table_sees_what(checked):
+    p = checked(header_checks="/(.*)/ WARN header\n",
+                mime_header_checks="/(.*)/ WARN mime\n",
+                nested_header_checks="/(.*)/ WARN nested\n",
+                body_checks="/(.*)/ WARN body\n")
+    assert submit(p, text=NESTED)[0] == 250
+    log = p.log()
+    for what in ("Subject: outer: header", "Content-Type: multipart/mixed; "
+                 "boundary=b: mime", "MIME-Version: 1.0: mime",
+                 "Content-Type: message/rfc822: mime", "Subject: inner: nested",
+                 "part: body", "deep: body", "--b: body"):
+        assert "warning: " + what in log, what
+    assert "name=\\\"x.exe\\\": mime" in log or 'name="x.exe": mime' in log
+    assert log.count("Subject: inner: ") == 1
+
+
+def test_mime_checks_follow_header_checks(checked):
+    p = checked(header_checks="/name=[^>]*\\.exe/ REJECT no programs\n")
+    assert submit(p, text=NESTED)[0] == 550
+
+
+def test_a_body_beyond_the_limit_is_not_looked_at(checked):
+    p = checked(body_checks="/^evil/ REJECT\n")
+    long = b"Subject: s\r\n\r\n" + (b"x" * 70 + b"\r\n") * 800
+    assert submit(p, text=long + b"evil\r\n.\r\n")[0] == 250
+    assert submit(p, text=long[:40000] + b"\r\nevil\r\n.\r\n")[0] == 550
+
+
+def test_large_message_with_an_edit(checked):
+    p = checked(header_checks="/^Subject: (.*)/ REPLACE Subject: [x] $1\n")
+    body = (b"y" * 70 + b"\r\n") * 10000
+    assert submit(p, text=b"Subject: s\r\n\r\n" + body + b".\r\n")[0] == 250
+    mail, = wait_for("mail", lambda: inbox(p))
+    assert b"\r\nSubject: [x] s\r\n\r\n" in mail and mail.endswith(body)
