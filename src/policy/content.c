@@ -21,13 +21,13 @@ struct walk {
 	struct fault *f;
 };
 
-struct content_checks *content_checks_new(const struct conf *c,
-	struct tables *tables, struct problems *problems)
+struct content_checks *content_checks_new(
+	const struct conf *c, struct tables *tables, struct problems *problems)
 {
 	struct content_checks *k = arena_make(c->a, struct content_checks);
 
-	k->header = maps_open(tables, c, "header_checks", c->header_checks, 0,
-		problems);
+	k->header = maps_open(
+		tables, c, "header_checks", c->header_checks, 0, problems);
 	k->mime = maps_open(tables, c, "mime_header_checks",
 		c->mime_header_checks, 0, problems);
 	k->nested = maps_open(tables, c, "nested_header_checks",
@@ -56,8 +56,8 @@ static struct str as_line(struct walk *w, struct str text)
 	return arena_concat(w->a, text, STR("\r\n"));
 }
 
-static void note(struct walk *w, const char *action, struct str text,
-	struct str what)
+static void note(
+	struct walk *w, const char *action, struct str text, struct str what)
 {
 	strs_add(&w->r->log, w->a,
 		arena_printf(w->a, "%s: %.*s: %.*s", action, STR_ARG(what),
@@ -66,8 +66,8 @@ static void note(struct walk *w, const char *action, struct str text,
 
 static void reject(struct walk *w, struct str text)
 {
-	bool enhanced = text.len > 4 && text.ptr[0] == '5' &&
-			text.ptr[1] == '.';
+	bool enhanced =
+		text.len > 4 && text.ptr[0] == '5' && text.ptr[1] == '.';
 
 	w->r->code = 550;
 	if (text.len == 0)
@@ -168,8 +168,8 @@ static void act(struct walk *w, struct str value, struct str whole)
 
 /* ---- what is looked at ---- */
 
-static bool look_up(struct walk *w, struct maps *maps, struct str text,
-	struct str whole)
+static bool look_up(
+	struct walk *w, struct maps *maps, struct str text, struct str whole)
 {
 	struct str value;
 
@@ -205,11 +205,11 @@ static bool check_head(struct walk *w, struct str head, enum head_kind kind)
 	struct mail_field field;
 
 	while (mail_field_next(&head, &field)) {
-		struct maps *maps = kind == HEAD_PART ||
-						    is_mime_field(field.name)
-					    ? w->k->mime
-				    : kind == HEAD_NESTED ? w->k->nested
-							  : w->k->header;
+		struct maps *maps =
+			kind == HEAD_PART || is_mime_field(field.name)
+				? w->k->mime
+			: kind == HEAD_NESTED ? w->k->nested
+					      : w->k->header;
 
 		if (!look_up(w, maps, field_text(w, field.whole), field.whole))
 			return false;
@@ -228,8 +228,8 @@ static bool check_body(struct walk *w, size_t end)
 		rest.len = w->k->body_limit;
 	while (rest.len > 0) {
 		ptrdiff_t nl = str_find(rest, '\n');
-		struct str line = str_sub(
-			rest, 0, nl < 0 ? rest.len : (size_t)nl + 1);
+		struct str line =
+			str_sub(rest, 0, nl < 0 ? rest.len : (size_t)nl + 1);
 
 		if (!look_up(w, w->k->body,
 			    str_sub(str_trim_right(line), 0, LINE_MAX_BYTES),

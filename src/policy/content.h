@@ -20,8 +20,8 @@ struct content_checks {
 };
 
 /* NULL when no table is named.  Lives as long as c. */
-struct content_checks *content_checks_new(const struct conf *c,
-	struct tables *tables, struct problems *problems);
+struct content_checks *content_checks_new(
+	const struct conf *c, struct tables *tables, struct problems *problems);
 
 /* Bytes at..at+len become text (len 0: text comes in between). */
 struct content_edit {

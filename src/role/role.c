@@ -14,6 +14,7 @@
 #include "base/must.h"
 #include "codec/postfix/lines.h"
 #include "role/accounts.h"
+#include "role/anvil.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/sandbox.h"
@@ -49,14 +50,22 @@ static void add_listener(struct role *r, const char *arg)
 		(struct role_listener){&r->services->v[service], atoi(end + 1)};
 }
 
+static void *map_shared(int fd, size_t bytes)
+{
+	void *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	must(memory != MAP_FAILED);
+	close(fd);
+	return memory;
+}
+
 static void map_board(struct role *r, int fd, long slot)
 {
-	struct board_slot *board = mmap(NULL, BOARD_SLOTS * sizeof(*board),
-		PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct board_slot *board = map_shared(fd, BOARD_SLOTS * sizeof(*board));
 
-	must(board != MAP_FAILED && slot >= 0 && slot < BOARD_SLOTS);
+	must(slot >= 0 && slot < BOARD_SLOTS);
 	r->slot = &board[slot];
-	close(fd);
 }
 
 static struct ipc_client *client_of(struct role *r, const char *name)
@@ -107,7 +116,7 @@ static void open_log(const struct role *r)
 void role_begin(struct role *r, int argc, char **argv)
 {
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
-	int board = -1, main_cf = -1, master_cf = -1;
+	int board = -1, anvil = -1, main_cf = -1, master_cf = -1;
 	long slot = 0;
 
 	must(argc >= 3);
@@ -123,6 +132,8 @@ void role_begin(struct role *r, int argc, char **argv)
 			r->control = atoi(value);
 		else if (strcmp(argv[i], "--board") == 0)
 			board = atoi(value);
+		else if (strcmp(argv[i], "--anvil") == 0)
+			anvil = atoi(value);
 		else if (strcmp(argv[i], "--slot") == 0)
 			slot = atol(value);
 		else if (strcmp(argv[i], "--ipc") == 0)
@@ -140,6 +151,9 @@ void role_begin(struct role *r, int argc, char **argv)
 		if (strcmp(argv[i], "--listen") == 0)
 			add_listener(r, argv[i + 1]);
 	map_board(r, board, slot);
+	if (anvil >= 0)
+		r->anvil = anvil_attach(
+			map_shared(anvil, anvil_bytes()), (unsigned)slot);
 	r->auth = client_of(r, "auth");
 	r->queue = client_of(r, "queue");
 	r->mailbox = client_of(r, "mailbox");

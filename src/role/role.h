@@ -31,6 +31,8 @@ struct board_slot {
 	uint64_t served; /* sessions or jobs since the start */
 };
 
+struct anvil; /* role/anvil.h */
+
 struct role_listener {
 	struct service *service;
 	int fd;
@@ -46,6 +48,7 @@ struct role {
 	struct resolver *resolver;
 	struct crew *crew;
 	struct board_slot *slot;
+	struct anvil *anvil; /* smtpd only */
 	int control; /* pipe to master: says ready, ends with it */
 	int ipc_fd; /* listening; -1: none */
 	struct role_listener listeners[ROLE_LISTENERS_MAX];

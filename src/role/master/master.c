@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "role/anvil.h"
 #include "role/master/master_private.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -124,6 +125,21 @@ static void open_log(struct master *m)
 		m->to_syslog ? arena_cstr(m->a, m->conf->syslog_facility)
 			     : NULL);
 }
+/* Memory that roles share with us by its descriptor; NULL and f. */
+static void *share(const char *name, size_t bytes, int *fd_r, struct fault *f)
+{
+	*fd_r = memfd_create(name, MFD_CLOEXEC);
+	void *memory = MAP_FAILED;
+
+	if (*fd_r >= 0 && ftruncate(*fd_r, (off_t)bytes) == 0)
+		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			*fd_r, 0);
+	if (memory != MAP_FAILED)
+		return memory;
+	fault_sys(f, "%s", name);
+	return NULL;
+}
+
 static bool set_up(struct master *m, struct fault *f)
 {
 	static const enum role_id servers[] = {R_AUTH, R_QUEUE, R_MAILBOX};
@@ -146,14 +162,15 @@ static bool set_up(struct master *m, struct fault *f)
 			return false;
 	}
 	m->socket = master_unix_listener(m, "master", f);
-	m->board_fd = memfd_create("postern-board", MFD_CLOEXEC);
-	size_t bytes = BOARD_SLOTS * sizeof(struct board_slot);
-	if (m->socket < 0 || m->board_fd < 0 ||
-		ftruncate(m->board_fd, (off_t)bytes) != 0)
-		return m->socket < 0 ? false : fault_sys(f, "board");
-	m->board = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-		m->board_fd, 0);
-	return m->board != MAP_FAILED || fault_sys(f, "board");
+	if (m->socket < 0)
+		return false;
+	m->board = share("postern-board",
+		BOARD_SLOTS * sizeof(struct board_slot), &m->board_fd, f);
+	void *anvil = share("postern-anvil", anvil_bytes(), &m->anvil_fd, f);
+	if (m->board == NULL || anvil == NULL)
+		return false;
+	anvil_init(anvil);
+	return true;
 }
 
 /* ---- asked by others ---- */

@@ -48,6 +48,7 @@ struct master {
 	struct proc procs[PROCS_MAX];
 	struct board_slot *board;
 	int board_fd;
+	int anvil_fd; /* for smtpd: role/anvil.h */
 	struct listeners listeners;
 	int ipc[ROLES]; /* -1: none */
 	int socket;

@@ -27,7 +27,7 @@ const char *master_role_name(enum role_id role)
 }
 
 struct args {
-	char *v[LISTENERS_MAX * 2 + 28];
+	char *v[LISTENERS_MAX * 2 + 30];
 	size_t n;
 	struct arena *a;
 };
@@ -70,6 +70,8 @@ NORETURN static void exec_role(
 	arg(&x, arena_printf(m->a, "%u", p->index));
 	arg_fd(&x, "--control", control);
 	arg_fd(&x, "--board", m->board_fd);
+	if (p->role == R_SMTPD)
+		arg_fd(&x, "--anvil", m->anvil_fd);
 	if (m->main_cf >= 0)
 		arg_fd(&x, "--main-cf", m->main_cf);
 	if (m->master_cf >= 0)

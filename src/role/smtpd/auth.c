@@ -175,7 +175,7 @@ void smtpd_auth(struct session *s, struct str args)
 	struct str initial = STR_NONE;
 	struct auth_talk talk;
 
-	if (not_now(s))
+	if (not_now(s) || smtpd_rate_over(s, ANVIL_AUTH))
 		return;
 	const char *mechanism = find_mechanism(s, name);
 	if (mechanism == NULL) {

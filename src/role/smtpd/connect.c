@@ -84,6 +84,11 @@ bool smtpd_greet(struct session *s)
 	s->trusted =
 		match_address(s->sv->policy->mynetworks, s->addr, s->addr_len,
 			s->client, s->cmd_a, &f) == TABLE_FOUND;
+	if (smtpd_rate_connect(s)) {
+		stream_deadline(s->stream, 5000);
+		stream_flush(s->stream);
+		return false;
+	}
 	find_name(s);
 	arena_reset(s->cmd_a);
 	log_info("connect", log_s("client", s->client),

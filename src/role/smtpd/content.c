@@ -13,8 +13,8 @@ static void take_actions(struct session *s, const struct content_result *r)
 	tx->discard |= r->discard;
 	tx->hold |= r->hold;
 	if (str_present(r->redirect))
-		tx->redirect = rewrite_trivial(
-			s->sv->policy, arena_str(s->tx_a, r->redirect), s->tx_a);
+		tx->redirect = rewrite_trivial(s->sv->policy,
+			arena_str(s->tx_a, r->redirect), s->tx_a);
 	for (size_t i = 0; i < r->bcc.n; i++) {
 		struct recipient b = {.address = rewrite_trivial(s->sv->policy,
 					      r->bcc.v[i], s->tx_a),
@@ -68,6 +68,5 @@ bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
 		return true;
 	}
 	take_actions(s, &r);
-	return r.edits == NULL ||
-	       apply(s, map.bytes, r.edits, fd, size, f);
+	return r.edits == NULL || apply(s, map.bytes, r.edits, fd, size, f);
 }

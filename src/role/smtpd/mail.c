@@ -75,6 +75,8 @@ void smtpd_mail(struct session *s, struct str args)
 
 	if (out_of_order(s))
 		return;
+	if (smtpd_rate_over(s, ANVIL_MESSAGE))
+		return;
 	transaction_reset(s);
 	if (!smtp_mail_parse(arena_str(s->tx_a, args),
 		    c->smtputf8_enable && s->esmtp, c->strict_rfc821_envelopes,

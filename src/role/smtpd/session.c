@@ -193,6 +193,7 @@ static enum next end(struct session *s)
 		log_n("mails", s->mails), log_n("errors", s->errors));
 	transaction_reset(s);
 	milters_free(s);
+	smtpd_rate_end(s);
 	stream_free(s->stream);
 	arena_free(s->a);
 	arena_free(s->tx_a);
@@ -298,6 +299,11 @@ bool smtpd_tls_handshake(struct session *s)
 	if (!stream_tls_accept(s->stream, tls_server_session(s->sv->tls), &f)) {
 		log_info("TLS failed", log_s("client", s->client),
 			log_fault(&f));
+		return false;
+	}
+	if (SSL_session_reused(stream_ssl(s->stream)) == 0 &&
+		smtpd_rate_over(s, ANVIL_NEW_TLS)) {
+		stream_flush(s->stream);
 		return false;
 	}
 	log_info("TLS", log_s("client", s->client),

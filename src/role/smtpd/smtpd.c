@@ -47,6 +47,11 @@ static struct smtpd_service *service_new(
 	/* A certificate and not a word about TLS: offer it. */
 	sv->tls_offered = sv->tls != NULL && !str_eqc(level, "none");
 	sv->policy = policy_new(sv->c, r->tables, r->resolver, &ignored);
+	sv->anvil = r->anvil;
+	sv->limit_exceptions = match_list_new(r->tables, sv->c,
+		"smtpd_client_event_limit_exceptions",
+		sv->c->smtpd_client_event_limit_exceptions, MATCH_ADDRESSES,
+		false, &ignored);
 	sv->content = content_checks_new(sv->c, r->tables, &ignored);
 	sv->milters = milter_list_parse(
 		sv->c, "smtpd_milters", sv->c->smtpd_milters, &ignored);
@@ -69,8 +74,8 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_recipient_restrictions, c->smtpd_data_restrictions,
 		c->smtpd_end_of_data_restrictions, c->smtpd_tls_chain_files,
 		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps,
-		c->header_checks, c->mime_header_checks,
-		c->nested_header_checks, c->body_checks};
+		c->smtpd_client_event_limit_exceptions, c->header_checks,
+		c->mime_header_checks, c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
@@ -86,6 +91,7 @@ int role_smtpd(struct role *r)
 	unsigned n = 0;
 
 	role_resolver(r);
+	anvil_set_window(r->anvil, r->conf->anvil_rate_time_unit);
 	for (unsigned i = 0; i < r->n_listeners; i++) {
 		struct smtpd_service *sv =
 			service_new(r, r->listeners[i].service);

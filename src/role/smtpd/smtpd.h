@@ -17,6 +17,7 @@
 #include "policy/content.h"
 #include "policy/restrict.h"
 #include "role/accounts.h"
+#include "role/anvil.h"
 #include "role/role.h"
 #include "sys/clock.h"
 
@@ -42,6 +43,8 @@ struct smtpd_service {
 	struct content_checks *content; /* NULL: none */
 	struct milter_list milters;
 	struct maps *milter_maps;
+	struct anvil *anvil;
+	struct match_list *limit_exceptions;
 };
 
 /* RFC 5321 3.3: what MAIL begins and RSET, the end of the data or an error
@@ -93,6 +96,8 @@ struct session {
 	struct str helo_refusal;
 	struct str milter_rcpt; /* the RCPT at work, for the macros */
 	bool quarantine; /* a filter wants all mail held */
+	struct anvil_key anvil_key; /* with counted */
+	bool counted; /* no exception from the limits */
 	unsigned errors;
 	unsigned junk;
 	unsigned mails;
@@ -132,6 +137,11 @@ bool smtpd_read_line(struct session *s, size_t max, struct str *line_r);
 
 /* auth.c: " SCRAM-SHA-256 PLAIN LOGIN"; false: AUTH is not on offer now */
 bool smtpd_mechanisms(const struct session *s, struct buf *out);
+
+/* rates.c: smtpd_client_*_limit.  True: over the limit, and answered. */
+bool smtpd_rate_connect(struct session *s);
+bool smtpd_rate_over(struct session *s, enum anvil_event event);
+void smtpd_rate_end(struct session *s);
 
 /* connect.c */
 void smtpd_accepted(int fd, void *ctx);
