@@ -28,12 +28,21 @@ struct maps {
 static const struct {
 	const char *type;
 	enum table_kind kind;
+	const struct table_engine *engine;
 } types[] = {{"hash", TABLE_TEXT}, {"btree", TABLE_TEXT}, {"lmdb", TABLE_TEXT},
 	{"dbm", TABLE_TEXT}, {"cdb", TABLE_TEXT}, {"texthash", TABLE_TEXT},
 	{"inline", TABLE_INLINE}, {"static", TABLE_STATIC},
 	{"fail", TABLE_FAIL}, {"cidr", TABLE_CIDR}, {"regexp", TABLE_REGEXP},
 	{"pcre", TABLE_REGEXP}, {"unix", TABLE_UNIX},
-	{"accounts", TABLE_ACCOUNTS}};
+	{"accounts", TABLE_ACCOUNTS},
+	{"unionmap", TABLE_ENGINE, &table_unionmap},
+	{"pipemap", TABLE_ENGINE, &table_pipemap},
+	{"randmap", TABLE_ENGINE, &table_randmap},
+	{"tcp", TABLE_ENGINE, &table_tcp},
+	{"socketmap", TABLE_ENGINE, &table_socketmap},
+	{"sqlite", TABLE_ENGINE, &table_sqlite},
+	{"mysql", TABLE_ENGINE, &table_mysql},
+	{"pgsql", TABLE_ENGINE, &table_pgsql}};
 
 struct tables *tables_new(const struct table_env *env)
 {
@@ -59,6 +68,8 @@ static void table_free(void *value)
 {
 	struct table *t = value;
 
+	if (t->engine != NULL && t->state != NULL)
+		t->engine->close(t);
 	content_free(t->content);
 	pthread_mutex_destroy(&t->lock);
 }
@@ -141,6 +152,7 @@ static void read_content(
 	case TABLE_FAIL:
 	case TABLE_UNIX:
 	case TABLE_ACCOUNTS:
+	case TABLE_ENGINE:
 		break;
 	}
 }
@@ -259,8 +271,8 @@ static enum table_result lookup_content(struct table *t, struct str key,
 	return result;
 }
 
-static enum table_result lookup(struct table *t, struct str key,
-	struct arena *a, struct str *value_r, struct fault *f)
+enum table_result table_lookup(struct table *t, struct str key, struct arena *a,
+	struct str *value_r, struct fault *f)
 {
 	switch (t->kind) {
 	case TABLE_STATIC:
@@ -277,6 +289,8 @@ static enum table_result lookup(struct table *t, struct str key,
 			return TABLE_NONE;
 		return t->owner->env.account(
 			key, a, value_r, f, t->owner->env.ctx);
+	case TABLE_ENGINE:
+		return t->engine->lookup(t, key, a, value_r, f);
 	case TABLE_TEXT:
 	case TABLE_INLINE:
 	case TABLE_CIDR:
@@ -292,7 +306,7 @@ enum table_result maps_lookup(struct maps *m, struct str key, struct arena *a,
 	if (m == NULL || key.len == 0)
 		return TABLE_NONE;
 	for (size_t i = 0; i < m->n; i++) {
-		enum table_result r = lookup(m->v[i], key, a, value_r, f);
+		enum table_result r = table_lookup(m->v[i], key, a, value_r, f);
 
 		if (r != TABLE_NONE)
 			return r;
@@ -308,7 +322,7 @@ uid_t maps_owner(struct maps *m, struct str key, struct arena *a)
 	for (size_t i = 0; m != NULL && i < m->n; i++) {
 		struct table *t = m->v[i];
 
-		if (lookup(t, key, a, &value, &f) != TABLE_FOUND)
+		if (table_lookup(t, key, a, &value, &f) != TABLE_FOUND)
 			continue;
 		pthread_mutex_lock(&t->lock);
 		uid_t uid = t->seen.st_uid;
@@ -342,6 +356,7 @@ static struct table *open_table(struct tables *t, struct str spec,
 		return NULL;
 	}
 	table->kind = types[i].kind;
+	table->engine = types[i].engine;
 	table->owner = t;
 	table->spec = arena_str(t->a, spec);
 	table->name = arena_str(t->a, table->name);
@@ -362,6 +377,9 @@ static struct table *open_table(struct tables *t, struct str spec,
 		if (table->content == NULL)
 			return NULL;
 	}
+	if (table->engine != NULL &&
+		!table->engine->open(table, flags, problems, f))
+		return NULL;
 	table->checked_ms = clock_mono_ms();
 	return table;
 }
@@ -378,6 +396,33 @@ static struct table *get_table(struct tables *t, struct str spec,
 			map_set(t->by_spec, key, table);
 	}
 	return table;
+}
+
+struct arena *tables_arena(struct tables *t)
+{
+	return t->a;
+}
+
+bool tables_open_list(struct tables *t, struct str list, unsigned flags,
+	struct problems *p, struct table ***v_r, size_t *n_r, struct fault *f)
+{
+	struct str rest = list, item;
+	size_t n = 0;
+
+	while (str_present(item = list_item(&rest)))
+		n++;
+	*v_r = arena_alloc(t->a, (n + 1) * sizeof(**v_r));
+	*n_r = 0;
+	while (str_present(item = list_item(&list))) {
+		struct table *table =
+			get_table(t, list_unbrace(item), flags, p, f);
+
+		if (table == NULL)
+			return false;
+		(*v_r)[(*n_r)++] = table;
+	}
+	return *n_r > 0 ||
+	       fault_set(f, FAULT_PERM, 0, 3, 5, "the list is empty");
 }
 
 static struct str suggestion(struct str spec, struct arena *a)
@@ -425,13 +470,41 @@ struct maps *maps_open(struct tables *t, const struct conf *c,
 
 void maps_paths(struct str list, struct arena *a, struct strs *paths)
 {
+	struct str item, type, name, database;
+
+	while (str_present(item = list_item(&list))) {
+		table_spec_split(list_unbrace(item), &type, &name);
+		if (!str_present(type) || name.len == 0)
+			continue;
+		if (str_eqc(type, "unionmap") || str_eqc(type, "pipemap"))
+			maps_paths(name, a, paths);
+		if (name.ptr[0] != '/')
+			continue;
+		strs_add(paths, a, arena_str(a, name));
+		if (str_eqc(type, "sqlite") &&
+			str_present(database = table_sqlite_path(
+					    arena_cstr(a, name), a)))
+			strs_add(paths, a, database);
+	}
+}
+
+bool maps_need_network(struct str list)
+{
+	static const char *const far[] = {"mysql", "pgsql", "tcp", "socketmap"};
 	struct str item, type, name;
 
 	while (str_present(item = list_item(&list))) {
-		table_spec_split(item, &type, &name);
-		if (str_present(type) && name.len > 0 && name.ptr[0] == '/')
-			strs_add(paths, a, arena_str(a, name));
+		table_spec_split(list_unbrace(item), &type, &name);
+		if (!str_present(type))
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(far); i++)
+			if (str_eqc(type, far[i]))
+				return true;
+		if ((str_eqc(type, "unionmap") || str_eqc(type, "pipemap")) &&
+			maps_need_network(name))
+			return true;
 	}
+	return false;
 }
 
 /* ---- address keys ---- */

@@ -9,6 +9,9 @@
  * inline, static, fail: the value stands in the name
  * cidr, regexp, pcre: rules in order, the first that matches counts
  * unix: passwd.byname, group.byname
+ * unionmap, pipemap, randmap: made of others
+ * tcp, socketmap, mysql, pgsql, sqlite: somebody else is asked; the answer is
+ * not kept
  * accounts: the built-in account directory, through a function
  * proxy: is dropped
  *
@@ -77,6 +80,9 @@ uid_t maps_owner(struct maps *m, struct str key, struct arena *a);
 
 /* Files that the tables of a list read; for the sandbox. */
 void maps_paths(struct str list, struct arena *a, struct strs *paths);
+
+/* Do tables of a list ask a server? */
+bool maps_need_network(struct str list);
 
 /* "type:name" cut; type absent when s has none. */
 void table_spec_split(struct str s, struct str *type_r, struct str *name_r);

@@ -27,7 +27,22 @@ enum table_kind {
 	TABLE_REGEXP,
 	TABLE_UNIX,
 	TABLE_ACCOUNTS,
+	TABLE_ENGINE, /* asks somebody else: table_engine */
 };
+
+struct table;
+
+/* A kind of table that lives in a file of its own. */
+struct table_engine {
+	/* Reads t->name; sets t->state.  False with a fault, or problems. */
+	bool (*open)(struct table *t, unsigned flags, struct problems *p,
+		struct fault *f);
+	enum table_result (*lookup)(struct table *t, struct str key,
+		struct arena *a, struct str *value_r, struct fault *f);
+	void (*close)(struct table *t);
+};
+extern const struct table_engine table_unionmap, table_pipemap, table_randmap,
+	table_tcp, table_socketmap, table_sqlite, table_mysql, table_pgsql;
 
 struct table {
 	enum table_kind kind;
@@ -41,7 +56,19 @@ struct table {
 	int64_t checked_ms;
 	bool bad;
 	struct tables *owner;
+	const struct table_engine *engine; /* of TABLE_ENGINE */
+	void *state;
 };
+
+/* For tables made of tables: those of a list, opened in the same way.  The
+ * first that cannot be is the fault. */
+bool tables_open_list(struct tables *t, struct str list, unsigned flags,
+	struct problems *p, struct table ***v_r, size_t *n_r, struct fault *f);
+enum table_result table_lookup(struct table *t, struct str key, struct arena *a,
+	struct str *value_r, struct fault *f);
+struct arena *tables_arena(struct tables *t);
+/* table_sqlite.c: the database that the file path names; absent without. */
+struct str table_sqlite_path(const char *path, struct arena *a);
 
 struct table_reader {
 	struct table_content *content;

@@ -88,9 +88,10 @@ struct anvil_key anvil_key(const char *service, const unsigned char *addr,
 	for (size_t i = 0; i < len && i < sizeof(k.net); i++) {
 		unsigned left = prefix > i * 8 ? prefix - (unsigned)i * 8 : 0;
 
-		k.net[i] = left >= 8 ? addr[i]
-				     : (unsigned char)(addr[i] &
-					       (0xff00u >> left));
+		k.net[i] =
+			left >= 8
+				? addr[i]
+				: (unsigned char)(addr[i] & (0xff00u >> left));
 	}
 	return k;
 }

@@ -46,8 +46,8 @@ void anvil_set_window(struct anvil *a, int64_t seconds);
 
 /* Counts a connection in; *rate_r: in this window.  Returns how many are
  * open now, this one included. */
-unsigned anvil_open(struct anvil *a, const struct anvil_key *k,
-	unsigned *rate_r);
+unsigned anvil_open(
+	struct anvil *a, const struct anvil_key *k, unsigned *rate_r);
 void anvil_close(struct anvil *a, const struct anvil_key *k);
 /* Counts an event; returns the count in this window. */
 unsigned anvil_count(

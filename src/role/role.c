@@ -196,6 +196,11 @@ void role_may_read_dir(struct role *r, struct str files)
 	}
 }
 
+/* What the client libraries of databases look names and plugins up in. */
+static const char *const network_files[] = {"/etc/hosts", "/etc/host.conf",
+	"/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
+	"/etc/services", "/etc/ssl", "/usr/lib"};
+
 void role_may_read_tables(struct role *r, struct str list)
 {
 	struct strs paths = {0};
@@ -203,12 +208,18 @@ void role_may_read_tables(struct role *r, struct str list)
 	maps_paths(list, r->a, &paths);
 	for (size_t i = 0; i < paths.n; i++)
 		role_may_read_dir(r, paths.v[i]);
+	if (!maps_need_network(list) || r->tables_need_network)
+		return;
+	r->tables_need_network = true;
+	for (size_t i = 0; i < ARRAY_LEN(network_files); i++)
+		role_may_read(r, str_from(network_files[i]));
 }
 
 void role_sandbox(struct role *r, bool inet)
 {
-	struct sandbox s = {
-		.read = r->read_paths, .write = r->write_paths, .inet = inet};
+	struct sandbox s = {.read = r->read_paths,
+		.write = r->write_paths,
+		.inet = inet || r->tables_need_network};
 	const char *missing;
 	struct fault f;
 

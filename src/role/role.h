@@ -58,6 +58,7 @@ struct role {
 	size_t n_read;
 	const char *write_paths[ROLE_PATHS_MAX];
 	size_t n_write;
+	bool tables_need_network;
 };
 
 /* Reads the arguments and the configuration; exits with a message when that

@@ -24,8 +24,8 @@ static bool is_exempt(struct session *s)
 		       s->client, s->cmd_a, &f) == TABLE_FOUND;
 }
 
-static bool over(struct session *s, const char *what, unsigned count,
-	int64_t limit)
+static bool over(
+	struct session *s, const char *what, unsigned count, int64_t limit)
 {
 	if (limit == 0 || (int64_t)count <= limit)
 		return false;
