@@ -4,6 +4,7 @@
 PYTEST = /usr/bin/python3 -m pytest -q
 
 .PHONY: all deps test-deps run test test-asan test-tsan fuzz bench install \
+	install-postfix-names \
 	format format-check clean
 
 all: build/postern
@@ -47,6 +48,17 @@ bench: test-deps build/postern
 
 install: build/postern
 	meson install -C build $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+# The names that scripts know Postfix's programs by; `make install` first.
+install-postfix-names:
+	for dir_name in sbin/sendmail sbin/postqueue sbin/postsuper \
+		sbin/postmap sbin/postalias sbin/postconf bin/mailq \
+		bin/newaliases; do \
+		mkdir -p "$(DESTDIR)/usr/$${dir_name%/*}" && \
+		ln -sfn /usr/bin/postern "$(DESTDIR)/usr/$$dir_name" || exit 1; \
+	done
+	mkdir -p "$(DESTDIR)/usr/lib"
+	ln -sfn ../sbin/sendmail "$(DESTDIR)/usr/lib/sendmail"
 
 format:
 	git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h' | xargs clang-format-14 -i

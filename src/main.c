@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "cmd/main.h"
+#include "cmd/names.h"
 #include "role/role.h"
 
 static const struct {
@@ -34,6 +35,10 @@ static int run_role(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	name_f *name = argc > 0 ? name_find(argv[0]) : NULL;
+
+	if (name != NULL)
+		return name(argc, argv);
 	if (argc > 1 && strcmp(argv[1], "role") == 0)
 		return run_role(argc, argv);
 	return cmd_main(argc, argv);

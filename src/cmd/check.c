@@ -450,11 +450,17 @@ static void check_all(const char *dir, struct problems *p)
 	check_log(&x);
 	check_resolver(&x);
 	check_aliases(x.c, x.tables, p);
+	milter_list_parse(x.c, "non_smtpd_milters", x.c->non_smtpd_milters, p);
 	struct policy *policy = policy_new(x.c, x.tables, NULL, p);
 	check_classes(&x, policy);
-	for (size_t i = 0; i < x.services->n; i++)
+	bool any = false;
+	for (size_t i = 0; i < x.services->n; i++) {
+		if (x.services->v[i].local)
+			continue;
+		any = true;
 		check_service(&x, &x.services->v[i]);
-	if (x.services->n == 0)
+	}
+	if (!any)
 		problem_add(p, PROBLEM_ERROR, x.services->master_cf, 0,
 			STR("no service that postern knows"),
 			STR("write: smtp inet n - n - - smtpd"));

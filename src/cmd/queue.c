@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* postern queue list|show|flush|hold|release|delete */
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -9,17 +8,11 @@
 
 #include "base/buf.h"
 #include "cmd/cmd.h"
+#include "cmd/queue_client.h"
 #include "codec/postfix/value.h"
 #include "ipc/messages.h"
 #include "role/role.h"
 #include "sys/file.h"
-
-static const char *text_of(const json_t *j, const char *key)
-{
-	const char *s = json_string_value(json_object_get(j, key));
-
-	return s != NULL ? s : "";
-}
 
 static void put_time(int64_t at)
 {
@@ -44,24 +37,25 @@ static void print_message(const json_t *m)
 	const json_t *r;
 	size_t i;
 
-	printf("%s  %-8s  %8lld  ", text_of(m, "id"), text_of(m, "state"),
+	printf("%s  %-8s  %8lld  ", ask_queue_text(m, "id"),
+		ask_queue_text(m, "state"),
 		(long long)json_integer_value(json_object_get(m, "size")));
 	put_time(json_integer_value(json_object_get(m, "arrival")));
 	printf("  <");
-	put_safe(text_of(m, "sender"));
+	put_safe(ask_queue_text(m, "sender"));
 	printf(">\n");
 	json_array_foreach(json_object_get(m, "recipients"), i, r)
 	{
 		const json_t *next = json_object_get(r, "next_try");
 
-		if (strcmp(text_of(r, "state"), "done") == 0)
+		if (strcmp(ask_queue_text(r, "state"), "done") == 0)
 			continue;
 		printf("    ");
-		put_safe(text_of(r, "address"));
-		printf("  (%s", text_of(r, "state"));
-		if (*text_of(r, "reason") != '\0') {
+		put_safe(ask_queue_text(r, "address"));
+		printf("  (%s", ask_queue_text(r, "state"));
+		if (*ask_queue_text(r, "reason") != '\0') {
 			printf(": ");
-			put_safe(text_of(r, "reason"));
+			put_safe(ask_queue_text(r, "reason"));
 		}
 		if (json_is_integer(next)) {
 			printf("; next try ");
@@ -71,37 +65,37 @@ static void print_message(const json_t *m)
 	}
 }
 
-static int list(struct ipc_client *queue, bool as_json)
+struct listing {
+	bool as_json;
+	size_t n;
+};
+
+static void list_one(const json_t *m, void *ctx)
 {
-	struct ipc_frame reply CLEANUP(ipc_frame_fini);
-	struct fault f;
-	size_t n = 0;
+	struct listing *l = ctx;
 
-	ipc_frame_init(&reply);
-	int sock CLEANUP(fd_close) = ipc_client_take(queue, &f);
-	bool ok = sock >= 0 && ipc_send(sock, IPC_QUEUE_LIST, STR_NONE, -1, &f);
-	while (ok && (ok = ipc_recv(sock, 60000, &reply, &f)) &&
-		reply.type == IPC_MORE) {
-		struct wire w = {.rest = buf_str(&reply.payload)};
-		struct str row = wire_str(&w);
-
-		n++;
-		if (as_json) {
-			printf("%.*s\n", STR_ARG(row));
-			continue;
-		}
-		json_t *j = json_loadb(row.ptr, row.len, 0, NULL);
-		if (j != NULL)
-			print_message(j);
-		json_decref(j);
+	l->n++;
+	if (!l->as_json) {
+		print_message(m);
+		return;
 	}
-	if (!ok) {
+	json_dumpf(m, stdout, JSON_COMPACT);
+	printf("\n");
+}
+
+static int list(const struct conf *c, bool as_json)
+{
+	struct listing l = {.as_json = as_json};
+	struct fault f;
+
+	if (!ask_queue_each(c, list_one, &l, &f)) {
 		fprintf(stderr, "postern queue: %s\n", f.text);
 		return EX_UNAVAILABLE;
 	}
 	if (!as_json)
-		printf(n == 0 ? "The queue is empty.\n" : "%zu in the queue.\n",
-			n);
+		printf(l.n == 0 ? "The queue is empty.\n"
+				: "%zu in the queue.\n",
+			l.n);
 	return EX_OK;
 }
 
@@ -126,25 +120,17 @@ static int show(struct ipc_client *queue, const char *id)
 }
 
 static int act(
-	struct ipc_client *queue, enum queue_action action, const char *which)
+	const struct conf *c, enum queue_action action, const char *which)
 {
 	static const char *const done[] = {
 		"flushed", "held", "released", "deleted"};
-	struct ipc_frame reply CLEANUP(ipc_frame_fini);
-	struct buf b CLEANUP(buf_fini);
+	unsigned long long n;
 	struct fault f;
 
-	ipc_frame_init(&reply);
-	buf_init(&b, 4096);
-	wire_put_u8(&b, (uint8_t)action);
-	wire_put_str(&b, str_from(which));
-	if (!ipc_call(queue, IPC_QUEUE_ACT, buf_str(&b), -1, 600000, &reply,
-		    &f)) {
+	if (!ask_queue_act(c, action, which, &n, &f)) {
 		fprintf(stderr, "postern queue: %s\n", f.text);
 		return f.class == FAULT_PERM ? EX_DATAERR : EX_UNAVAILABLE;
 	}
-	struct wire w = {.rest = buf_str(&reply.payload)};
-	unsigned long long n = wire_u64(&w);
 	printf("%llu %s\n", n, done[action]);
 	return n > 0 || strcmp(which, "ALL") == 0 ? EX_OK : EX_DATAERR;
 }
@@ -170,12 +156,10 @@ int cmd_queue(struct cmd *c)
 			near != NULL ? ": did you mean " : "",
 			near != NULL ? near : "");
 	}
-	struct ipc_client *queue = ipc_client_new(
-		role_socket_path(conf, "queue", conf->a).ptr, true);
 	if (i == 0) {
 		if (word != NULL && strcmp(word, "--json") != 0)
 			return cmd_usage(c, "unexpected \"%s\"", word);
-		return list(queue, word != NULL);
+		return list(conf, word != NULL);
 	}
 	/* Only flushing everything is harmless enough to be the default. */
 	if (word == NULL && i == 2)
@@ -183,6 +167,9 @@ int cmd_queue(struct cmd *c)
 	if (word == NULL)
 		return cmd_usage(c, "%s needs a queue id%s", verb,
 			i == 1 ? "" : " or ALL");
-	return i == 1 ? show(queue, word)
-		      : act(queue, (enum queue_action)(i - 2), word);
+	if (i > 1)
+		return act(conf, (enum queue_action)(i - 2), word);
+	struct ipc_client *queue = ipc_client_new(
+		role_socket_path(conf, "queue", conf->a).ptr, true);
+	return show(queue, word);
 }

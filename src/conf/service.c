@@ -236,6 +236,19 @@ static bool listener_kind(struct str command, enum service_kind *kind_r)
 	return false;
 }
 
+static void add(struct loader *l, struct service s)
+{
+	if (l->out->n == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 16;
+		struct service *v =
+			arena_alloc(l->base->a, l->cap * sizeof(*v));
+		if (l->out->n > 0)
+			memcpy(v, l->out->v, l->out->n * sizeof(*v));
+		l->out->v = v;
+	}
+	l->out->v[l->out->n++] = s;
+}
+
 static void add_service(struct loader *l, const struct master_line *m,
 	enum service_kind kind, unsigned line)
 {
@@ -284,14 +297,7 @@ static void add_service(struct loader *l, const struct master_line *m,
 			l->out->v[i] = s;
 			return;
 		}
-	if (l->out->n == l->cap) {
-		l->cap = l->cap > 0 ? l->cap * 2 : 16;
-		struct service *v = arena_alloc(a, l->cap * sizeof(*v));
-		if (l->out->n > 0)
-			memcpy(v, l->out->v, l->out->n * sizeof(*v));
-		l->out->v = v;
-	}
-	l->out->v[l->out->n++] = s;
+	add(l, s);
 }
 
 static void add_transport(
@@ -314,6 +320,52 @@ static void add_transport(
 			.command = arena_str(a, m->command),
 			.conf = line_conf(l, m, line),
 			.line = line};
+}
+
+struct str service_pickup_path(const struct conf *c, struct arena *a)
+{
+	return arena_printf(
+		a, "%.*s/public/pickup", STR_ARG(c->queue_directory));
+}
+
+/*
+ * The way in for sendmail(1): SMTP on a Unix socket, for people who are logged
+ * in and whom the kernel names.  No list of restrictions concerns them; what
+ * cannot be delivered comes back as a bounce, as in Postfix.
+ */
+static void add_pickup(struct loader *l)
+{
+	static const char text[] =
+		"pickup unix n - n - - smtpd -o smtpd_client_restrictions= "
+		"-o smtpd_helo_restrictions= -o smtpd_sender_restrictions= "
+		"-o smtpd_relay_restrictions=permit "
+		"-o smtpd_recipient_restrictions=permit "
+		"-o smtpd_data_restrictions= "
+		"-o smtpd_end_of_data_restrictions= "
+		"-o smtpd_reject_unlisted_recipient=no "
+		"-o smtpd_reject_unlisted_sender=no "
+		"-o smtpd_helo_required=no -o smtpd_sasl_auth_enable=no "
+		"-o smtpd_tls_security_level=none "
+		"-o smtpd_tls_wrappermode=no -o smtpd_milter_maps= "
+		"-o smtpd_milters=$non_smtpd_milters "
+		"-o smtpd_recipient_limit=100000 "
+		"-o smtpd_forbid_bare_newline=normalize "
+		"-o always_add_missing_headers=yes "
+		"-o local_header_rewrite_clients=static:all";
+	struct arena *a = l->base->a;
+	struct sock_addr *addr = arena_make(a, struct sock_addr);
+	struct master_line m;
+	const char *why;
+
+	if (!sock_addr_unix(service_pickup_path(l->base, a), addr) ||
+		!master_line_parse(str_from(text), a, &m, &why))
+		return; /* the path is too long: told when sendmail is used */
+	add(l, (struct service){.kind = SERVICE_SMTPD,
+		       .local = true,
+		       .name = STR("pickup"),
+		       .addrs = addr,
+		       .n_addrs = 1,
+		       .conf = line_conf(l, &m, 0)});
 }
 
 static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
@@ -402,6 +454,7 @@ struct services *services_load(
 	logical_lines_init(&lines, text, base->a);
 	while (logical_lines_next(&lines, &line))
 		read_line(&l, &line);
+	add_pickup(&l);
 	return s;
 }
 

@@ -18,6 +18,7 @@ enum service_kind { SERVICE_SMTPD, SERVICE_IMAPD, SERVICE_POP3D };
 
 struct service {
 	enum service_kind kind;
+	bool local; /* pickup: what sendmail(1) connects to, a Unix socket */
 	bool lmtp; /* lmtpd: SERVICE_SMTPD that speaks RFC 2033 */
 	struct str name; /* first field as written */
 	struct sock_addr *addrs;
@@ -45,6 +46,9 @@ struct services {
 struct services *services_load(
 	const struct conf *base, struct problems *problems);
 void services_free(struct services *s); /* the confs of the lines */
+
+/* The Unix socket that takes the mail of this machine's users. */
+struct str service_pickup_path(const struct conf *c, struct arena *a);
 
 /* "smtp", "submission", "587" to a number; 0 for an unknown name. */
 unsigned service_port(struct str name);

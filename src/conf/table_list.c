@@ -10,8 +10,8 @@ struct table_list {
 	size_t n;
 };
 
-static bool list_open(struct table *t, unsigned flags, struct problems *p,
-	struct fault *f)
+static bool list_open(
+	struct table *t, unsigned flags, struct problems *p, struct fault *f)
 {
 	struct table_list *l =
 		arena_make(tables_arena(t->owner), struct table_list);

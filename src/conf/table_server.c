@@ -62,11 +62,10 @@ static bool tcp_open(struct table *t, unsigned flags UNUSED,
 	ptrdiff_t colon = str_rfind(t->name, ':');
 
 	if (colon <= 0)
-		return fault_set(
-			f, FAULT_PERM, 0, 3, 5, "write tcp:host:port");
+		return fault_set(f, FAULT_PERM, 0, 3, 5, "write tcp:host:port");
 	return find_host(server_new(t), str_sub(t->name, 0, (size_t)colon),
-		str_from_at(t->name, (size_t)colon + 1),
-		tables_arena(t->owner), f);
+		str_from_at(t->name, (size_t)colon + 1), tables_arena(t->owner),
+		f);
 }
 
 /* inet:host:port:map or unix:path:map */
@@ -127,8 +126,8 @@ static int take(struct server *s, struct fault *f)
 		if (fd < 0)
 			return str_present(s->path)
 				       ? sock_unix_connect(s->path.ptr, f)
-				       : sock_connect(&s->addr, NULL,
-						 TIMEOUT_MS, f);
+				       : sock_connect(
+						 &s->addr, NULL, TIMEOUT_MS, f);
 		if (is_quiet(fd))
 			return fd;
 		close(fd);

@@ -9,8 +9,12 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 
-enum { POOL_MAX = 8, CONF_BYTES_MAX = 1 << 20, RESULT_MAX = 16 << 20,
-	IDLE_MS = 60000 };
+enum {
+	POOL_MAX = 8,
+	CONF_BYTES_MAX = 1 << 20,
+	RESULT_MAX = 16 << 20,
+	IDLE_MS = 60000
+};
 
 struct sql_link {
 	void *link;
@@ -35,8 +39,8 @@ struct reader {
 	struct str table, select_field, where_field, additional_conditions;
 };
 
-static void set(struct reader *r, struct str name, struct str value,
-	unsigned line)
+static void set(
+	struct reader *r, struct str name, struct str value, unsigned line)
 {
 	struct sql_conf *c = &r->s->c;
 	const struct {
@@ -98,8 +102,7 @@ static bool read_conf(struct reader *r, struct fault *f)
 		return false;
 	logical_lines_init(&lines, arena_str(r->a, buf_str(&text)), r->a);
 	while (logical_lines_next(&lines, &line))
-		if (assignment_parse(line.text, &name, &value) ==
-			ASSIGNMENT_OK)
+		if (assignment_parse(line.text, &name, &value) == ASSIGNMENT_OK)
 			set(r, name, value, line.first);
 	old_query(r);
 	if (r->s->c.query.len == 0)
@@ -169,8 +172,7 @@ static void give(struct sql *s, void *link)
 	pthread_mutex_lock(&s->lock);
 	bool keep = s->n < POOL_MAX;
 	if (keep)
-		s->pool[s->n++] =
-			(struct sql_link){link, clock_mono_ms()};
+		s->pool[s->n++] = (struct sql_link){link, clock_mono_ms()};
 	pthread_mutex_unlock(&s->lock);
 	if (!keep)
 		s->d->close(link);
@@ -249,9 +251,8 @@ void sql_row(struct sql_rows *rows, struct str column)
 	struct buf one CLEANUP(buf_fini);
 
 	buf_init(&one, RESULT_MAX);
-	if (column.len == 0 ||
-		!sql_expand(rows->c->result_format, column, rows->key, NULL,
-			NULL, rows->a, &one))
+	if (column.len == 0 || !sql_expand(rows->c->result_format, column,
+				       rows->key, NULL, NULL, rows->a, &one))
 		return;
 	if (rows->n++ > 0)
 		buf_putc(&rows->out, ',');
@@ -283,10 +284,8 @@ static enum table_result ask_once(struct sql *s, struct str key,
 	if (link == NULL)
 		return TABLE_ERROR;
 	buf_init(&sql, RESULT_MAX);
-	bool wanted =
-		sql_expand(s->c.query, key, key, s->d, link, a, &sql);
-	bool ok = !wanted ||
-		  s->d->query(link, buf_str(&sql), rows, lost_r, f);
+	bool wanted = sql_expand(s->c.query, key, key, s->d, link, a, &sql);
+	bool ok = !wanted || s->d->query(link, buf_str(&sql), rows, lost_r, f);
 	if (*lost_r)
 		s->d->close(link);
 	else

@@ -13,7 +13,7 @@
 
 struct sql_conf {
 	struct strs hosts; /* "inet:host:port", "unix:path", "host"; tried in
-	                    * order */
+			    * order */
 	struct str user, password, dbname, dbpath, encoding;
 	struct str query;
 	struct str result_format;

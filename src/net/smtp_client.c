@@ -410,9 +410,26 @@ static bool lmtp_replies(
 	return true;
 }
 
+/* A line break in an address would begin a command of its own. */
+static bool is_clean(struct str address)
+{
+	for (size_t i = 0; i < address.len; i++)
+		if ((unsigned char)address.ptr[i] < 0x20 ||
+			address.ptr[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static bool fits(struct smtp_client *c, const struct smtp_client_mail *m,
 	struct fault *f)
 {
+	bool clean = is_clean(m->sender);
+
+	for (size_t i = 0; i < m->n_rcpts; i++)
+		clean &= is_clean(m->rcpts[i].address);
+	if (!clean)
+		return fault_set(f, FAULT_PERM, 553, 1, 3,
+			"control byte in an address");
 	if (m->utf8 && (c->caps & CAP_SMTPUTF8) == 0)
 		return fault_set(f, FAULT_PERM, 553, 6, 7,
 			"the next server does not take internationalized mail "

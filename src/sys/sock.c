@@ -166,6 +166,28 @@ int sock_unix_connect(const char *path, struct fault *f)
 	return fd;
 }
 
+bool sock_addr_unix(struct str path, struct sock_addr *addr_r)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	if (path.len == 0 || path.len >= sizeof(un.sun_path))
+		return false;
+	memcpy(un.sun_path, path.ptr, path.len);
+	*addr_r = (struct sock_addr){.len = sizeof(un)};
+	memcpy(&addr_r->ss, &un, sizeof(un));
+	return true;
+}
+
+const char *sock_addr_path(const struct sock_addr *addr)
+{
+	const union {
+		const struct sockaddr_storage *ss;
+		const struct sockaddr_un *un;
+	} u = {.ss = &addr->ss};
+
+	return addr->ss.ss_family == AF_UNIX ? u.un->sun_path : NULL;
+}
+
 bool sock_addr_parse(struct str host, unsigned port, struct sock_addr *addr_r)
 {
 	struct sock_addr addr = {0};

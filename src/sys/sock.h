@@ -26,6 +26,10 @@ int sock_connect(const struct sock_addr *addr, const struct sock_addr *bind_to,
 int sock_unix_listen(const char *path, mode_t mode, struct fault *f);
 int sock_unix_connect(const char *path, struct fault *f);
 
+/* A Unix socket's path as an address; false: too long. */
+bool sock_addr_unix(struct str path, struct sock_addr *addr_r);
+/* The path of such an address; NULL for another. */
+const char *sock_addr_path(const struct sock_addr *addr);
 /* Text address (brackets allowed) and port. */
 bool sock_addr_parse(struct str host, unsigned port, struct sock_addr *addr_r);
 /* "127.0.0.1", "2001:db8::1"; ::ffff:a.b.c.d as IPv4; "unix" otherwise */

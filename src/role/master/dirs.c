@@ -21,7 +21,7 @@ static bool make(struct arena *a, struct str base, const char *sub, int64_t uid,
 
 	if (!dir_make(path, 0755, f))
 		return false;
-	if (sub[0] != '\0' && chmod(path, 0700) != 0)
+	if (chmod(path, sub[0] != '\0' ? 0700 : 0755) != 0)
 		return fault_sys(f, "chmod %s", path);
 	if (uid >= 0 && chown(path, (uid_t)uid, (gid_t)gid) != 0)
 		return fault_sys(f, "chown %s", path);
@@ -41,6 +41,13 @@ bool master_make_dirs(
 	for (size_t i = 0; i < ARRAY_LEN(data_subs); i++)
 		if (!make(a, c->data_directory, data_subs[i], uid, gid, f))
 			return false;
+	/* Anybody may come here, to connect to pickup. */
+	if (!make(a, c->queue_directory, "public", uid, gid, f) ||
+		chmod(arena_printf(
+			      a, "%.*s/public", STR_ARG(c->queue_directory))
+				.ptr,
+			0755) != 0)
+		return false;
 	return make(a, c->mail_storage_directory, "", uid, gid, f) &&
 	       (chmod(arena_cstr(a, c->mail_storage_directory), 0700) == 0 ||
 		       fault_sys(f, "chmod"));

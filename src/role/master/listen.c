@@ -35,7 +35,11 @@ static bool bind_one(struct master *m, size_t service,
 			fresh->n == LISTENERS_MAX
 				? "too many listeners"
 				: "an address is there twice");
-	int fd = old != NULL ? old->fd : sock_listen(addr, BACKLOG, f);
+	const char *path = sock_addr_path(addr);
+	/* Everybody may connect: who it is, the kernel says. */
+	int fd = old != NULL    ? old->fd
+		 : path != NULL ? sock_unix_listen(path, 0666, f)
+				: sock_listen(addr, BACKLOG, f);
 	if (fd < 0) {
 		struct str text = sock_addr_text(addr, m->a);
 		char why[sizeof(f->text)];

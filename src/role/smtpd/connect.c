@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A new connection: who is it, and the greeting. */
+#include <pwd.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -64,12 +65,48 @@ static void find_name(struct session *s)
 			s->client_name = s->reverse_name;
 }
 
+/* sendmail(1): the kernel says who it is. */
+static bool greet_local(struct session *s)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	char buffer[4096];
+	struct passwd pw, *found = NULL;
+	struct fault f;
+
+	s->greeted = s->trusted = true;
+	s->where = "CONNECT";
+	s->client = s->client_name = s->reverse_name = STR("localhost");
+	if (getsockopt(stream_fd(s->stream), SOL_SOCKET, SO_PEERCRED, &cred,
+		    &len) != 0)
+		return false;
+	s->uid = cred.uid;
+	getpwuid_r(cred.uid, &pw, buffer, sizeof(buffer), &found);
+	struct str name = found != NULL ? str_from(pw.pw_name)
+					: arena_printf(s->a, "%u", cred.uid);
+	log_info("connect", log_z("client", "local"), log_s("user", name),
+		log_n("uid", cred.uid));
+	if (cred.uid != 0 && match_name(s->sv->submit_users, name, s->cmd_a,
+				     &f) != TABLE_FOUND) {
+		smtpd_reply(s, 554, "5.7.1 %.*s may not submit mail here",
+			STR_ARG(name));
+		stream_flush(s->stream);
+		return false;
+	}
+	if (milters_connect(s))
+		return false;
+	smtpd_reply(s, 220, "%.*s", STR_ARG(s->sv->c->myhostname));
+	return true;
+}
+
 bool smtpd_greet(struct session *s)
 {
 	const struct conf *c = s->sv->c;
 	struct sock_addr peer;
 	struct fault f;
 
+	if (s->sv->service->local)
+		return greet_local(s);
 	s->greeted = true;
 	if (!sock_peer(stream_fd(s->stream), &peer))
 		return false;

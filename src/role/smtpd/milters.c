@@ -220,7 +220,9 @@ bool milters_connect(struct session *s)
 	make(s);
 	for (struct milter **m = all(s); *m != NULL; m++) {
 		v = milter_connect(*m, s->client_name,
-			s->addr_len > 0 ? s->client : STR(""),
+			s->sv->service->local ? STR("127.0.0.1")
+			: s->addr_len > 0     ? s->client
+					      : STR(""),
 			s->addr_len == 16, s->client_port, s->cmd_a);
 		if (early(s, *m, &v, &s->connect_refusal))
 			return true;

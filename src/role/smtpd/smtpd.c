@@ -48,6 +48,9 @@ static struct smtpd_service *service_new(
 	sv->tls_offered = sv->tls != NULL && !str_eqc(level, "none");
 	sv->policy = policy_new(sv->c, r->tables, r->resolver, &ignored);
 	sv->anvil = r->anvil;
+	sv->submit_users = match_list_new(r->tables, sv->c,
+		"authorized_submit_users", sv->c->authorized_submit_users,
+		MATCH_NAMES, false, &ignored);
 	sv->limit_exceptions = match_list_new(r->tables, sv->c,
 		"smtpd_client_event_limit_exceptions",
 		sv->c->smtpd_client_event_limit_exceptions, MATCH_ADDRESSES,

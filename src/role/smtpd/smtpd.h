@@ -43,6 +43,7 @@ struct smtpd_service {
 	struct content_checks *content; /* NULL: none */
 	struct milter_list milters;
 	struct maps *milter_maps;
+	struct match_list *submit_users; /* of pickup */
 	struct anvil *anvil;
 	struct match_list *limit_exceptions;
 };
@@ -90,6 +91,7 @@ struct session {
 	unsigned server_port;
 	int64_t login_id;
 	bool trusted; /* in mynetworks */
+	unsigned uid; /* of sendmail's user, on pickup */
 	bool pipelined;
 	struct milter **milters; /* milters.h; NULL: none */
 	struct str connect_refusal; /* kept until MAIL: "550 5.7.1 ..." */

@@ -38,6 +38,15 @@ void smtpd_put_received(struct session *s, struct buf *out)
 	char id[ID_TEXT];
 
 	id_text(s->tx.id, id);
+	if (s->sv->service->local) {
+		buf_putf(out,
+			"Received: by %.*s (%.*s, from userid %u)\r\n\tid %s; ",
+			STR_ARG(c->myhostname), STR_ARG(c->mail_name), s->uid,
+			id);
+		mail_date_put(now, clock_zone_minutes(now), out);
+		buf_puts(out, "\r\n");
+		return;
+	}
 	buf_puts(out, "Received: from ");
 	put_safe(str_present(s->helo) ? s->helo : s->client, out);
 	buf_puts(out, " (");
