@@ -454,6 +454,11 @@ static void check_all(const char *dir, struct problems *p)
 	struct policy *policy = policy_new(x.c, x.tables, NULL, p);
 	check_classes(&x, policy);
 	bool any = false;
+	if (x.c->smtpd_upstream_proxy_protocol.len > 0 &&
+		!str_eqc(x.c->smtpd_upstream_proxy_protocol, "haproxy"))
+		say(&x, x.c, PROBLEM_ERROR, "smtpd_upstream_proxy_protocol",
+			"smtpd_upstream_proxy_protocol: unknown protocol",
+			"write haproxy");
 	for (size_t i = 0; i < x.services->n; i++) {
 		if (x.services->v[i].local)
 			continue;

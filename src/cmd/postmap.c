@@ -100,8 +100,8 @@ static int list(struct job *j, const char *word)
 	}
 	logical_lines_init(&lines, buf_str(&text), j->a);
 	while (logical_lines_next(&lines, &line))
-		if (table_entry_parse(line.text, j->aliases, j->a, &key, &value,
-			    &why))
+		if (table_entry_parse(
+			    line.text, j->aliases, j->a, &key, &value, &why))
 			printf("%.*s\t%.*s\n", STR_ARG(key), STR_ARG(value));
 	return 0;
 }
@@ -122,8 +122,7 @@ static int run(struct job *j, const char *word)
 
 static int main_of(const char *name, bool aliases, int argc, char **argv)
 {
-	static const char usage[] =
-		"[-c dir] [-q key] [-s] [type:]file ...";
+	static const char usage[] = "[-c dir] [-q key] [-s] [type:]file ...";
 	struct job j = {
 		.name = name, .a = arena_new(SIZE_MAX), .aliases = aliases};
 	const char *dir = NULL;

@@ -100,8 +100,8 @@ static void json_one(const json_t *m, void *ctx UNUSED)
 	json_array_foreach(json_object_get(m, "recipients"), i, r)
 	{
 		const char *reason = ask_queue_text(r, "reason");
-		json_t *one = json_pack("{s:s}", "address",
-			ask_queue_text(r, "address"));
+		json_t *one = json_pack(
+			"{s:s}", "address", ask_queue_text(r, "address"));
 
 		if (strcmp(ask_queue_text(r, "state"), "done") == 0) {
 			json_decref(one);
@@ -232,8 +232,8 @@ int name_postsuper(int argc, char **argv)
 			one = act_each(c, QUEUE_HOLD, optarg, "Placed on hold");
 			break;
 		case 'H':
-			one = act_each(c, QUEUE_RELEASE, optarg,
-				"Released from hold");
+			one = act_each(
+				c, QUEUE_RELEASE, optarg, "Released from hold");
 			break;
 		case 'r':
 			/* Routing is looked up at each try: nothing is kept. */
@@ -242,8 +242,9 @@ int name_postsuper(int argc, char **argv)
 			break;
 		case 'e':
 		case 'f':
-			fprintf(stderr, "postsuper: -%c is not supported: "
-					"use -d\n",
+			fprintf(stderr,
+				"postsuper: -%c is not supported: "
+				"use -d\n",
 				ch);
 			return EX_USAGE;
 		case '?':

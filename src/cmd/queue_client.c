@@ -18,8 +18,8 @@ const char *ask_queue_text(const json_t *j, const char *key)
 	return s != NULL ? s : "";
 }
 
-bool ask_queue_each(const struct conf *c, void (*fn)(const json_t *m, void *ctx),
-	void *ctx, struct fault *f)
+bool ask_queue_each(const struct conf *c,
+	void (*fn)(const json_t *m, void *ctx), void *ctx, struct fault *f)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct ipc_client *queue = client(c);

@@ -11,8 +11,8 @@
 
 /* Calls fn for each message of the queue, m as `postern queue list --json`
  * prints it.  False: the queue does not answer. */
-bool ask_queue_each(const struct conf *c, void (*fn)(const json_t *m, void *ctx),
-	void *ctx, struct fault *f);
+bool ask_queue_each(const struct conf *c,
+	void (*fn)(const json_t *m, void *ctx), void *ctx, struct fault *f);
 /* Does it to one queue id, or to "ALL"; *n_r: to how many. */
 bool ask_queue_act(const struct conf *c, enum queue_action action,
 	const char *which, unsigned long long *n_r, struct fault *f);

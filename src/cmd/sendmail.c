@@ -175,8 +175,8 @@ static bool take_recipients(struct sendmail *s, struct str head)
 
 	while (mail_field_next(&head, &field))
 		for (size_t i = 0; i < 3; i++)
-			if (str_ieqc(field.name,
-				    resent ? again[i] : plain[i]) &&
+			if (str_ieqc(
+				    field.name, resent ? again[i] : plain[i]) &&
 				!add_addresses(s, field.value))
 				return false;
 	return true;
@@ -197,8 +197,8 @@ static struct str at_origin(struct sendmail *s, struct str user)
 {
 	if (user.len == 0 || str_find(user, '@') >= 0)
 		return user;
-	return arena_printf(s->a, "%.*s@%.*s", STR_ARG(user),
-		STR_ARG(s->c->myorigin));
+	return arena_printf(
+		s->a, "%.*s@%.*s", STR_ARG(user), STR_ARG(s->c->myorigin));
 }
 
 static struct str sender_of(struct sendmail *s, struct str user)
@@ -245,9 +245,9 @@ static struct str complete(
 			s->full_name != NULL ? str_from(s->full_name) : full,
 			sender);
 	while (mail_field_next(&head, &field))
-		if (!s->from_header || (!str_ieqc(field.name, "Bcc") &&
-					       !str_ieqc(field.name,
-						       "Resent-Bcc")))
+		if (!s->from_header ||
+			(!str_ieqc(field.name, "Bcc") &&
+				!str_ieqc(field.name, "Resent-Bcc")))
 			buf_put(out, field.whole);
 	buf_puts(out, "\r\n");
 	buf_put(out, body);
@@ -277,8 +277,7 @@ static bool are_clean(const struct sendmail *s, struct str sender)
 
 static int dial(struct sendmail *s, struct fault *f)
 {
-	return sock_unix_connect(
-		service_pickup_path(s->c, s->a).ptr, f);
+	return sock_unix_connect(service_pickup_path(s->c, s->a).ptr, f);
 }
 
 static unsigned notify_flags(const char *text)
@@ -346,11 +345,12 @@ static int mail(struct sendmail *s)
 	struct str text = complete(s, sender, full, &complete_text);
 	int fd = dial(s, &f);
 	if (fd < 0)
-		return say("the mail system is not running: ",
-			str_from(f.text), EX_TEMPFAIL);
+		return say("the mail system is not running: ", str_from(f.text),
+			EX_TEMPFAIL);
 	struct smtp_client_mail m = {.sender = sender,
 		.envid = str_from(s->envid),
-		.ret_hdrs = s->ret != NULL && str_ieqc(str_from(s->ret), "hdrs"),
+		.ret_hdrs =
+			s->ret != NULL && str_ieqc(str_from(s->ret), "hdrs"),
 		.size = text.len,
 		.message = text,
 		.has_8bit = !utf8_is_ascii(text),
@@ -377,8 +377,8 @@ static int talk(struct sendmail *s)
 	ssize_t n;
 
 	if (fd < 0)
-		return say("the mail system is not running: ",
-			str_from(f.text), EX_TEMPFAIL);
+		return say("the mail system is not running: ", str_from(f.text),
+			EX_TEMPFAIL);
 	if (fork() == 0) {
 		while ((n = read(0, bytes, sizeof(bytes))) > 0)
 			if (!file_write(fd, str_of(bytes, (size_t)n), &f))

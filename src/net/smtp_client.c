@@ -428,8 +428,8 @@ static bool fits(struct smtp_client *c, const struct smtp_client_mail *m,
 	for (size_t i = 0; i < m->n_rcpts; i++)
 		clean &= is_clean(m->rcpts[i].address);
 	if (!clean)
-		return fault_set(f, FAULT_PERM, 553, 1, 3,
-			"control byte in an address");
+		return fault_set(
+			f, FAULT_PERM, 553, 1, 3, "control byte in an address");
 	if (m->utf8 && (c->caps & CAP_SMTPUTF8) == 0)
 		return fault_set(f, FAULT_PERM, 553, 6, 7,
 			"the next server does not take internationalized mail "

@@ -235,6 +235,26 @@ void sock_addr_bytes(
 	}
 }
 
+void sock_addr_make(const unsigned char *bytes, size_t len, unsigned port,
+	struct sock_addr *addr_r)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+
+	*addr_r = (struct sock_addr){0};
+	if (len == 4) {
+		memcpy(&in.sin_addr, bytes, 4);
+		memcpy(&addr_r->ss, &in, sizeof(in));
+		addr_r->len = sizeof(in);
+	} else {
+		memcpy(&in6.sin6_addr, bytes, 16);
+		memcpy(&addr_r->ss, &in6, sizeof(in6));
+		addr_r->len = sizeof(in6);
+	}
+}
+
 struct str sock_addr_text(const struct sock_addr *addr, struct arena *a)
 {
 	unsigned char bytes[16];

@@ -32,6 +32,9 @@ bool sock_addr_unix(struct str path, struct sock_addr *addr_r);
 const char *sock_addr_path(const struct sock_addr *addr);
 /* Text address (brackets allowed) and port. */
 bool sock_addr_parse(struct str host, unsigned port, struct sock_addr *addr_r);
+/* From bytes in network order, 4 or 16. */
+void sock_addr_make(const unsigned char *bytes, size_t len, unsigned port,
+	struct sock_addr *addr_r);
 /* "127.0.0.1", "2001:db8::1"; ::ffff:a.b.c.d as IPv4; "unix" otherwise */
 struct str sock_addr_text(const struct sock_addr *addr, struct arena *a);
 unsigned sock_addr_port(const struct sock_addr *addr);

@@ -118,6 +118,9 @@ bool smtpd_greet(struct session *s)
 		s->server_port = sock_addr_port(&peer);
 	}
 	s->where = "CONNECT";
+	if (c->smtpd_upstream_proxy_protocol.len > 0 && !smtpd_proxy_header(s))
+		return false;
+	smtpd_x_allowed(s);
 	s->trusted =
 		match_address(s->sv->policy->mynetworks, s->addr, s->addr_len,
 			s->client, s->cmd_a, &f) == TABLE_FOUND;
@@ -137,6 +140,12 @@ bool smtpd_greet(struct session *s)
 	if (stream_readable(s->stream, PREGREET_MS) &&
 		!c->smtpd_tls_wrappermode)
 		s->pipelined = true;
+	return smtpd_begin(s);
+}
+
+bool smtpd_begin(struct session *s)
+{
+	const struct conf *c = s->sv->c;
 	struct check check = smtpd_check(s, s->cmd_a);
 	if (!c->smtpd_delay_reject) {
 		struct decision d = restrict_stage(&check, STAGE_CLIENT);

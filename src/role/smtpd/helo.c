@@ -97,6 +97,7 @@ void smtpd_ehlo(struct session *s, struct str args)
 	keyword(s, &list, "CHUNKING");
 	if (c->smtputf8_enable)
 		keyword(s, &list, "SMTPUTF8");
+	smtpd_x_keywords(s, &list);
 	keyword(s, &list, "HELP");
 	for (size_t i = 0; i < list.n; i++)
 		stream_putf(s->stream, "250%c%.*s\r\n",

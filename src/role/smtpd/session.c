@@ -34,6 +34,8 @@ static const struct {
 	{"HELP", smtpd_help, IS_JUNK},
 	{"STARTTLS", smtpd_starttls, LAST_IN_GROUP},
 	{"AUTH", smtpd_auth, LAST_IN_GROUP},
+	{"XCLIENT", smtpd_xclient, NEEDS_TLS | LAST_IN_GROUP},
+	{"XFORWARD", smtpd_xforward, NEEDS_TLS},
 };
 
 /* A browser that was lured here: ALPACA, attack 82 */

@@ -47,6 +47,14 @@ static struct smtpd_service *service_new(
 	/* A certificate and not a word about TLS: offer it. */
 	sv->tls_offered = sv->tls != NULL && !str_eqc(level, "none");
 	sv->policy = policy_new(sv->c, r->tables, r->resolver, &ignored);
+	sv->xclient_hosts = match_list_new(r->tables, sv->c,
+		"smtpd_authorized_xclient_hosts",
+		sv->c->smtpd_authorized_xclient_hosts, MATCH_ADDRESSES, false,
+		&ignored);
+	sv->xforward_hosts = match_list_new(r->tables, sv->c,
+		"smtpd_authorized_xforward_hosts",
+		sv->c->smtpd_authorized_xforward_hosts, MATCH_ADDRESSES, false,
+		&ignored);
 	sv->anvil = r->anvil;
 	sv->submit_users = match_list_new(r->tables, sv->c,
 		"authorized_submit_users", sv->c->authorized_submit_users,
@@ -77,7 +85,9 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_recipient_restrictions, c->smtpd_data_restrictions,
 		c->smtpd_end_of_data_restrictions, c->smtpd_tls_chain_files,
 		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps,
-		c->smtpd_client_event_limit_exceptions, c->header_checks,
+		c->smtpd_client_event_limit_exceptions,
+		c->smtpd_authorized_xclient_hosts,
+		c->smtpd_authorized_xforward_hosts, c->header_checks,
 		c->mime_header_checks, c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};
 

@@ -44,6 +44,7 @@ struct smtpd_service {
 	struct milter_list milters;
 	struct maps *milter_maps;
 	struct match_list *submit_users; /* of pickup */
+	struct match_list *xclient_hosts, *xforward_hosts;
 	struct anvil *anvil;
 	struct match_list *limit_exceptions;
 };
@@ -91,6 +92,7 @@ struct session {
 	unsigned server_port;
 	int64_t login_id;
 	bool trusted; /* in mynetworks */
+	bool xclient_allowed, xforward_allowed; /* the real client may */
 	unsigned uid; /* of sendmail's user, on pickup */
 	bool pipelined;
 	struct milter **milters; /* milters.h; NULL: none */
@@ -115,7 +117,7 @@ typedef void smtpd_command_f(struct session *s, struct str args);
 
 smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
 	smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
-	smtpd_starttls, smtpd_auth;
+	smtpd_starttls, smtpd_auth, smtpd_xclient, smtpd_xforward;
 
 /* session.c */
 enum next smtpd_serve(struct seat *seat);
@@ -148,6 +150,13 @@ void smtpd_rate_end(struct session *s);
 /* connect.c */
 void smtpd_accepted(int fd, void *ctx);
 bool smtpd_greet(struct session *s);
+/* The client is known: its lists and filters, then 220.  False: end. */
+bool smtpd_begin(struct session *s);
+
+/* xclient.c */
+bool smtpd_proxy_header(struct session *s); /* false: end */
+void smtpd_x_allowed(struct session *s);
+void smtpd_x_keywords(struct session *s, struct strs *list);
 
 /* spool.c: the text of one mail on its way to disk. */
 struct spool {
