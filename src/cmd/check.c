@@ -317,7 +317,11 @@ static bool check_certificate(struct checker *x, const struct conf *c,
 	struct tls_files files = {.chain_files = chain,
 		.cert_file = c->smtpd_tls_cert_file,
 		.key_file = c->smtpd_tls_key_file,
-		.protocols = c->smtpd_tls_protocols};
+		.protocols = c->smtpd_tls_protocols,
+		.options = tls_options_smtpd(c, false),
+		.ask_ccert = c->smtpd_tls_ask_ccert,
+		.ca_file = c->smtpd_tls_CAfile,
+		.ca_path = c->smtpd_tls_CApath};
 	struct str rest = chain, item;
 	struct fault f;
 

@@ -293,8 +293,9 @@ static void show_progress(uint64_t sent, uint64_t size, void *ctx UNUSED)
 static SSL *new_ssl(struct send *s, struct fault *f)
 {
 	struct tls_trust trust = {
-		str_from(s->ca_file != NULL ? s->ca_file : ""), STR(""),
-		STR(">=TLSv1.2")};
+		.ca_file = str_from(s->ca_file != NULL ? s->ca_file : ""),
+		.ca_path = STR(""),
+		.protocols = STR(">=TLSv1.2")};
 	SSL_CTX *ctx = tls_client_ctx(&trust, f);
 	SSL *ssl = ctx != NULL ? SSL_new(ctx) : NULL;
 

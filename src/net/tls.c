@@ -109,7 +109,6 @@ static void common(SSL_CTX *ctx)
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
 					 SSL_OP_NO_COMPRESSION |
-					 SSL_OP_CIPHER_SERVER_PREFERENCE |
 					 SSL_OP_IGNORE_UNEXPECTED_EOF);
 }
 
@@ -138,6 +137,54 @@ static bool use_key(SSL_CTX *ctx, const char *path)
 	return SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1;
 }
 
+/* A certificate that is no good is none: the session goes on without. */
+static int any_certificate(int ok UNUSED, X509_STORE_CTX *store UNUSED)
+{
+	return 1;
+}
+
+static bool load_authorities(
+	SSL_CTX *ctx, struct str file, struct str dir, struct fault *f)
+{
+	char path[4096], why[160];
+	bool ok = true;
+
+	if (file.len > 0) {
+		snprintf(path, sizeof(path), "%.*s", STR_ARG(file));
+		ok = SSL_CTX_load_verify_file(ctx, path) == 1;
+	}
+	if (ok && dir.len > 0) {
+		snprintf(path, sizeof(path), "%.*s", STR_ARG(dir));
+		ok = SSL_CTX_load_verify_dir(ctx, path) == 1;
+	}
+	return ok || fault_set(f, FAULT_TEMP, 451, 7, 0, "%s: %s", path,
+			     tls_error_text(why, sizeof(why)));
+}
+
+static bool ask_for_certificates(
+	struct tls_server *t, SSL_CTX *ctx, struct fault *f)
+{
+	const struct tls_files *x = &t->files;
+	char path[4096];
+
+	if (!x->ask_ccert && !x->require_ccert)
+		return true;
+	if (!load_authorities(ctx, x->ca_file, x->ca_path, f))
+		return false;
+	if (x->ca_file.len > 0) {
+		snprintf(path, sizeof(path), "%.*s", STR_ARG(x->ca_file));
+		SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(path));
+	}
+	SSL_CTX_set_verify_depth(ctx, x->verify_depth);
+	if (x->require_ccert)
+		SSL_CTX_set_verify(ctx,
+			SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			NULL);
+	else
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, any_certificate);
+	return true;
+}
+
 static SSL_CTX *load(struct tls_server *t, struct fault *f)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -156,6 +203,11 @@ static SSL_CTX *load(struct tls_server *t, struct fault *f)
 
 		if (!ok)
 			bad = t->paths[i];
+	}
+	if (!tls_options_apply(ctx, &t->files.options, f) ||
+		!ask_for_certificates(t, ctx, f)) {
+		SSL_CTX_free(ctx);
+		return NULL;
 	}
 	if (bad == NULL && SSL_CTX_check_private_key(ctx) != 1)
 		bad = t->paths[0];
@@ -268,29 +320,71 @@ SSL *tls_server_session(struct tls_server *t)
 SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	char why[160], path[4096];
 
 	must(ctx != NULL);
 	common(ctx);
 	apply_protocols(trust->protocols, ctx);
+	if (!tls_options_apply(ctx, &trust->options, f)) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	if (trust->ca_file.len == 0 && trust->ca_path.len == 0) {
 		SSL_CTX_set_default_verify_paths(ctx);
 		return ctx;
 	}
-	bool ok = true;
-	if (trust->ca_file.len > 0) {
-		snprintf(path, sizeof(path), "%.*s", STR_ARG(trust->ca_file));
-		ok = SSL_CTX_load_verify_file(ctx, path) == 1;
-	}
-	if (ok && trust->ca_path.len > 0) {
-		snprintf(path, sizeof(path), "%.*s", STR_ARG(trust->ca_path));
-		ok = SSL_CTX_load_verify_dir(ctx, path) == 1;
-	}
-	if (ok)
+	if (load_authorities(ctx, trust->ca_file, trust->ca_path, f))
 		return ctx;
-	fault_set(f, FAULT_TEMP, 451, 7, 0, "%s: %s", path,
-		tls_error_text(why, sizeof(why)));
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+/* ---- the peer ---- */
+
+static struct str common_name(const X509_NAME *name, struct arena *a)
+{
+	char text[256];
+	int n = X509_NAME_get_text_by_NID(
+		name, NID_commonName, text, sizeof(text));
+
+	return n > 0 ? arena_str(a, str_of(text, (size_t)n)) : STR("");
+}
+
+static struct str hex_of(
+	const unsigned char *bytes, unsigned n, struct arena *a)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char *out = arena_alloc(a, n * 3 + 1);
+
+	for (unsigned i = 0; i < n; i++) {
+		out[i * 3] = digits[bytes[i] >> 4];
+		out[i * 3 + 1] = digits[bytes[i] & 15];
+		out[i * 3 + 2] = ':';
+	}
+	return str_of(out, n > 0 ? n * 3 - 1 : 0);
+}
+
+struct tls_peer tls_peer_of(SSL *ssl, const char *digest, struct arena *a)
+{
+	X509 *cert = ssl != NULL ? SSL_get1_peer_certificate(ssl) : NULL;
+	const EVP_MD *md = EVP_get_digestbyname(digest);
+	unsigned char sum[EVP_MAX_MD_SIZE], *key = NULL;
+	struct tls_peer p = {0};
+	unsigned n = 0;
+
+	if (cert == NULL)
+		return p;
+	p.present = true;
+	p.trusted = SSL_get_verify_result(ssl) == X509_V_OK;
+	p.subject = common_name(X509_get_subject_name(cert), a);
+	p.issuer = common_name(X509_get_issuer_name(cert), a);
+	if (md != NULL && X509_digest(cert, md, sum, &n) == 1)
+		p.fingerprint = hex_of(sum, n, a);
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &key);
+	if (md != NULL && len > 0 &&
+		EVP_Digest(key, (size_t)len, sum, &n, md, NULL) == 1)
+		p.pubkey_fingerprint = hex_of(sum, n, a);
+	OPENSSL_free(key);
+	X509_free(cert);
+	return p;
 }

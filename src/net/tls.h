@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/fault.h"
+#include "net/tls_options.h"
 
 /*
  * A server's certificate.  Files are watched: a new version is taken over by
@@ -24,6 +25,11 @@ struct tls_files {
 	struct str cert_file;
 	struct str key_file;
 	struct str protocols; /* ">=TLSv1.2", "!TLSv1.3" */
+	struct tls_options options;
+	/* Client certificates: asked for when ask; demanded with require. */
+	bool ask_ccert, require_ccert;
+	struct str ca_file, ca_path;
+	int verify_depth;
 	const char *alpn; /* "imap", "pop3", ...; NULL: none is chosen */
 };
 
@@ -37,8 +43,19 @@ struct tls_trust {
 	struct str ca_file; /* both empty: the system's */
 	struct str ca_path;
 	struct str protocols;
+	struct tls_options options;
 };
 SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f);
+
+/* The client's certificate of a session. */
+struct tls_peer {
+	bool present;
+	bool trusted; /* its chain leads to an authority of ours */
+	struct str subject, issuer; /* common names */
+	struct str fingerprint, pubkey_fingerprint; /* "AA:BB:..." */
+};
+/* Strings live in the arena. */
+struct tls_peer tls_peer_of(SSL *ssl, const char *digest, struct arena *a);
 
 /* What `postern check` asks: unknown words of a protocol list. */
 bool tls_protocols_valid(struct str protocols);

@@ -41,6 +41,7 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->sender_login = MAPS(smtpd_sender_login_maps, 0);
 	p->sasl_password = MAPS(smtp_sasl_password_maps, 0);
 	p->alias = MAPS(alias_maps, MAPS_ALIASES);
+	p->relay_clientcerts = MAPS(relay_clientcerts, 0);
 #undef MAPS
 	/* $alias_maps inside of it are aliases(5) files too. */
 	struct str rest = c->local_recipient_maps, item;

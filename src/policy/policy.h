@@ -37,6 +37,7 @@ struct policy {
 	struct maps *sender_login;
 	struct maps *sasl_password;
 	struct maps *alias;
+	struct maps *relay_clientcerts;
 
 	struct restrictions *restrictions; /* policy/restrict.h */
 };

@@ -181,6 +181,8 @@ static struct str subject_text(const struct check *c, enum subject subject)
 		return c->recipient;
 	case SUBJECT_LOGIN:
 		return c->login;
+	case SUBJECT_CCERT:
+		return c->ccert_fingerprint;
 	}
 	return STR("");
 }
@@ -196,9 +198,10 @@ enum subject restrict_subject(const struct check *c)
 enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
 	const char *enhanced, enum subject subject, const char *why, ...)
 {
-	static const char *const labels[] = {"Client host rejected: ",
-		"Helo command rejected: ", "Sender address rejected: ",
-		"Recipient address rejected: ", "Login rejected: "};
+	static const char *const labels[] = {
+		"Client host rejected: ", "Helo command rejected: ",
+		"Sender address rejected: ", "Recipient address rejected: ",
+		"Login rejected: ", "Client certificate rejected: "};
 	char text[512];
 	va_list args;
 

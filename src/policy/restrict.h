@@ -50,6 +50,9 @@ struct check {
 	struct str server_text;
 	const char *tls_version, *tls_cipher; /* "" without */
 	int tls_bits;
+	bool ccert_trusted;
+	struct str ccert_subject, ccert_issuer, ccert_fingerprint,
+		ccert_pubkey_fingerprint; /* absent without a certificate */
 
 	/* results of the evaluation */
 	struct str rule; /* the restriction that decided */

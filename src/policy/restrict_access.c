@@ -234,6 +234,14 @@ enum outcome restrict_access(struct check *c, const struct rule *rule,
 		if (str_present(c->login))
 			r = ask(c, rule->maps, c->login, &value, &f);
 		break;
+	case SUBJECT_CCERT:
+		if (str_present(c->ccert_fingerprint))
+			r = ask(c, rule->maps, c->ccert_fingerprint, &value,
+				&f);
+		if (r == TABLE_NONE && str_present(c->ccert_pubkey_fingerprint))
+			r = ask(c, rule->maps, c->ccert_pubkey_fingerprint,
+				&value, &f);
+		break;
 	case SUBJECT_SENDER:
 	case SUBJECT_RECIPIENT:
 		if (str_present(subject_of(c, subject)))

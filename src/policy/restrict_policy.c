@@ -45,10 +45,12 @@ static void put_attributes(const struct check *c, struct buf *out)
 	attribute(out, "sasl_method", c->sasl_method);
 	attribute(out, "sasl_username", c->login);
 	attribute(out, "sasl_sender", STR(""));
-	attribute(out, "ccert_subject", STR(""));
-	attribute(out, "ccert_issuer", STR(""));
-	attribute(out, "ccert_fingerprint", STR(""));
-	attribute(out, "ccert_pubkey_fingerprint", STR(""));
+	attribute(out, "ccert_subject",
+		c->ccert_trusted ? c->ccert_subject : STR(""));
+	attribute(out, "ccert_issuer",
+		c->ccert_trusted ? c->ccert_issuer : STR(""));
+	attribute(out, "ccert_fingerprint", c->ccert_fingerprint);
+	attribute(out, "ccert_pubkey_fingerprint", c->ccert_pubkey_fingerprint);
 	attribute(out, "encryption_protocol", str_from(c->tls_version));
 	attribute(out, "encryption_cipher", str_from(c->tls_cipher));
 	number(out, "encryption_keysize", (uint64_t)c->tls_bits);

@@ -35,7 +35,8 @@ enum subject {
 	SUBJECT_HELO,
 	SUBJECT_SENDER,
 	SUBJECT_RECIPIENT,
-	SUBJECT_LOGIN
+	SUBJECT_LOGIN,
+	SUBJECT_CCERT
 };
 
 /* What a reply is about that has no subject of its own: the newest fact. */

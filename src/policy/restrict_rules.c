@@ -447,6 +447,39 @@ RULE(check_sasl_access)
 	return restrict_access(c, rule, SUBJECT_LOGIN, d);
 }
 
+RULE(check_ccert_access)
+{
+	return restrict_access(c, rule, SUBJECT_CCERT, d);
+}
+
+RULE(permit_tls_all_clientcerts)
+{
+	return c->ccert_trusted ? OUT_PERMIT : OUT_DUNNO;
+}
+
+/* relay_clientcerts names them: no authority has to. */
+RULE(permit_tls_clientcerts)
+{
+	const struct str keys[] = {
+		c->ccert_fingerprint, c->ccert_pubkey_fingerprint};
+	struct str value;
+	struct fault f;
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		enum table_result r =
+			str_present(keys[i])
+				? maps_lookup(c->policy->relay_clientcerts,
+					  keys[i], c->a, &value, &f)
+				: TABLE_NONE;
+
+		if (r == TABLE_ERROR)
+			return restrict_temp(c, d, &f);
+		if (r == TABLE_FOUND)
+			return OUT_PERMIT;
+	}
+	return OUT_DUNNO;
+}
+
 /* ---- DNS lists: RFC 5782 ---- */
 
 RULE(reject_rbl_client)
@@ -561,6 +594,9 @@ const struct restriction_def restriction_defs[] = {
 	{"check_helo_access", check_helo_access, "a table", false},
 	{"check_sender_access", check_sender_access, "a table", false},
 	{"check_recipient_access", check_recipient_access, "a table", false},
+	{"check_ccert_access", check_ccert_access, "a table", false},
+	{"permit_tls_all_clientcerts", permit_tls_all_clientcerts, NULL, false},
+	{"permit_tls_clientcerts", permit_tls_clientcerts, NULL, false},
 	{"check_sasl_access", check_sasl_access, "a table", false},
 	{"check_policy_service", restrict_policy_service, "a policy service",
 		false},

@@ -118,7 +118,7 @@ def test_any_user_may_submit_unless_forbidden(postern, run, names):
                 [d + "/sendmail", BOB], input=TEXT, text=True, user=user,
                 group=user if user != "nobody" else "nogroup",
                 extra_groups=[], capture_output=True,
-                env={"MAIL_CONFIG": str(p.dir)})
+                env={**os.environ, "MAIL_CONFIG": str(p.dir)})
         r = submit("nobody")
         assert r.returncode == 0, r.stderr
         assert b"(postern, from userid 65534)" in inbox(p)[0]

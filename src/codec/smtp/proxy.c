@@ -7,8 +7,8 @@
 
 enum { V1_MAX = 107, V2_HEAD = 16 };
 
-static const char v2_signature[12] = {'\r', '\n', '\r', '\n', '\0', '\r', '\n',
-	'Q', 'U', 'I', 'T', '\n'};
+static const char v2_signature[12] = {
+	'\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n'};
 
 static unsigned u16_at(struct str s, size_t at)
 {
@@ -16,8 +16,7 @@ static unsigned u16_at(struct str s, size_t at)
 	       (unsigned char)s.ptr[at + 1];
 }
 
-static bool take_address(
-	struct str word, size_t len, unsigned char addr[16])
+static bool take_address(struct str word, size_t len, unsigned char addr[16])
 {
 	size_t got;
 

@@ -41,6 +41,7 @@ static struct mailbox_service *service_new(
 		.cert_file = c->smtpd_tls_cert_file,
 		.key_file = c->smtpd_tls_key_file,
 		.protocols = c->smtpd_tls_mandatory_protocols,
+		.options = tls_options_smtpd(c, true),
 		.alpn = imap ? "imap" : "pop3"};
 	struct fault f;
 

@@ -23,7 +23,9 @@ int role_sender(struct role *r)
 	struct tls_trust trust = {c->smtp_tls_CAfile, c->smtp_tls_CApath,
 		str_eqc(c->smtp_tls_security_level, "may")
 			? c->smtp_tls_protocols
-			: c->smtp_tls_mandatory_protocols};
+			: c->smtp_tls_mandatory_protocols,
+		tls_options_smtp(
+			c, !str_eqc(c->smtp_tls_security_level, "may"))};
 	const struct str lists[] = {c->smtp_generic_maps,
 		c->smtp_sasl_password_maps, c->mydestination};
 	struct fault f;

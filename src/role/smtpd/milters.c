@@ -87,6 +87,10 @@ static struct str known_macro(struct session *s, struct str name)
 			       ? arena_printf(
 					 a, "%d", stream_tls_bits(s->stream))
 			       : STR_NONE;
+	if (str_eqc(name, "cert_subject"))
+		return s->peer.trusted ? s->peer.subject : STR_NONE;
+	if (str_eqc(name, "cert_issuer"))
+		return s->peer.trusted ? s->peer.issuer : STR_NONE;
 	if (str_eqc(name, "auth_type"))
 		return s->sasl_method;
 	if (str_eqc(name, "auth_authen"))

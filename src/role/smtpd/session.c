@@ -177,7 +177,12 @@ struct check smtpd_check(struct session *s, struct arena *a)
 		.server_port = s->server_port,
 		.tls_version = stream_tls_version(s->stream),
 		.tls_cipher = stream_tls_cipher(s->stream),
-		.tls_bits = stream_tls_bits(s->stream)};
+		.tls_bits = stream_tls_bits(s->stream),
+		.ccert_trusted = s->peer.trusted,
+		.ccert_subject = s->peer.subject,
+		.ccert_issuer = s->peer.issuer,
+		.ccert_fingerprint = s->peer.fingerprint,
+		.ccert_pubkey_fingerprint = s->peer.pubkey_fingerprint};
 	char id[ID_TEXT];
 
 	if (s->tx.open) {
@@ -308,6 +313,14 @@ bool smtpd_tls_handshake(struct session *s)
 		stream_flush(s->stream);
 		return false;
 	}
+	s->peer = tls_peer_of(stream_ssl(s->stream),
+		arena_cstr(s->cmd_a, s->sv->c->smtpd_tls_fingerprint_digest),
+		s->a);
+	if (s->peer.present)
+		log_info("client certificate", log_s("client", s->client),
+			log_s("subject", s->peer.subject),
+			log_s("fingerprint", s->peer.fingerprint),
+			log_n("trusted", s->peer.trusted));
 	log_info("TLS", log_s("client", s->client),
 		log_z("version", stream_tls_version(s->stream)),
 		log_z("cipher", stream_tls_cipher(s->stream)));

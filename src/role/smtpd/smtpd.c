@@ -19,6 +19,12 @@ static void load_certificate(struct role *r, struct smtpd_service *sv)
 		.key_file = c->smtpd_tls_key_file,
 		.protocols = sv->tls_required ? c->smtpd_tls_mandatory_protocols
 					      : c->smtpd_tls_protocols,
+		.options = tls_options_smtpd(c, sv->tls_required),
+		.ask_ccert = c->smtpd_tls_ask_ccert,
+		.require_ccert = c->smtpd_tls_req_ccert && sv->tls_required,
+		.ca_file = c->smtpd_tls_CAfile,
+		.ca_path = c->smtpd_tls_CApath,
+		.verify_depth = (int)c->smtpd_tls_ccert_verifydepth,
 		.alpn = "smtp"};
 	struct fault f;
 
@@ -96,6 +102,9 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		role_may_read_dir(r, files[i]);
 	role_may_read_dir(r, c->smtpd_tls_chain_files);
+	role_may_read_dir(r, c->smtpd_tls_CAfile);
+	role_may_read(r, c->smtpd_tls_CApath);
+	role_may_read_tables(r, c->relay_clientcerts);
 }
 
 int role_smtpd(struct role *r)

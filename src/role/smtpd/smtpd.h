@@ -86,6 +86,7 @@ struct session {
 	bool esmtp;
 	struct str login; /* absent before AUTH */
 	struct str sasl_method; /* with login */
+	struct tls_peer peer; /* the client's certificate */
 	const char *where; /* the command at work: RCPT, END-OF-MESSAGE */
 	unsigned client_port;
 	struct str server; /* our address as text */

@@ -16,8 +16,8 @@
 /* Exactly the header is taken: what follows may be a TLS handshake. */
 static bool read_header(struct session *s, struct proxy_header *h)
 {
-	int64_t deadline = clock_mono_ms() +
-			   s->sv->c->smtpd_upstream_proxy_timeout * 1000;
+	int64_t deadline =
+		clock_mono_ms() + s->sv->c->smtpd_upstream_proxy_timeout * 1000;
 	int fd = stream_fd(s->stream);
 	char bytes[PROXY_HEADER_MAX];
 	size_t seen = 0;
@@ -163,7 +163,8 @@ static bool read_facts(
 		bool known = false;
 
 		allowed = str_from(names);
-		for (struct str one; str_present(one = str_word(&allowed, " "));)
+		for (struct str one;
+			str_present(one = str_word(&allowed, " "));)
 			known |= str_ieq(one, name);
 		if (to == NULL || !known || !str_present(word) ||
 			!smtp_xtext_decode(word, s->cmd_a, &value) ||
@@ -202,13 +203,12 @@ static void take_address(struct session *s, const struct facts *f)
 	memset(s->addr, 0, sizeof(s->addr));
 	if (!is_unavailable(f->addr))
 		address_parse(bare_address(f->addr), s->addr, &s->addr_len);
-	s->client = s->addr_len > 0
-			    ? address_text(s->addr, s->addr_len, s->a)
-			    : STR("unknown");
-	s->trusted = s->addr_len > 0 &&
-		     match_address(s->sv->policy->mynetworks, s->addr,
-			     s->addr_len, s->client, s->cmd_a,
-			     &fault) == TABLE_FOUND;
+	s->client = s->addr_len > 0 ? address_text(s->addr, s->addr_len, s->a)
+				    : STR("unknown");
+	s->trusted =
+		s->addr_len > 0 &&
+		match_address(s->sv->policy->mynetworks, s->addr, s->addr_len,
+			s->client, s->cmd_a, &fault) == TABLE_FOUND;
 	/* Names that were found belong to the address before. */
 	s->client_name = s->reverse_name = STR("unknown");
 	s->client_temp = false;
@@ -223,8 +223,8 @@ void smtpd_xclient(struct session *s, struct str args)
 		return;
 	}
 	if (s->tx.open) {
-		smtpd_refuse(s, 503,
-			"5.5.1 Error: MAIL transaction in progress");
+		smtpd_refuse(
+			s, 503, "5.5.1 Error: MAIL transaction in progress");
 		return;
 	}
 	if (!read_facts(s, args, xclient_names, &f))
@@ -265,8 +265,8 @@ void smtpd_xforward(struct session *s, struct str args)
 		return;
 	}
 	if (s->tx.open) {
-		smtpd_refuse(s, 503,
-			"5.5.1 Error: MAIL transaction in progress");
+		smtpd_refuse(
+			s, 503, "5.5.1 Error: MAIL transaction in progress");
 		return;
 	}
 	if (!read_facts(s, args, xforward_names, &f))
@@ -281,10 +281,10 @@ void smtpd_x_allowed(struct session *s)
 {
 	struct fault f;
 
-	s->xclient_allowed = match_address(s->sv->xclient_hosts, s->addr,
-				     s->addr_len, s->client, s->cmd_a,
-				     &f) == TABLE_FOUND;
-	s->xforward_allowed = match_address(s->sv->xforward_hosts, s->addr,
-				      s->addr_len, s->client, s->cmd_a,
-				      &f) == TABLE_FOUND;
+	s->xclient_allowed =
+		match_address(s->sv->xclient_hosts, s->addr, s->addr_len,
+			s->client, s->cmd_a, &f) == TABLE_FOUND;
+	s->xforward_allowed =
+		match_address(s->sv->xforward_hosts, s->addr, s->addr_len,
+			s->client, s->cmd_a, &f) == TABLE_FOUND;
 }

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: ISC
+"""TLS as main.cf sets it: ciphers, switches, client certificates, session
+tickets."""
+
+import hashlib
+import ssl
+import subprocess
+
+import pytest
+
+from harness import Smtp
+from test_smtpd import BOB
+
+
+def with_tls(postern, **options):
+    return postern("tls", users={BOB: "b"}, options=options).start()
+
+
+def handshake(p, port="smtp", context=None, **kw):
+    context = context or p.tls()
+    for name, value in kw.items():
+        setattr(context, name, value)
+    s = Smtp(p.host, p.port[port])
+    s.expect("EHLO c.example", 250)
+    s.starttls(context, p.name)
+    s.expect("EHLO c.example", 250)
+    return s
+
+
+def twelve(p, ciphers="ALL"):
+    context = p.tls()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    return context
+
+
+CHACHA, AES = "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"
+
+
+def test_excluded_ciphers_are_refused(postern):
+    p = with_tls(postern, smtpd_tls_exclude_ciphers="CHACHA20, AES256-CCM",
+                 smtpd_tls_mandatory_exclude_ciphers="AES256")
+    s = handshake(p, context=twelve(p, AES))
+    assert s.sock.cipher()[0] == AES
+    s.close()
+    with pytest.raises((ssl.SSLError, OSError)):
+        handshake(p, context=twelve(p, CHACHA))
+    # On a port that demands TLS the mandatory list counts, too.
+    with pytest.raises((ssl.SSLError, OSError)):
+        handshake(p, "submission", context=twelve(p, AES))
+    handshake(p, "submission").close()  # TLS 1.3 is not concerned
+
+
+@pytest.mark.parametrize("preempt, first", [("yes", AES), ("no", CHACHA)])
+def test_whose_order_counts(postern, preempt, first):
+    p = with_tls(postern, tls_preempt_cipherlist=preempt,
+                 tls_medium_cipherlist=f"{AES}:{CHACHA}")
+    s = handshake(p, context=twelve(p, f"{CHACHA}:{AES}"))
+    assert s.sock.cipher()[0] == first
+    s.close()
+
+
+def test_no_ticket(postern):
+    p = with_tls(postern, tls_ssl_options="NO_TICKET")
+    context = p.tls()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    s = handshake(p, context=context)
+    assert not s.sock.session.has_ticket
+    s.close()
+
+
+@pytest.mark.parametrize("port", ["submission", "submissions"])
+def test_a_ticket_of_one_service_is_no_good_at_another(postern, port):
+    """Attack 44."""
+    p = with_tls(postern)
+    context = p.tls()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    s = handshake(p, context=context)
+    session = s.sock.session
+    s.close()
+    t = Smtp(p.host, p.port["imap"], greet=False)
+    t.file.readline()
+    t.send(b"a STARTTLS\r\n")
+    assert b"OK" in t.file.readline()
+    wrapped = context.wrap_socket(t.sock, server_hostname=p.name,
+                                  session=session)
+    assert not wrapped.session_reused
+    wrapped.close()
+
+
+@pytest.mark.parametrize("options, word", [
+    ({"smtpd_tls_ciphers": "best"}, "grade"),
+    ({"tls_medium_cipherlist": "NOTHING"}, "cipher"),
+    ({"tls_ssl_options": "NO_SENSE"}, "NO_SENSE"),
+    ({"smtpd_tls_ask_ccert": "yes",
+      "smtpd_tls_CAfile": "/nonexistent.pem"}, "nonexistent")])
+def test_check_names_bad_tls_settings(postern, options, word):
+    p = postern("bad", options=options)
+    r = p.run("check", check=False)
+    assert r.returncode == 78 and word in r.stderr
+
+
+# ---- client certificates ----
+
+@pytest.fixture
+def authority(tmp_path):
+    """A CA with one client certificate, and one that nobody signed."""
+    def run(*args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True,
+                       cwd=tmp_path)
+    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+          "-nodes"]
+    run("req", "-x509", *ec, "-days", "9", "-subj", "/CN=Our CA", "-keyout",
+        "ca.key", "-out", "ca.pem")
+    run("req", *ec, "-subj", "/CN=client one", "-keyout", "one.key", "-out",
+        "one.csr")
+    run("x509", "-req", "-in", "one.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+        "-days", "9", "-out", "one.pem")
+    run("req", "-x509", *ec, "-days", "9", "-subj", "/CN=stranger", "-keyout",
+        "other.key", "-out", "other.pem")
+    return tmp_path
+
+
+def fingerprint(path):
+    der = ssl.PEM_cert_to_DER_cert(path.read_text())
+    text = hashlib.sha256(der).hexdigest().upper()
+    return ":".join(text[i:i + 2] for i in range(0, 64, 2))
+
+
+def present(p, directory, name, port="smtp"):
+    context = p.tls()
+    if name:
+        context.load_cert_chain(directory / f"{name}.pem",
+                                directory / f"{name}.key")
+    return handshake(p, port, context=context)
+
+
+def relays(s):
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    return s.cmd("RCPT TO:<x@far.example>")[0] == 250
+
+
+@pytest.mark.parametrize("name, all_may, listed_may", [
+    ("one", True, False), ("other", False, True), (None, False, False)])
+def test_who_may_relay_by_certificate(postern, authority, name, all_may,
+                                      listed_may):
+    certs = authority / "certs"
+    certs.write_text(f"{fingerprint(authority / 'other.pem')} yes\n")
+    for rule, may in (("permit_tls_all_clientcerts", all_may),
+                      ("permit_tls_clientcerts", listed_may)):
+        p = postern(rule[11:14], users={BOB: "b"}, options={
+            "smtpd_tls_ask_ccert": "yes",
+            "smtpd_tls_CAfile": str(authority / "ca.pem"),
+            "relay_clientcerts": f"hash:{certs}",
+            "smtpd_relay_restrictions": f"{rule}, reject_unauth_destination"})
+        p.start()
+        s = present(p, authority, name)
+        assert relays(s) == may
+        s.close()
+        p.stop()
+
+
+def test_check_ccert_access(postern, authority):
+    table = authority / "access"
+    table.write_text(f"{fingerprint(authority / 'other.pem')} REJECT not you\n")
+    p = with_tls(postern, smtpd_tls_ask_ccert="yes",
+                 smtpd_tls_CAfile=str(authority / "ca.pem"),
+                 smtpd_client_restrictions=f"check_ccert_access hash:{table}")
+    for name, code in (("other", 554), ("one", 250), (None, 250)):
+        s = present(p, authority, name)
+        s.expect("MAIL FROM:<a@b.example>", 250)
+        got = s.cmd(f"RCPT TO:<{BOB}>")
+        assert got[0] == code
+        s.close()
+    assert "subject=stranger" in p.log()
+
+
+@pytest.mark.parametrize("name, ok", [("one", True), ("other", False),
+                                      (None, False)])
+def test_required_client_certificate(postern, authority, name, ok):
+    p = with_tls(postern, smtpd_tls_req_ccert="yes",
+                 smtpd_tls_CAfile=str(authority / "ca.pem"))
+    try:
+        s = present(p, authority, name, "submission")
+        s.close()
+        got = True
+    except (ssl.SSLError, OSError, EOFError):
+        got = False
+    assert got == ok
+    # Where TLS is not demanded, a certificate is not, either.
+    present(p, authority, name).close()
