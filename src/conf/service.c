@@ -170,6 +170,7 @@ struct loader {
 	struct problems *problems;
 	size_t cap;
 	size_t transports_cap;
+	struct master_line *pass; /* NULL: there is none */
 };
 
 static void complain(struct loader *l, enum problem_level level, unsigned line,
@@ -259,6 +260,7 @@ static void add_service(struct loader *l, const struct master_line *m,
 		.v = arena_alloc(a, ADDRS_MAX * sizeof(struct sock_addr))};
 	struct service s = {.kind = kind,
 		.lmtp = str_eqc(m->command, "lmtpd"),
+		.screen = str_eqc(m->command, "postscreen"),
 		.line = line};
 
 	if (colon >= 0) {
@@ -275,7 +277,17 @@ static void add_service(struct loader *l, const struct master_line *m,
 		return;
 	}
 	s.name = arena_str(a, m->service);
-	s.conf = line_conf(l, m, line);
+	/* What stands behind postscreen in Postfix is the smtpd of its pass
+	 * line: its settings count, too. */
+	struct master_line both = *m;
+	if (s.screen && l->pass != NULL) {
+		both.args = (struct strs){0};
+		for (size_t i = 0; i < l->pass->args.n; i++)
+			strs_add(&both.args, a, l->pass->args.v[i]);
+		for (size_t i = 0; i < m->args.n; i++)
+			strs_add(&both.args, a, m->args.v[i]);
+	}
+	s.conf = line_conf(l, &both, line);
 	if (host.len > 0) {
 		add_addr(&addrs, host, number);
 		if (addrs.n == 0)
@@ -420,6 +432,24 @@ static void read_line(struct loader *l, const struct logical_line *line)
 		STR("write smtpd, imapd or pop3d behind inet"));
 }
 
+/* "smtpd pass ... smtpd": what postscreen hands its clients to. */
+static void find_pass(struct loader *l, struct str text)
+{
+	struct logical_lines lines;
+	struct logical_line line;
+	struct master_line m;
+	const char *why;
+
+	logical_lines_init(&lines, text, l->base->a);
+	while (logical_lines_next(&lines, &line))
+		if (master_line_parse(line.text, l->base->a, &m, &why) &&
+			str_eqc(m.type, "pass") &&
+			str_eqc(m.command, "smtpd")) {
+			l->pass = arena_make(l->base->a, struct master_line);
+			*l->pass = m;
+		}
+}
+
 static const char default_master[] =
 	"smtp inet n - n - - smtpd\n"
 	"submission inet n - n - - smtpd -o smtpd_tls_security_level=encrypt"
@@ -451,6 +481,7 @@ struct services *services_load(
 			STR_NONE);
 		text = str_from(default_master);
 	}
+	find_pass(&l, text);
 	logical_lines_init(&lines, text, base->a);
 	while (logical_lines_next(&lines, &line))
 		read_line(&l, &line);

@@ -19,6 +19,7 @@ enum service_kind { SERVICE_SMTPD, SERVICE_IMAPD, SERVICE_POP3D };
 struct service {
 	enum service_kind kind;
 	bool local; /* pickup: what sendmail(1) connects to, a Unix socket */
+	bool screen; /* postscreen: strangers are tested first */
 	bool lmtp; /* lmtpd: SERVICE_SMTPD that speaks RFC 2033 */
 	struct str name; /* first field as written */
 	struct sock_addr *addrs;

@@ -42,8 +42,7 @@ static bool set_ciphers(
 	SSL_CTX *ctx, const struct tls_options *o, struct fault *f)
 {
 	struct buf list CLEANUP(buf_fini);
-	struct str base = str_ieqc(o->grade, "high")
-				  ? o->c->tls_high_cipherlist
+	struct str base = str_ieqc(o->grade, "high") ? o->c->tls_high_cipherlist
 			  : str_ieqc(o->grade, "null")
 				  ? o->c->tls_null_cipherlist
 				  : o->c->tls_medium_cipherlist;
@@ -62,8 +61,8 @@ static bool set_ciphers(
 	if (SSL_CTX_set_cipher_list(ctx, list.data) == 1)
 		return true;
 	ERR_clear_error();
-	return fault_set(f, FAULT_PERM, 0, 3, 5,
-		"no cipher is left of \"%s\"", list.data);
+	return fault_set(f, FAULT_PERM, 0, 3, 5, "no cipher is left of \"%s\"",
+		list.data);
 }
 
 static const struct {

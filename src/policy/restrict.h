@@ -74,6 +74,13 @@ struct decision {
 	int64_t sleep_ms; /* restriction "sleep n" */
 };
 
+/*
+ * RFC 5782: does the list of spec, "zone" or "zone=127.0.0.[2..11]", know the
+ * query?  *name_r: what was looked up.  A silent list knows nobody.
+ */
+bool dnsbl_listed(const struct policy *p, struct str spec, struct str query,
+	struct arena *a, struct str *name_r);
+
 struct restrictions;
 struct restrictions *restrictions_new(
 	struct policy *p, struct problems *problems);

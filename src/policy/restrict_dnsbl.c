@@ -70,28 +70,37 @@ static enum outcome blocked(struct check *c, struct decision *d,
 	return OUT_REJECT;
 }
 
-enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
-	struct str query, enum subject subject, struct decision *d)
+bool dnsbl_listed(const struct policy *p, struct str spec, struct str query,
+	struct arena *a, struct str *name_r)
 {
 	struct resolver_addrs addrs = {0};
-	struct strs texts = {0};
-	struct str filter = rule->arg;
+	struct str filter = spec;
 	struct str list = str_cut(&filter, '=');
 	struct fault f;
 
-	if (c->policy->resolver == NULL || query.len == 0)
+	if (p->resolver == NULL || query.len == 0)
+		return false;
+	*name_r = arena_printf(a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
+	if (resolver_host(p->resolver, *name_r, RESOLVER_V4, a, &addrs, &f) !=
+		DNS_OK)
+		return false; /* a silent list blocks nobody */
+	for (size_t i = 0; i < addrs.n; i++)
+		if (reply_fits(filter, &addrs.v[i]))
+			return true;
+	return false;
+}
+
+enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
+	struct str query, enum subject subject, struct decision *d)
+{
+	struct strs texts = {0};
+	struct str list = rule->arg, name;
+	struct fault f;
+
+	if (!dnsbl_listed(c->policy, rule->arg, query, c->a, &name))
 		return OUT_DUNNO;
-	struct str name =
-		arena_printf(c->a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
-	if (resolver_host(c->policy->resolver, name, RESOLVER_V4, c->a, &addrs,
-		    &f) != DNS_OK)
-		return OUT_DUNNO; /* a silent list blocks nobody */
-	for (size_t i = 0; i < addrs.n; i++) {
-		if (!reply_fits(filter, &addrs.v[i]))
-			continue;
-		resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
-		return blocked(c, d, query, subject, list,
-			texts.n > 0 ? texts.v[0] : STR(""));
-	}
-	return OUT_DUNNO;
+	list = str_cut(&list, '=');
+	resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
+	return blocked(
+		c, d, query, subject, list, texts.n > 0 ? texts.v[0] : STR(""));
 }

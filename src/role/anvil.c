@@ -14,6 +14,7 @@ enum { BUCKETS = 2048, WAYS = 8 };
 struct entry {
 	struct anvil_key key; /* len 0: free */
 	int64_t window_ms; /* start of the counts */
+	int64_t passed_ms; /* until when; 0: never passed */
 	uint32_t counts[ANVIL_EVENTS];
 	uint16_t open[BOARD_SLOTS]; /* by process */
 };
@@ -126,6 +127,7 @@ static struct entry *find(
 {
 	int64_t now = clock_mono_ms();
 	struct entry *victim = NULL;
+	int best = 0;
 
 	for (size_t i = 0; i < WAYS; i++) {
 		struct entry *e = &b->v[i];
@@ -138,8 +140,15 @@ static struct entry *find(
 			}
 			return e;
 		}
-		if (e->key.len == 0 || (over && open_now(e) == 0))
+		/* Who is there goes before who passed and will come again. */
+		int rank = e->key.len == 0            ? 3
+			   : !over || open_now(e) > 0 ? 0
+			   : e->passed_ms < now       ? 2
+						      : 1;
+		if (rank > best) {
+			best = rank;
 			victim = e;
+		}
 	}
 	if (victim == NULL)
 		return NULL;
@@ -192,4 +201,28 @@ unsigned anvil_count(
 		n = ++e->counts[event];
 	pthread_mutex_unlock(&b->lock);
 	return n;
+}
+
+bool anvil_passed(struct anvil *a, const struct anvil_key *k)
+{
+	struct bucket *b = bucket_of(a, k);
+	bool passed = false;
+
+	lock(b);
+	for (size_t i = 0; i < WAYS; i++)
+		passed |= b->v[i].key.len != 0 && same(&b->v[i].key, k) &&
+			  b->v[i].passed_ms > clock_mono_ms();
+	pthread_mutex_unlock(&b->lock);
+	return passed;
+}
+
+void anvil_pass(struct anvil *a, const struct anvil_key *k, int64_t seconds)
+{
+	struct bucket *b = bucket_of(a, k);
+
+	lock(b);
+	struct entry *e = find(a, b, k);
+	if (e != NULL)
+		e->passed_ms = clock_mono_ms() + seconds * 1000;
+	pthread_mutex_unlock(&b->lock);
 }

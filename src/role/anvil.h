@@ -49,6 +49,10 @@ void anvil_set_window(struct anvil *a, int64_t seconds);
 unsigned anvil_open(
 	struct anvil *a, const struct anvil_key *k, unsigned *rate_r);
 void anvil_close(struct anvil *a, const struct anvil_key *k);
+/* Did a client pass a test a short time ago?  Kept as long as there is room,
+ * seconds at most. */
+bool anvil_passed(struct anvil *a, const struct anvil_key *k);
+void anvil_pass(struct anvil *a, const struct anvil_key *k, int64_t seconds);
 /* Counts an event; returns the count in this window. */
 unsigned anvil_count(
 	struct anvil *a, const struct anvil_key *k, enum anvil_event event);

@@ -136,6 +136,13 @@ bool smtpd_greet(struct session *s)
 		log_s("service", s->sv->service->name));
 	if (c->smtpd_tls_wrappermode && !smtpd_tls_handshake(s))
 		return false;
+	if (s->sv->service->screen && s->addr_len > 0 &&
+		!c->smtpd_tls_wrappermode) {
+		if (!smtpd_screen_begin(s))
+			return false;
+		if (s->screening)
+			return true;
+	}
 	/* RFC 5321 3.1: who talks first is no mail server. */
 	if (stream_readable(s->stream, PREGREET_MS) &&
 		!c->smtpd_tls_wrappermode)

@@ -87,7 +87,7 @@ void smtpd_rcpt(struct session *s, struct str args)
 		smtpd_refuse(s, 503, "5.5.1 Error: RCPT after BDAT");
 		return;
 	}
-	if (smtpd_rate_over(s, ANVIL_RECIPIENT))
+	if (smtpd_screen_refuses(s) || smtpd_rate_over(s, ANVIL_RECIPIENT))
 		return;
 	/* LMTP answers a duplicate after the data too: it counts. */
 	size_t counted = s->sv->lmtp ? s->tx.accepted : s->tx.n_rcpts;

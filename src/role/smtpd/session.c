@@ -390,12 +390,19 @@ enum next smtpd_serve(struct seat *seat)
 	bool slept =
 		seat->timed_out && s->greeted && stream_out(s->stream)->len > 0;
 
-	if (seat->timed_out && s->greeted && !slept)
+	if (seat->timed_out && s->greeted && !slept && !s->screening)
 		return say_goodbye(s, "timeout exceeded");
 	if (crew_ending(seat->crew))
 		return say_goodbye(s, "the server is shutting down");
-	if (!s->greeted && !smtpd_greet(s))
+	if (!s->greeted) {
+		if (!smtpd_greet(s))
+			return end(s);
+		if (s->screening)
+			return NEXT_PARK;
+	} else if (s->screening && (!smtpd_screen_end(s, !seat->timed_out) ||
+					   !smtpd_begin(s))) {
 		return end(s);
+	}
 	for (;;) {
 		struct str line;
 

@@ -69,6 +69,7 @@ static struct smtpd_service *service_new(
 		"smtpd_client_event_limit_exceptions",
 		sv->c->smtpd_client_event_limit_exceptions, MATCH_ADDRESSES,
 		false, &ignored);
+	smtpd_screen_rules(sv, r->tables, &ignored);
 	sv->content = content_checks_new(sv->c, r->tables, &ignored);
 	sv->milters = milter_list_parse(
 		sv->c, "smtpd_milters", sv->c->smtpd_milters, &ignored);
@@ -92,7 +93,7 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_end_of_data_restrictions, c->smtpd_tls_chain_files,
 		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps,
 		c->smtpd_client_event_limit_exceptions,
-		c->smtpd_authorized_xclient_hosts,
+		c->smtpd_authorized_xclient_hosts, c->postscreen_access_list,
 		c->smtpd_authorized_xforward_hosts, c->header_checks,
 		c->mime_header_checks, c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};

@@ -29,6 +29,12 @@ enum {
 	SMTPD_PIECE_BYTES = 32 * 1024, /* of a text read at a time */
 };
 
+struct screen_rule {
+	struct maps *maps; /* NULL: a word */
+	bool networks; /* permit_mynetworks */
+	bool reject; /* else permit */
+};
+
 /* One listener of master.cf with all that its sessions share. */
 struct smtpd_service {
 	struct role *role;
@@ -44,6 +50,8 @@ struct smtpd_service {
 	struct milter_list milters;
 	struct maps *milter_maps;
 	struct match_list *submit_users; /* of pickup */
+	struct screen_rule *screen; /* postscreen_access_list */
+	size_t screen_n;
 	struct match_list *xclient_hosts, *xforward_hosts;
 	struct anvil *anvil;
 	struct match_list *limit_exceptions;
@@ -102,6 +110,9 @@ struct session {
 	struct str milter_rcpt; /* the RCPT at work, for the macros */
 	bool quarantine; /* a filter wants all mail held */
 	struct anvil_key anvil_key; /* with counted */
+	bool screening; /* waits before the greeting */
+	bool screen_failed;
+	struct str screen_refusal; /* of each RCPT: "550 5.7.1 ..." */
 	bool counted; /* no exception from the limits */
 	unsigned errors;
 	unsigned junk;
@@ -153,6 +164,13 @@ void smtpd_accepted(int fd, void *ctx);
 bool smtpd_greet(struct session *s);
 /* The client is known: its lists and filters, then 220.  False: end. */
 bool smtpd_begin(struct session *s);
+
+/* screen.c: tests before the greeting.  False: the session ends. */
+bool smtpd_screen_begin(struct session *s); /* may set s->screening */
+bool smtpd_screen_end(struct session *s, bool talked);
+bool smtpd_screen_refuses(struct session *s); /* at RCPT: answered */
+void smtpd_screen_rules(struct smtpd_service *sv, struct tables *tables,
+	struct problems *problems);
 
 /* xclient.c */
 bool smtpd_proxy_header(struct session *s); /* false: end */
