@@ -357,6 +357,31 @@ static struct str chain_of(const struct conf *c, enum service_kind kind)
 	return own.len > 0 ? own : c->smtpd_tls_chain_files;
 }
 
+static void check_override_options(struct checker *x, const struct conf *c)
+{
+	static const char *const words[] = {"no_unknown_recipient_checks",
+		"no_address_mappings", "no_header_body_checks", "no_milters"};
+	struct str rest = c->receive_override_options, item;
+
+	while (str_present(item = list_item(&rest))) {
+		bool known = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(words); i++)
+			known |= str_ieqc(item, words[i]);
+		const char *near = nearest_name(item, words, ARRAY_LEN(words));
+		if (!known)
+			conf_problem(c, x->p, PROBLEM_WARNING,
+				"receive_override_options",
+				arena_printf(c->a,
+					"receive_override_options: unknown "
+					"word %.*s",
+					STR_ARG(item)),
+				near != NULL ? arena_printf(c->a,
+						       "did you mean %s?", near)
+					     : STR_NONE);
+	}
+}
+
 static void check_service(struct checker *x, const struct service *s)
 {
 	const struct conf *c = s->conf;
@@ -410,7 +435,12 @@ static void check_service(struct checker *x, const struct service *s)
 	if (!smtpd)
 		return;
 	struct policy *p = policy_new(c, x->tables, NULL, x->p);
+	check_override_options(x, c);
 	content_checks_new(c, x->tables, x->p);
+	maps_open(x->tables, c, "smtpd_discard_ehlo_keyword_address_maps",
+		c->smtpd_discard_ehlo_keyword_address_maps, 0, x->p);
+	maps_open(x->tables, c, "smtpd_command_filter", c->smtpd_command_filter,
+		0, x->p);
 	milter_list_parse(c, "smtpd_milters", c->smtpd_milters, x->p);
 	maps_open(x->tables, c, "smtpd_milter_maps", c->smtpd_milter_maps, 0,
 		x->p);

@@ -157,6 +157,17 @@ static void read_content(
 	}
 }
 
+/* pcre:{{/a/ x}, {/b/ y}}: a line for each rule */
+static void put_inline_rules(struct str list, struct buf *text)
+{
+	struct str item;
+
+	while (str_present(item = list_item(&list))) {
+		buf_put(text, list_unbrace(item));
+		buf_putc(text, '\n');
+	}
+}
+
 /*
  * Reads the source anew; NULL with a fault when it cannot be read or has
  * rules that do not parse.
@@ -170,7 +181,9 @@ static struct table_content *load(
 		       (t->kind != TABLE_TEXT && str_starts(t->name, "{"));
 
 	buf_init(&text, TABLE_FILE_MAX + 65536);
-	if (in_name)
+	if (in_name && t->kind != TABLE_INLINE)
+		put_inline_rules(t->name, &text);
+	else if (in_name)
 		buf_put(&text, t->name);
 	else if (!file_read(t->name.ptr, TABLE_FILE_MAX, &text, f))
 		return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "ipc/messages.h"
 
-enum { ENVELOPE_VERSION = 1 };
+/* 2: with the content filter */
+enum { ENVELOPE_VERSION = 2, ENVELOPE_OLDEST = 1 };
 
 void ipc_put_fault(struct buf *b, const struct fault *f)
 {
@@ -40,6 +41,7 @@ void envelope_put(struct buf *b, const struct envelope *e)
 	wire_put_str(b, e->envid);
 	wire_put_str(b, e->login);
 	wire_put_str(b, e->client);
+	wire_put_str(b, e->filter);
 	wire_put_u32(b, e->n_rcpts);
 	for (uint32_t i = 0; i < e->n_rcpts; i++) {
 		wire_put_str(b, e->rcpts[i].address);
@@ -53,7 +55,8 @@ bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r)
 {
 	struct envelope e = {0};
 
-	if (wire_u8(w) != ENVELOPE_VERSION)
+	uint8_t version = wire_u8(w);
+	if (version < ENVELOPE_OLDEST || version > ENVELOPE_VERSION)
 		w->bad = true;
 	e.id = wire_u64(w);
 	e.arrival = (int64_t)wire_u64(w);
@@ -63,6 +66,7 @@ bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r)
 	e.envid = wire_str(w);
 	e.login = wire_str(w);
 	e.client = wire_str(w);
+	e.filter = version >= 2 ? wire_str(w) : STR_NONE;
 	e.n_rcpts = wire_count(w, 16);
 	e.rcpts = arena_alloc(a, e.n_rcpts * sizeof(*e.rcpts));
 	for (uint32_t i = 0; i < e.n_rcpts; i++) {

@@ -42,6 +42,7 @@ struct envelope {
 	struct str envid; /* absent without */
 	struct str login; /* absent without AUTH */
 	struct str client; /* "name[address]" */
+	struct str filter; /* content_filter "transport:nexthop"; absent */
 	struct recipient *rcpts;
 	uint32_t n_rcpts;
 };

@@ -13,7 +13,14 @@
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
 
-enum { TYPE_A = 1, TYPE_PTR = 12, TYPE_MX = 15, TYPE_TXT = 16, TYPE_AAAA = 28 };
+enum {
+	TYPE_A = 1,
+	TYPE_NS = 2,
+	TYPE_PTR = 12,
+	TYPE_MX = 15,
+	TYPE_TXT = 16,
+	TYPE_AAAA = 28
+};
 enum { RECORDS_MAX = 200 };
 
 struct resolver {
@@ -286,6 +293,25 @@ enum dns_result resolver_ptr(struct resolver *r, const unsigned char *addr,
 		return d;
 	struct str rdata = str_of(result->data[0], (size_t)result->len[0]);
 	return dns_name_parse(&rdata, a, name_r) ? DNS_OK : DNS_NONE;
+}
+
+enum dns_result resolver_ns(struct resolver *r, struct str domain,
+	struct arena *a, struct strs *hosts, struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	enum dns_result d = ask(r, domain, TYPE_NS, a, &result, f);
+
+	if (d != DNS_OK)
+		return d;
+	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++) {
+		struct str rdata =
+			str_of(result->data[i], (size_t)result->len[i]);
+		struct str name;
+
+		if (dns_name_parse(&rdata, a, &name))
+			strs_add(hosts, a, name);
+	}
+	return DNS_OK;
 }
 
 enum dns_result resolver_txt(struct resolver *r, struct str name,

@@ -160,6 +160,8 @@ static void act(struct walk *w, struct str value, struct str whole)
 		note(w, "warning", text, what);
 		return;
 	case A_FILTER:
+		w->r->filter = arena_str(w->a, text);
+		return;
 	case A_OTHER:
 		note(w, "action that does not act here", value, what);
 		return;

@@ -36,6 +36,7 @@ struct content_result {
 	bool discard;
 	bool hold;
 	struct str redirect; /* absent without */
+	struct str filter; /* absent without */
 	struct strs bcc;
 	struct strs log; /* one line each */
 	struct content_edit *edits; /* in the order of the message */

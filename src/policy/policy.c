@@ -42,6 +42,9 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->sasl_password = MAPS(smtp_sasl_password_maps, 0);
 	p->alias = MAPS(alias_maps, MAPS_ALIASES);
 	p->relay_clientcerts = MAPS(relay_clientcerts, 0);
+	p->relocated = MAPS(relocated_maps, 0);
+	p->sender_bcc = MAPS(sender_bcc_maps, 0);
+	p->recipient_bcc = MAPS(recipient_bcc_maps, 0);
 #undef MAPS
 	/* $alias_maps inside of it are aliases(5) files too. */
 	struct str rest = c->local_recipient_maps, item;
@@ -137,6 +140,23 @@ static enum table_result in_maps(const struct policy *p, struct maps *maps,
 	return maps_lookup_address(maps, address, &keys, a, &value, &ext, f);
 }
 
+enum table_result policy_bcc(const struct policy *p, struct maps *maps,
+	struct str address, struct arena *a, struct str *bcc_r, struct fault *f)
+{
+	struct address_keys keys = policy_keys(p, address, a);
+	struct str ext;
+
+	if (maps == NULL || address.len == 0)
+		return TABLE_NONE;
+	return maps_lookup_address(maps, address, &keys, a, bcc_r, &ext, f);
+}
+
+enum table_result policy_relocated(const struct policy *p, struct str address,
+	struct arena *a, struct str *where_r, struct fault *f)
+{
+	return policy_bcc(p, p->relocated, address, a, where_r, f);
+}
+
 /* aliases and passwd know local parts only */
 static enum table_result local_known(const struct policy *p, struct str address,
 	struct str local, struct arena *a, struct fault *f)
@@ -225,6 +245,14 @@ static void set_route(struct route *route, struct str spec, struct str domain)
 	if (transport.len > 0)
 		route->transport = transport;
 	route->nexthop = rest.len > 0 ? rest : domain;
+}
+
+struct route policy_filter_route(struct str spec, struct str domain)
+{
+	struct route route = {.class = CLASS_DEFAULT, .transport = STR("smtp")};
+
+	set_route(&route, spec, domain);
+	return route;
 }
 
 /* transport(5): user+ext@dom, user@dom, dom, .parent, *  */
@@ -331,6 +359,15 @@ bool policy_route(const struct policy *p, struct str sender,
 			return false;
 		if (r == TABLE_FOUND)
 			set_route(&route, value, domain);
+	}
+	struct str where;
+	enum table_result moved = policy_relocated(p, recipient, a, &where, f);
+	if (moved == TABLE_ERROR)
+		return false;
+	if (moved == TABLE_FOUND) {
+		route.transport = STR("error");
+		route.nexthop = arena_printf(
+			a, "5.1.6 User has moved to %.*s", STR_ARG(where));
 	}
 	*route_r = route;
 	return true;

@@ -38,6 +38,8 @@ struct policy {
 	struct maps *sasl_password;
 	struct maps *alias;
 	struct maps *relay_clientcerts;
+	struct maps *relocated;
+	struct maps *sender_bcc, *recipient_bcc;
 
 	struct restrictions *restrictions; /* policy/restrict.h */
 };
@@ -68,6 +70,14 @@ bool policy_recipient_known(const struct policy *p, struct str address,
 	struct arena *a, bool *known_r, enum address_class *class_r,
 	const char **table_r, struct fault *f);
 
+/* relocated(5): *where_r is the new place. */
+enum table_result policy_relocated(const struct policy *p, struct str address,
+	struct arena *a, struct str *where_r, struct fault *f);
+/* sender_bcc_maps or recipient_bcc_maps. */
+enum table_result policy_bcc(const struct policy *p, struct maps *maps,
+	struct str address, struct arena *a, struct str *bcc_r,
+	struct fault *f);
+
 /* ---- routing ---- */
 
 struct route {
@@ -78,6 +88,10 @@ struct route {
 bool policy_route(const struct policy *p, struct str sender,
 	struct str recipient, struct arena *a, struct route *route_r,
 	struct fault *f);
+
+/* A text like "smtp:[host]:port" as a route; domain: when it names no next
+ * hop. */
+struct route policy_filter_route(struct str spec, struct str domain);
 
 /* keys for maps_lookup_address: is this domain one of ours for bare users? */
 struct address_keys policy_keys(

@@ -171,6 +171,7 @@ static struct str subject_text(const struct check *c, enum subject subject)
 {
 	switch (subject) {
 	case SUBJECT_CLIENT:
+	case SUBJECT_REVERSE:
 		return arena_printf(c->a, "%.*s[%.*s]", STR_ARG(c->client_name),
 			STR_ARG(c->client_text));
 	case SUBJECT_HELO:
@@ -201,7 +202,8 @@ enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
 	static const char *const labels[] = {
 		"Client host rejected: ", "Helo command rejected: ",
 		"Sender address rejected: ", "Recipient address rejected: ",
-		"Login rejected: ", "Client certificate rejected: "};
+		"Login rejected: ", "Client certificate rejected: ",
+		"Unverified Client host rejected: "};
 	char text[512];
 	va_list args;
 

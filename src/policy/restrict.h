@@ -59,6 +59,7 @@ struct check {
 	struct str defer_if_permit; /* reply kept until a permit; absent */
 	struct str defer_if_reject;
 	struct str redirect; /* REDIRECT of an access map */
+	struct str filter; /* FILTER of an access map */
 	struct strs prepend; /* PREPEND lines */
 	bool hold;
 	bool discard;

@@ -141,6 +141,7 @@ enum action {
 	A_INFO,
 	A_DEFER_IF_PERMIT,
 	A_DEFER_IF_REJECT,
+	A_FILTER,
 	A_OTHER
 };
 
@@ -148,7 +149,7 @@ static enum action action_of(struct str word)
 {
 	static const char *const names[] = {"OK", "REJECT", "DEFER", "DUNNO",
 		"DISCARD", "HOLD", "REDIRECT", "PREPEND", "WARN", "INFO",
-		"DEFER_IF_PERMIT", "DEFER_IF_REJECT"};
+		"DEFER_IF_PERMIT", "DEFER_IF_REJECT", "FILTER"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_ieqc(word, names[i]))
@@ -185,6 +186,9 @@ enum outcome restrict_action(struct check *c, struct str value,
 		return OUT_DUNNO;
 	case A_REDIRECT:
 		c->redirect = arena_str(c->a, rest);
+		return OUT_DUNNO;
+	case A_FILTER:
+		c->filter = arena_str(c->a, rest);
 		return OUT_DUNNO;
 	case A_PREPEND:
 		strs_add(&c->prepend, c->a, arena_str(c->a, rest));
@@ -233,6 +237,11 @@ enum outcome restrict_access(struct check *c, const struct rule *rule,
 	case SUBJECT_LOGIN:
 		if (str_present(c->login))
 			r = ask(c, rule->maps, c->login, &value, &f);
+		break;
+	case SUBJECT_REVERSE:
+		if (!str_ieqc(c->reverse_name, "unknown"))
+			r = ask_domain(
+				c, rule->maps, c->reverse_name, &value, &f);
 		break;
 	case SUBJECT_CCERT:
 		if (str_present(c->ccert_fingerprint))

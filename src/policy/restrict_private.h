@@ -36,7 +36,8 @@ enum subject {
 	SUBJECT_SENDER,
 	SUBJECT_RECIPIENT,
 	SUBJECT_LOGIN,
-	SUBJECT_CCERT
+	SUBJECT_CCERT,
+	SUBJECT_REVERSE, /* the client by its PTR name */
 };
 
 /* What a reply is about that has no subject of its own: the newest fact. */
@@ -56,6 +57,15 @@ enum outcome restrict_access(struct check *c, const struct rule *rule,
 /* Does what one right-hand side of access(5) says. */
 enum outcome restrict_action(struct check *c, struct str action,
 	enum subject subject, struct decision *d);
+/* restrict_dns.c */
+enum outcome restrict_server_access(
+	struct check *c, const struct rule *rule, struct decision *d);
+enum outcome restrict_dnswl_client(
+	struct check *c, const struct rule *rule, struct decision *d);
+enum outcome restrict_rhswl_client(
+	struct check *c, const struct rule *rule, struct decision *d);
+/* restrict_rules.c: do we relay or deliver for the recipient's domain? */
+bool restrict_is_auth_destination(struct check *c);
 /* restrict_policy.c: check_policy_service */
 enum outcome restrict_policy_service(
 	struct check *c, const struct rule *rule, struct decision *d);

@@ -137,6 +137,14 @@ RULE(permit_auth_destination)
 	return ours ? OUT_PERMIT : OUT_DUNNO;
 }
 
+bool restrict_is_auth_destination(struct check *c)
+{
+	struct fault f;
+	bool ours;
+
+	return auth_destination(c, &ours, &f) && ours;
+}
+
 RULE(reject_unauth_pipelining)
 {
 	if (!c->pipelined)
@@ -336,7 +344,39 @@ RULE(reject_unknown_reverse_client_hostname)
 	return unknown_client(c, d, c->reverse_name, "reverse hostname");
 }
 
+/* The PTR name has no address at all. */
+RULE(reject_unknown_forward_client_hostname)
+{
+	struct resolver_addrs addrs = {0};
+	struct fault f;
+
+	if (str_ieqc(c->reverse_name, "unknown") || c->policy->resolver == NULL)
+		return unknown_client(c, d, c->reverse_name, "hostname");
+	enum dns_result r = resolver_host(c->policy->resolver, c->reverse_name,
+		RESOLVER_V4 | RESOLVER_V6, c->a, &addrs, &f);
+	return r == DNS_OK ? OUT_DUNNO
+			   : unknown_client(c, d, STR("unknown"), "hostname");
+}
+
 /* ---- listed users ---- */
+
+/* relocated(5): who has moved is told where to. */
+static enum outcome moved(struct check *c, struct decision *d)
+{
+	struct str where;
+	struct fault f;
+
+	switch (policy_relocated(c->policy, c->recipient, c->a, &where, &f)) {
+	case TABLE_FOUND:
+		return restrict_reject(c, d, 550, "5.1.6", SUBJECT_RECIPIENT,
+			"User has moved to %.*s", STR_ARG(where));
+	case TABLE_ERROR:
+		return restrict_temp(c, d, &f);
+	case TABLE_NONE:
+		break;
+	}
+	return OUT_DUNNO;
+}
 
 static enum outcome unlisted(
 	struct check *c, struct decision *d, struct str address, bool is_sender)
@@ -368,7 +408,9 @@ static enum outcome unlisted(
 
 RULE(reject_unlisted_recipient)
 {
-	return unlisted(c, d, c->recipient, false);
+	enum outcome out = str_present(c->recipient) ? moved(c, d) : OUT_DUNNO;
+
+	return out != OUT_DUNNO ? out : unlisted(c, d, c->recipient, false);
 }
 
 RULE(reject_unlisted_sender)
@@ -445,6 +487,11 @@ RULE(check_recipient_access)
 RULE(check_sasl_access)
 {
 	return restrict_access(c, rule, SUBJECT_LOGIN, d);
+}
+
+RULE(check_reverse_client_hostname_access)
+{
+	return restrict_access(c, rule, SUBJECT_REVERSE, d);
 }
 
 RULE(check_ccert_access)
@@ -594,6 +641,30 @@ const struct restriction_def restriction_defs[] = {
 	{"check_helo_access", check_helo_access, "a table", false},
 	{"check_sender_access", check_sender_access, "a table", false},
 	{"check_recipient_access", check_recipient_access, "a table", false},
+	{"check_client_a_access", restrict_server_access, "a table", false},
+	{"check_client_mx_access", restrict_server_access, "a table", false},
+	{"check_client_ns_access", restrict_server_access, "a table", false},
+	{"check_reverse_client_hostname_a_access", restrict_server_access,
+		"a table", false},
+	{"check_reverse_client_hostname_mx_access", restrict_server_access,
+		"a table", false},
+	{"check_reverse_client_hostname_ns_access", restrict_server_access,
+		"a table", false},
+	{"check_helo_a_access", restrict_server_access, "a table", false},
+	{"check_helo_mx_access", restrict_server_access, "a table", false},
+	{"check_helo_ns_access", restrict_server_access, "a table", false},
+	{"check_sender_a_access", restrict_server_access, "a table", false},
+	{"check_sender_mx_access", restrict_server_access, "a table", false},
+	{"check_sender_ns_access", restrict_server_access, "a table", false},
+	{"check_recipient_a_access", restrict_server_access, "a table", false},
+	{"check_recipient_mx_access", restrict_server_access, "a table", false},
+	{"check_recipient_ns_access", restrict_server_access, "a table", false},
+	{"check_reverse_client_hostname_access",
+		check_reverse_client_hostname_access, "a table", false},
+	{"permit_dnswl_client", restrict_dnswl_client, "a list", false},
+	{"permit_rhswl_client", restrict_rhswl_client, "a list", false},
+	{"reject_unknown_forward_client_hostname",
+		reject_unknown_forward_client_hostname, NULL, false},
 	{"check_ccert_access", check_ccert_access, "a table", false},
 	{"permit_tls_all_clientcerts", permit_tls_all_clientcerts, NULL, false},
 	{"permit_tls_clientcerts", permit_tls_clientcerts, NULL, false},

@@ -87,7 +87,8 @@ def test_wrong_configuration_is_refused(tmp_path, text, line, word):
     ("mynetworks = 64.0.0.0/2\n", "very wide"),
     ("virtual_alias_domains = m.example.test\n", "the first one wins"),
     ("myhostname = other.example.test\n", "overrides the earlier entry"),
-    ("postscreen_access_list = permit_mynetworks\n", "does not act yet"),
+    ("smtpd_reject_footer = call us\n", "does not act yet"),
+    ("receive_override_options = no_milter\n", "did you mean"),
     ("", "compatibility_level is missing"),
     ("myorigin = a.example # comment\n", "part of the value"),
 ])

@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness import wait_for
+from harness import Sink, Smtp, free_port, wait_for
 from test_milter import submit
 from test_smtpd import BOB, inbox
 
@@ -121,3 +121,86 @@ def test_large_message_with_an_edit(checked):
     assert submit(p, text=b"Subject: s\r\n\r\n" + body + b".\r\n")[0] == 250
     mail, = wait_for("mail", lambda: inbox(p))
     assert b"\r\nSubject: [x] s\r\n\r\n" in mail and mail.endswith(body)
+
+
+# ---- content_filter ----
+
+class Filter(Sink):
+    """Takes each mail, marks it and gives it back to another port."""
+
+    def __init__(self, back):
+        super().__init__("127.0.0.5", 0)
+        self.back = back
+        self.replies["."] = lambda sink: "250 2.0.0 taken"
+
+    def give_back(self):
+        for mail in self.mails:
+            s = Smtp("127.0.0.1", self.back)
+            s.expect("EHLO filter.example", 250)
+            s.expect(mail["from"].split(" SIZE")[0].split(" BODY")[0], 250)
+            for r in mail["rcpts"]:
+                s.expect(f"RCPT TO:<{r}>", 250)
+            s.expect("DATA", 354)
+            s.send(b"X-Filtered: yes\r\n" + mail["data"] + b".\r\n")
+            assert s.reply()[0] == 250
+            s.close()
+        self.mails.clear()
+
+
+@pytest.fixture
+def filtered(postern, tmp_path):
+    back = free_port(("127.0.0.1",))
+    sink = Filter(back)
+
+    def make(**options):
+        options = {k: v.replace("FILTER_TO", f"smtp:[127.0.0.5]:{sink.port}")
+                   for k, v in options.items()}
+        p = postern("filter", users={BOB: "b", "eve@example.test": "e"},
+                    options={"virtual_alias_maps": "inline:{team@example.test="
+                             f"{BOB}, all@example.test=team@example.test}}",
+                             **options},
+                    master_extra=f"127.0.0.1:{back} inet n - n - - smtpd "
+                    "-o content_filter= -o smtpd_sender_restrictions= -o receive_override_options="
+                    "no_address_mappings,no_header_body_checks\n").start()
+        p.filter = sink
+        return p
+    yield make
+    sink.stop()
+
+
+def test_mail_goes_through_the_content_filter(filtered):
+    p = filtered(content_filter="FILTER_TO")
+    assert submit(p, "all@example.test", "eve@example.test",
+                  text=PLAIN)[0] == 250
+    wait_for("mail at the filter", lambda: p.filter.mails)
+    assert inbox(p) == [] and sorted(p.filter.mails[0]["rcpts"]) == [
+        BOB, "eve@example.test"]
+    p.filter.give_back()
+    for user in (BOB, "eve@example.test"):
+        mail, = wait_for("mail", lambda: inbox(p, user))
+        assert b"X-Filtered: yes\r\n" in mail
+    wait_for("an empty queue", lambda: p.queue() == [])
+
+
+@pytest.mark.parametrize("how", [
+    {"header_checks": "regexp:{{/^Subject: buy/ FILTER FILTER_TO}}"},
+    {"smtpd_sender_restrictions":
+     "check_sender_access inline:{{a@b.example=FILTER FILTER_TO}}"}])
+def test_filter_for_some_mail(filtered, how):
+    p = filtered(**how)
+    assert submit(p, text=PLAIN)[0] == 250
+    assert submit(p, sender="c@d.example", text=b"Subject: x\r\n\r\nx\r\n.\r\n"
+                  )[0] == 250
+    wait_for("one at the filter", lambda: p.filter.mails)
+    assert len(wait_for("one delivered", lambda: inbox(p))) == 1
+    p.filter.give_back()
+    wait_for("both", lambda: len(inbox(p)) == 2)
+
+
+def test_a_dead_filter_defers(filtered):
+    dead = free_port(("127.0.0.5",))
+    p = filtered(content_filter=f"smtp:[127.0.0.5]:{dead}")
+    assert submit(p, text=PLAIN)[0] == 250
+    wait_for("a deferred message", lambda: [
+        r for m in p.queue() for r in m["recipients"] if r["attempts"] > 0])
+    assert inbox(p) == []

@@ -241,6 +241,9 @@ def test_postmap(one, run, tmp_path):
     assert r.returncode == 1 and "nonexistent" in r.stderr
     r = run(one, "postmap", "-q", "10.1.2.3", "cidr:{{10.0.0.0/8 yes}}")
     assert r.stdout == "yes\n"
+    rules = "pcre:{{/^a/ first}, {/^(b)$/ second-$1} {/^c{2}$/ third}}"
+    for key, value in (("ax", "first"), ("b", "second-b"), ("cc", "third")):
+        assert run(one, "postmap", "-q", key, rules).stdout == value + "\n"
 
 
 def test_postalias_newaliases_postconf(postern, run, tmp_path):

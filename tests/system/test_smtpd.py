@@ -178,6 +178,45 @@ def test_no_smuggling(one, end):
     assert inbox(one) == []
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_no_smuggling_at_any_cut(one, tls):
+    """The same with the bytes split at each offset, in clear and under TLS;
+    and the true end of data works at each split."""
+    evil = (b"MAIL FROM:<evil@b.example>\r\nRCPT TO:<" + BOB.encode() +
+            b">\r\nDATA\r\nSubject: two\r\n\r\nsecond\r\n.\r\n")
+    s = open_mx(one)
+    if tls:
+        s.starttls(one.tls(), one.name)
+        s.expect("EHLO c.example", 250)
+    s.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    good = 0
+    for end in [*LOOK_ALIKES, b"\r\n.\r\n"]:
+        true_end = end == b"\r\n.\r\n"
+        text = b"Subject: one\r\n\r\nx" + end + (b"" if true_end else evil)
+        for cut in range(len(text) - len(end) - len(evil) * (not true_end) - 1,
+                         len(text) - len(evil) * (not true_end) + 2):
+            s.expect("MAIL FROM:<a@b.example>", 250)
+            s.expect(f"RCPT TO:<{BOB}>", 250)
+            s.expect("DATA", 354)
+            s.send(text[:cut])
+            s.send(text[cut:])
+            code, reply = s.reply()
+            assert code == (250 if true_end else 550), (end, cut, reply)
+            good += true_end
+            s.expect("RSET", 250)  # in step: no second reply was waiting
+            # An account of errors must not end the session.
+            s.expect("MAIL FROM:<a@b.example>", 250)
+            s.expect(f"RCPT TO:<{BOB}>", 250)
+            s.expect("DATA", 354)
+            s.send(b"Subject: one\r\n\r\nx\r\n.\r\n")
+            assert s.reply()[0] == 250
+            good += 1
+    s.close()
+    mails = inbox(one)
+    assert len(mails) == good
+    assert all(b"Subject: one" in m and b"second" not in m for m in mails)
+
+
 def test_nothing_survives_starttls(one):
     s = Smtp(one.host, one.port["smtp"])
     s.expect("EHLO a.example", 250)

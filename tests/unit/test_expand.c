@@ -147,6 +147,17 @@ static void networks(void **state UNUSED)
 	assert_int_equal(cidr_parse(STR("example.com"), &c), CIDR_NOT_ONE);
 }
 
+static void braces(void **state UNUSED)
+{
+	assert_str(list_unbrace(STR(" { a b } ")), "a b");
+	assert_str(list_unbrace(STR("{a} {b}")), "{a} {b}");
+	assert_str(list_unbrace(STR("{{a} {b}}")), "{a} {b}");
+	assert_str(list_unbrace(STR("{a")), "{a");
+	assert_str(list_unbrace(STR("}a}")), "}a}");
+	assert_str(list_unbrace(STR("{}")), "");
+	assert_str(list_unbrace(STR("")), "");
+}
+
 static void master(void **state UNUSED)
 {
 	struct arena *a = arena_new(SIZE_MAX);
@@ -168,7 +179,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(expands),
 		cmocka_unit_test(refuses), cmocka_unit_test(lines),
 		cmocka_unit_test(values), cmocka_unit_test(networks),
-		cmocka_unit_test(master)};
+		cmocka_unit_test(braces), cmocka_unit_test(master)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

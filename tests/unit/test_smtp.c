@@ -3,6 +3,7 @@
 #include "codec/smtp/command.h"
 #include "codec/smtp/data.h"
 #include "codec/smtp/reply.h"
+#include "ipc/messages.h"
 #include "tests/unit/test.h"
 
 static bool parses(const char *text, unsigned flags, struct smtp_path *p)
@@ -213,10 +214,54 @@ static void sasl(void **state UNUSED)
 	arena_free(a);
 }
 
+/* What a queue of the first version holds is read by this one. */
+static void envelopes(void **state UNUSED)
+{
+	struct arena *a = arena_new(SIZE_MAX);
+	struct recipient r = {.address = STR("b@y"), .original = STR("B@y")};
+	struct envelope e = {.id = 7,
+		.size = 9,
+		.sender = STR("a@x"),
+		.client = STR("c"),
+		.filter = STR("smtp:[f]:1"),
+		.rcpts = &r,
+		.n_rcpts = 1};
+	struct envelope got;
+	struct buf b;
+
+	buf_init(&b, 4096);
+	envelope_put(&b, &e);
+	struct wire w = {.rest = buf_str(&b)};
+	assert_true(envelope_read(&w, a, &got) && wire_ok(&w));
+	assert_str(got.filter, "smtp:[f]:1");
+	buf_reset(&b);
+	wire_put_u8(&b, 1);
+	wire_put_u64(&b, 7);
+	wire_put_u64(&b, 5);
+	wire_put_u32(&b, 0);
+	wire_put_u64(&b, 9);
+	for (size_t i = 0; i < 4; i++)
+		wire_put_str(&b, STR("text"));
+	wire_put_u32(&b, 1);
+	for (size_t i = 0; i < 3; i++)
+		wire_put_str(&b, STR("b@y"));
+	wire_put_u32(&b, 0);
+	w = (struct wire){.rest = buf_str(&b)};
+	assert_true(envelope_read(&w, a, &got) && wire_ok(&w));
+	assert_false(str_present(got.filter));
+	assert_str(got.rcpts[0].address, "b@y");
+	/* One of a newer program is not touched. */
+	b.data[0] = 3;
+	w = (struct wire){.rest = buf_str(&b)};
+	assert_false(envelope_read(&w, a, &got));
+	buf_fini(&b);
+	arena_free(a);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(paths),
-		cmocka_unit_test(mail_parameters),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(envelopes),
+		cmocka_unit_test(paths), cmocka_unit_test(mail_parameters),
 		cmocka_unit_test(rcpt_parameters),
 		cmocka_unit_test(end_of_data), cmocka_unit_test(stuffing),
 		cmocka_unit_test(replies), cmocka_unit_test(sasl)};

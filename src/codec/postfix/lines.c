@@ -198,9 +198,18 @@ struct str list_item(struct str *rest)
 
 struct str list_unbrace(struct str s)
 {
+	size_t depth = 0;
+
 	s = str_trim(s);
-	if (s.len >= 2 && s.ptr[0] == '{' && s.ptr[s.len - 1] == '}')
-		return str_trim(str_sub(s, 1, s.len - 2));
+	/* "{a} {b}" is two items: the first brace has to end last. */
+	for (size_t i = 0; i < s.len; i++) {
+		depth += s.ptr[i] == '{';
+		depth -= s.ptr[i] == '}' && depth > 0;
+		if (depth == 0)
+			return i > 0 && i + 1 == s.len
+				       ? str_trim(str_sub(s, 1, s.len - 2))
+				       : s;
+	}
 	return s;
 }
 

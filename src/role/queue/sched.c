@@ -132,6 +132,18 @@ static void schedule_item(
 	struct route route;
 	struct fault f;
 
+	if (str_present(m->env.filter)) {
+		/* It goes to the filter first, whoever it is for. */
+		route = policy_filter_route(
+			m->env.filter, s->policy->c->myhostname);
+		if (internal_transport(&route, &o)) {
+			it->state = ITEM_LEASED;
+			now->v[now->n++] = o;
+			return;
+		}
+		line_up(dest_get(s, route.transport, route.nexthop), it);
+		return;
+	}
 	if (!policy_route(s->policy, m->env.sender, m->env.rcpts[it->n].address,
 		    a, &route, &f)) {
 		o.kind = DEFERRED;

@@ -53,6 +53,11 @@ static bool expand_all(struct session *s, struct expanded *x, struct fault *f)
 	for (size_t i = 0; i < tx->n_rcpts; i++) {
 		struct strs list = {0};
 
+		if (smtpd_overrides(s, "no_address_mappings")) {
+			if (!add(s, x, tx->rcpts[i], f))
+				return false;
+			continue;
+		}
 		if (!rewrite_virtual(s->sv->policy, tx->rcpts[i].address,
 			    s->tx_a, &list, f))
 			return false;
@@ -63,6 +68,46 @@ static bool expand_all(struct session *s, struct expanded *x, struct fault *f)
 			if (!add(s, x, r, f))
 				return false;
 		}
+	}
+	return true;
+}
+
+static bool add_bcc(struct session *s, struct expanded *x, struct str address,
+	struct fault *f)
+{
+	struct strs list = {0};
+	struct str bcc = rewrite_trivial(s->sv->policy, address, s->tx_a);
+
+	if (!rewrite_virtual(s->sv->policy, bcc, s->tx_a, &list, f))
+		return false;
+	for (size_t i = 0; i < list.n; i++)
+		if (!add(s, x,
+			    (struct recipient){.address = list.v[i],
+				    .original = bcc,
+				    .notify = SMTP_NOTIFY_NEVER},
+			    f))
+			return false;
+	return true;
+}
+
+/* always_bcc, sender_bcc_maps, recipient_bcc_maps: nobody is told. */
+static bool add_copies(struct session *s, struct expanded *x, struct fault *f)
+{
+	const struct policy *p = s->sv->policy;
+	struct str bcc;
+
+	if (p->c->always_bcc.len > 0 && !add_bcc(s, x, p->c->always_bcc, f))
+		return false;
+	enum table_result r =
+		policy_bcc(p, p->sender_bcc, s->tx.sender, s->tx_a, &bcc, f);
+	if (r == TABLE_ERROR || (r == TABLE_FOUND && !add_bcc(s, x, bcc, f)))
+		return false;
+	for (size_t i = 0; i < s->tx.n_rcpts; i++) {
+		r = policy_bcc(p, p->recipient_bcc, s->tx.rcpts[i].address,
+			s->tx_a, &bcc, f);
+		if (r == TABLE_ERROR ||
+			(r == TABLE_FOUND && !add_bcc(s, x, bcc, f)))
+			return false;
 	}
 	return true;
 }
@@ -137,8 +182,12 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
 	struct expanded x = {0};
 	char id[ID_TEXT];
 
-	if (!expand_all(s, &x, f))
+	if (!expand_all(s, &x, f) ||
+		(!smtpd_overrides(s, "no_address_mappings") &&
+			!add_copies(s, &x, f)))
 		return false;
+	struct str filter =
+		s->tx.filter.len > 0 ? s->tx.filter : s->sv->c->content_filter;
 	struct envelope env = {.id = s->tx.id,
 		.arrival = clock_unix(),
 		.flags = flags_of(s, has_8bit),
@@ -148,10 +197,11 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
 		.login = s->login,
 		.client = arena_printf(s->cmd_a, "%.*s[%.*s]",
 			STR_ARG(s->client_name), STR_ARG(s->client)),
+		.filter = filter.len > 0 ? filter : STR_NONE,
 		.rcpts = x.v,
 		.n_rcpts = x.n};
 	uint32_t n = x.n;
-	bool ok = !s->tx.hold && all_in_store(s, &x)
+	bool ok = !s->tx.hold && filter.len == 0 && all_in_store(s, &x)
 			  ? deliver_now(s, &env, fd, f)
 			  : put_in_queue(s, &env, fd, f);
 	id_text(s->tx.id, id);

@@ -45,13 +45,23 @@ void smtpd_helo(struct session *s, struct str args)
 		smtpd_reply(s, 250, "%.*s", STR_ARG(s->sv->c->myhostname));
 }
 
+static struct str discarded(struct session *s)
+{
+	struct str value;
+	struct fault f;
+
+	return maps_lookup(s->sv->ehlo_maps, s->client, s->cmd_a, &value, &f) ==
+			       TABLE_FOUND
+		       ? value
+		       : s->sv->c->smtpd_discard_ehlo_keywords;
+}
+
 static void keyword(struct session *s, struct strs *list, const char *word)
 {
 	struct str text = str_from(word);
 	struct str name = str_cut(&text, ' ');
 
-	if (!conf_option_has(s->sv->c->smtpd_discard_ehlo_keywords,
-		    arena_cstr(s->cmd_a, name)))
+	if (!conf_option_has(discarded(s), arena_cstr(s->cmd_a, name)))
 		strs_add(list, s->cmd_a, arena_str(s->cmd_a, str_from(word)));
 }
 
@@ -97,6 +107,11 @@ void smtpd_ehlo(struct session *s, struct str args)
 	keyword(s, &list, "CHUNKING");
 	if (c->smtputf8_enable)
 		keyword(s, &list, "SMTPUTF8");
+	/* RFC 9422 */
+	keyword(s, &list,
+		arena_printf(s->cmd_a, "LIMITS RCPTMAX=%lld",
+			(long long)c->smtpd_recipient_limit)
+			.ptr);
 	smtpd_x_keywords(s, &list);
 	keyword(s, &list, "HELP");
 	for (size_t i = 0; i < list.n; i++)

@@ -98,8 +98,10 @@ void smtpd_mail(struct session *s, struct str args)
 		transaction_reset(s);
 		return;
 	}
-	if (!rewrite_sender(s->sv->policy, mail.from.whole, s->tx_a,
-		    &s->tx.sender, &f)) {
+	if (smtpd_overrides(s, "no_address_mappings")) {
+		s->tx.sender = s->tx.sender_said;
+	} else if (!rewrite_sender(s->sv->policy, mail.from.whole, s->tx_a,
+			   &s->tx.sender, &f)) {
 		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
 		transaction_reset(s);
 		return;

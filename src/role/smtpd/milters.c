@@ -135,7 +135,8 @@ static void make(struct session *s)
 {
 	const struct milter_list *list = &s->sv->milters;
 
-	if (list->n == 0 || s->milters != NULL || are_disabled(s))
+	if (list->n == 0 || s->milters != NULL ||
+		smtpd_overrides(s, "no_milters") || are_disabled(s))
 		return;
 	s->milters = must_alloc((list->n + 1) * sizeof(*s->milters));
 	for (size_t i = 0; i < list->n; i++)

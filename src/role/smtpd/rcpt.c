@@ -38,7 +38,8 @@ static bool refused(struct session *s, struct check *c)
 	if (conf->smtpd_reject_unlisted_sender)
 		d = restrict_unlisted_sender(c);
 	if (d.verdict == VERDICT_PERMIT &&
-		conf->smtpd_reject_unlisted_recipient)
+		conf->smtpd_reject_unlisted_recipient &&
+		!smtpd_overrides(s, "no_unknown_recipient_checks"))
 		d = restrict_unlisted_recipient(c);
 	if (d.verdict == VERDICT_PERMIT)
 		return false;
@@ -110,8 +111,10 @@ void smtpd_rcpt(struct session *s, struct str args)
 	if (refused(s, &check))
 		return;
 	smtpd_keep_actions(s, &check);
-	if (!rewrite_recipient(
-		    s->sv->policy, r.original, s->tx_a, &r.address, &f)) {
+	if (smtpd_overrides(s, "no_address_mappings")) {
+		r.address = rewrite_trivial(s->sv->policy, r.original, s->tx_a);
+	} else if (!rewrite_recipient(s->sv->policy, r.original, s->tx_a,
+			   &r.address, &f)) {
 		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
 		return;
 	}

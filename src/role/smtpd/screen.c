@@ -20,8 +20,8 @@ static enum screen_action action_of(struct str text)
 
 static struct anvil_key key_of(const struct session *s)
 {
-	return anvil_key("postscreen", s->addr, s->addr_len,
-		s->addr_len == 4 ? 32 : 64);
+	return anvil_key(
+		"postscreen", s->addr, s->addr_len, s->addr_len == 4 ? 32 : 64);
 }
 
 /* A test failed; false: the session ends here. */
@@ -92,8 +92,8 @@ static int64_t weight_of(struct str *site)
 static int64_t dnsbl_score(struct session *s, struct str *worst_r)
 {
 	struct str rest = s->sv->c->postscreen_dnsbl_sites, site;
-	struct str query = dns_reverse_name(
-		s->addr, s->addr_len, "", "", s->cmd_a);
+	struct str query =
+		dns_reverse_name(s->addr, s->addr_len, "", "", s->cmd_a);
 	int64_t score = 0, most = 0;
 
 	if (str_ends(query, "."))
@@ -103,8 +103,7 @@ static int64_t dnsbl_score(struct session *s, struct str *worst_r)
 		int64_t weight = weight_of(&site);
 		struct str name;
 
-		if (!dnsbl_listed(
-			    s->sv->policy, site, query, s->cmd_a, &name))
+		if (!dnsbl_listed(s->sv->policy, site, query, s->cmd_a, &name))
 			continue;
 		score += weight;
 		if (weight > most) {
@@ -172,8 +171,7 @@ bool smtpd_screen_begin(struct session *s)
 	stream_deadline(s->stream, 5000);
 	stream_flush(s->stream);
 	s->screening = true;
-	s->seat.deadline_ms =
-		clock_mono_ms() + c->postscreen_greet_wait * 1000;
+	s->seat.deadline_ms = clock_mono_ms() + c->postscreen_greet_wait * 1000;
 	return true;
 }
 

@@ -131,6 +131,8 @@ void smtpd_keep_actions(struct session *s, const struct check *c)
 {
 	s->tx.hold |= c->hold;
 	s->tx.discard |= c->discard;
+	if (c->filter.len > 0)
+		s->tx.filter = arena_str(s->tx_a, c->filter);
 	if (c->redirect.len > 0)
 		s->tx.redirect = arena_str(s->tx_a, c->redirect);
 	for (size_t i = 0; i < c->prepend.n; i++)
@@ -138,6 +140,13 @@ void smtpd_keep_actions(struct session *s, const struct check *c)
 			strs_add(&s->tx.prepend, s->tx_a,
 				arena_str(s->tx_a, c->prepend.v[i]));
 	log_warnings(s, c);
+}
+
+bool smtpd_overrides(const struct session *s, const char *word)
+{
+	struct str list = s->sv->c->receive_override_options;
+
+	return list.len > 0 && conf_option_has(list, word);
 }
 
 /* ---- state ---- */
@@ -219,6 +228,17 @@ static void unknown_command(struct session *s, struct str verb)
 			s->closing = true;
 			return;
 		}
+	if (conf_option_has(s->sv->c->smtpd_forbidden_commands,
+		    arena_cstr(s->cmd_a, verb))) {
+		smtpd_reply(s, 221, "2.7.0 Error: this command is forbidden");
+		s->closing = true;
+		return;
+	}
+	if (conf_option_has(s->sv->c->smtpd_noop_commands,
+		    arena_cstr(s->cmd_a, verb))) {
+		smtpd_reply(s, 250, "2.0.0 Ok");
+		return;
+	}
 	if (!milters_unknown(s, verb))
 		smtpd_refuse(s, 500, "5.5.1 Command unrecognized");
 }
@@ -249,9 +269,13 @@ static void too_eager(struct session *s, struct str verb)
 static void run_command(struct session *s, struct str line)
 {
 	struct smtp_command cmd;
+	struct fault f;
 	size_t i = 0;
 	unsigned other = s->sv->lmtp ? NOT_LMTP : ONLY_LMTP;
 
+	if (s->sv->command_filter != NULL)
+		maps_lookup(s->sv->command_filter, str_trim_right(line),
+			s->cmd_a, &line, &f);
 	if (!smtp_command_parse(line, &cmd)) {
 		smtpd_refuse(s, 500, "5.5.2 Error: bad syntax");
 		return;

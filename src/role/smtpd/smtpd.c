@@ -61,6 +61,11 @@ static struct smtpd_service *service_new(
 		"smtpd_authorized_xforward_hosts",
 		sv->c->smtpd_authorized_xforward_hosts, MATCH_ADDRESSES, false,
 		&ignored);
+	sv->ehlo_maps = maps_open(r->tables, sv->c,
+		"smtpd_discard_ehlo_keyword_address_maps",
+		sv->c->smtpd_discard_ehlo_keyword_address_maps, 0, &ignored);
+	sv->command_filter = maps_open(r->tables, sv->c, "smtpd_command_filter",
+		sv->c->smtpd_command_filter, 0, &ignored);
 	sv->anvil = r->anvil;
 	sv->submit_users = match_list_new(r->tables, sv->c,
 		"authorized_submit_users", sv->c->authorized_submit_users,
@@ -94,8 +99,11 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps,
 		c->smtpd_client_event_limit_exceptions,
 		c->smtpd_authorized_xclient_hosts, c->postscreen_access_list,
-		c->smtpd_authorized_xforward_hosts, c->header_checks,
-		c->mime_header_checks, c->nested_header_checks, c->body_checks};
+		c->relocated_maps, c->sender_bcc_maps, c->recipient_bcc_maps,
+		c->smtpd_discard_ehlo_keyword_address_maps,
+		c->smtpd_command_filter, c->smtpd_authorized_xforward_hosts,
+		c->header_checks, c->mime_header_checks,
+		c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)

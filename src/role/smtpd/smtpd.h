@@ -49,6 +49,8 @@ struct smtpd_service {
 	struct content_checks *content; /* NULL: none */
 	struct milter_list milters;
 	struct maps *milter_maps;
+	struct maps *ehlo_maps; /* smtpd_discard_ehlo_keyword_address_maps */
+	struct maps *command_filter;
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
 	size_t screen_n;
@@ -73,6 +75,7 @@ struct transaction {
 	bool hold;
 	bool discard;
 	struct str redirect;
+	struct str filter; /* of a list or check; empty: content_filter's */
 	struct strs prepend;
 	struct reception *reception; /* the text; NULL before DATA or BDAT */
 };
@@ -145,6 +148,8 @@ void transaction_reset(struct session *s);
 void smtpd_keep_actions(struct session *s, const struct check *c);
 /* The same recipient said twice is one: attack 18. */
 void transaction_add_rcpt(struct session *s, struct recipient r);
+/* Does receive_override_options have the word? */
+bool smtpd_overrides(const struct session *s, const char *word);
 /* All about the session for the restriction lists. */
 struct check smtpd_check(struct session *s, struct arena *a);
 bool smtpd_tls_handshake(struct session *s);

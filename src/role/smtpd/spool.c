@@ -56,6 +56,9 @@ static bool rewrites_headers(struct session *s)
 {
 	struct str rest = s->sv->c->local_header_rewrite_clients, item;
 
+	if (smtpd_overrides(s, "no_address_mappings"))
+		return false;
+
 	while (str_present(item = list_item(&rest))) {
 		if (str_ieqc(item, "static:all") ||
 			(str_ieqc(item, "permit_sasl_authenticated") &&
