@@ -60,8 +60,7 @@ static struct str name_of(
 
 /* ---- which servers ---- */
 
-static void mx_hosts(
-	struct check *c, struct str domain, struct strs *hosts)
+static void mx_hosts(struct check *c, struct str domain, struct strs *hosts)
 {
 	struct resolver_mx *list;
 	struct fault f;
@@ -77,8 +76,7 @@ static void mx_hosts(
 }
 
 /* The name servers of the zone that the name lies in. */
-static void ns_hosts(
-	struct check *c, struct str domain, struct strs *hosts)
+static void ns_hosts(struct check *c, struct str domain, struct strs *hosts)
 {
 	struct fault f;
 
@@ -107,9 +105,9 @@ static enum table_result ask_host(struct check *c, struct maps *maps,
 		if (str_present(name))
 			r = maps_lookup(maps, name, c->a, value_r, f);
 	}
-	if (r != TABLE_NONE || resolver_host(c->policy->resolver, host,
-				       RESOLVER_V4 | RESOLVER_V6, c->a, &addrs,
-				       f) != DNS_OK)
+	if (r != TABLE_NONE ||
+		resolver_host(c->policy->resolver, host,
+			RESOLVER_V4 | RESOLVER_V6, c->a, &addrs, f) != DNS_OK)
 		return r;
 	for (size_t i = 0; i < addrs.n && r == TABLE_NONE; i++) {
 		struct sock_addr addr;
@@ -172,8 +170,8 @@ static enum outcome permit_listed(
 		       : OUT_DUNNO;
 }
 
-enum outcome restrict_dnswl_client(struct check *c, const struct rule *rule,
-	struct decision *d UNUSED)
+enum outcome restrict_dnswl_client(
+	struct check *c, const struct rule *rule, struct decision *d UNUSED)
 {
 	if (c->client_addr_len == 0)
 		return OUT_DUNNO;
@@ -184,8 +182,8 @@ enum outcome restrict_dnswl_client(struct check *c, const struct rule *rule,
 	return permit_listed(c, rule, reversed);
 }
 
-enum outcome restrict_rhswl_client(struct check *c, const struct rule *rule,
-	struct decision *d UNUSED)
+enum outcome restrict_rhswl_client(
+	struct check *c, const struct rule *rule, struct decision *d UNUSED)
 {
 	return permit_listed(c, rule, host_or_none(c->client_name));
 }

@@ -85,7 +85,8 @@ static enum auth_result exchange(struct auth_talk *t, enum ipc_type type,
 }
 
 enum auth_result auth_start(struct auth_talk *t, const char *mechanism,
-	struct str initial, struct str client, struct str *text_r,
+	struct str initial, struct str client,
+	const struct auth_binding *binding, struct str *text_r,
 	struct str *login_r, int64_t *id_r, struct fault *f)
 {
 	struct buf b CLEANUP(buf_fini);
@@ -98,6 +99,9 @@ enum auth_result auth_start(struct auth_talk *t, const char *mechanism,
 	wire_put_str(&b, str_from(mechanism));
 	wire_put_str(&b, initial);
 	wire_put_str(&b, client);
+	wire_put_str(&b, binding != NULL ? binding->exporter : STR_NONE);
+	wire_put_str(&b, binding != NULL ? binding->end_point : STR_NONE);
+	wire_put_u8(&b, binding != NULL && binding->offered);
 	return exchange(
 		t, IPC_AUTH_START, buf_str(&b), text_r, login_r, id_r, f);
 }

@@ -27,6 +27,12 @@ enum auth_result {
 	AUTH_TEMP,
 };
 
+/* What the client is told of the session's TLS: RFC 5802 6. */
+struct auth_binding {
+	struct str exporter, end_point; /* net/tls_binding.h */
+	bool offered; /* a -PLUS mechanism was on offer */
+};
+
 struct auth_talk {
 	struct ipc_client *auth;
 	int sock; /* -1: not begun */
@@ -36,9 +42,11 @@ struct auth_talk {
 void auth_talk_init(
 	struct auth_talk *t, struct ipc_client *auth, struct arena *a);
 void auth_talk_fini(struct auth_talk *t);
-/* initial: the client's first message; absent: ask for it. */
+/* initial: the client's first message; absent: ask for it.  binding: NULL
+ * without TLS. */
 enum auth_result auth_start(struct auth_talk *t, const char *mechanism,
-	struct str initial, struct str client, struct str *text_r,
+	struct str initial, struct str client,
+	const struct auth_binding *binding, struct str *text_r,
 	struct str *login_r, int64_t *id_r, struct fault *f);
 enum auth_result auth_step(struct auth_talk *t, struct str response,
 	struct str *text_r, struct str *login_r, int64_t *id_r,

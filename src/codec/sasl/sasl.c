@@ -77,6 +77,8 @@ bool scram_client_first_parse(
 	if (!named &&
 		!(flag.len == 1 && (f.binding == 'n' || f.binding == 'y')))
 		return false;
+	if (named)
+		f.binding_name = str_from_at(flag, 2);
 	struct str authzid = str_cut(&rest, ',');
 	if (!str_present(rest))
 		return false;

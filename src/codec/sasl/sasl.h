@@ -24,6 +24,7 @@ bool sasl_plain_parse(struct str message, struct sasl_plain *plain_r);
 
 struct scram_client_first {
 	char binding; /* 'n', 'y' or 'p' */
+	struct str binding_name; /* of 'p': "tls-exporter" */
 	struct str gs2; /* "n,a=user,": goes into the c= check */
 	struct str authzid; /* decoded; absent without */
 	struct str user; /* decoded =2C =3D */

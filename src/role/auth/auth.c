@@ -34,6 +34,9 @@ struct exchange {
 	struct str client; /* for the log */
 	struct str user; /* LOGIN */
 	struct scram_client_first first;
+	bool plus; /* SCRAM-SHA-256-PLUS: bound to the TLS session */
+	bool plus_offered;
+	struct str exporter, end_point; /* absent: not to be had */
 	struct str server_first;
 	struct str nonce;
 	bool known;
@@ -150,17 +153,43 @@ static struct str fake_salt(struct ipc_session *s)
 	return arena_str(x->a, str_of(sum, SCRAM_SALT_BYTES));
 }
 
+static struct str binding_data(const struct exchange *x)
+{
+	return str_eqc(x->first.binding_name, "tls-exporter") ? x->exporter
+	       : str_eqc(x->first.binding_name, "tls-server-end-point")
+		       ? x->end_point
+		       : STR_NONE;
+}
+
+/* The c= attribute that the client must send: RFC 5802 7 */
+static struct str channel(const struct exchange *x)
+{
+	struct str all = x->first.gs2;
+
+	if (x->plus)
+		all = arena_concat(x->a, all, binding_data(x));
+	return base64_encode_a(all, x->a);
+}
+
 static bool scram_first(struct ipc_session *s, struct str response)
 {
 	struct exchange *x = s->own;
 	unsigned char nonce[18];
 	struct fault f;
 
-	/* Without channel binding on offer "p" is refused: RFC 5802 6 */
+	/* RFC 5802 6: -PLUS is bound, the other is not; and who says "you
+	 * do not offer it" to a server that does has been lied to. */
 	if (!scram_client_first_parse(
 		    arena_str(x->a, response), x->a, &x->first) ||
-		x->first.binding == 'p')
+		(x->first.binding == 'p') != x->plus ||
+		(x->plus && !str_present(binding_data(x))))
 		return answer_broken(s);
+	if (x->first.binding == 'y' && x->plus_offered) {
+		log_warn("login failed: somebody hides SCRAM-SHA-256-PLUS "
+			 "from the client",
+			log_s("client", x->client));
+		return answer_refused(s);
+	}
 	if (find(s->role_ctx, x, x->first.user, &f) == ACCOUNT_ERROR)
 		return ipc_answer_fault(s, &f);
 	random_fill(nonce, sizeof(nonce));
@@ -199,7 +228,7 @@ static bool scram_final(struct ipc_session *s, struct str response)
 	unsigned char signature[SCRAM_KEY_BYTES];
 
 	if (!scram_client_final_parse(response, &fin) ||
-		!str_eq(fin.channel, base64_encode_a(x->first.gs2, x->a)) ||
+		!str_eq(fin.channel, channel(x)) ||
 		!str_eq(fin.nonce, x->nonce))
 		return answer_broken(s);
 	struct str message =
@@ -251,9 +280,13 @@ static void forget(struct ipc_session *s)
 static bool start(struct ipc_session *s, struct wire *w)
 {
 	static const char *const names[] = {"PLAIN", "LOGIN", "SCRAM-SHA-256"};
+	static const char plus[] = "SCRAM-SHA-256-PLUS";
 	struct str mechanism = wire_str(w);
 	struct str initial = wire_str(w);
 	struct str client = wire_str(w);
+	struct str exporter = wire_str(w);
+	struct str end_point = wire_str(w);
+	bool offered = wire_u8(w) != 0;
 
 	if (!wire_ok(w))
 		return false;
@@ -262,7 +295,11 @@ static bool start(struct ipc_session *s, struct wire *w)
 	s->own = x;
 	x->a = arena_new(SIZE_MAX);
 	x->client = arena_str(x->a, client);
-	x->mechanism = MECH_NONE;
+	x->exporter = arena_str(x->a, exporter);
+	x->end_point = arena_str(x->a, end_point);
+	x->plus_offered = offered;
+	x->plus = str_ieqc(mechanism, plus);
+	x->mechanism = x->plus ? MECH_SCRAM : MECH_NONE;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_ieqc(mechanism, names[i]))
 			x->mechanism = (enum mechanism)i;

@@ -5,9 +5,11 @@
 #include "codec/mail/base64.h"
 #include "codec/postfix/lines.h"
 #include "codec/sasl/sasl.h"
+#include "net/tls_binding.h"
 #include "role/smtpd/smtpd.h"
 
-static const char *const mechanisms[] = {"SCRAM-SHA-256", "PLAIN", "LOGIN"};
+static const char *const mechanisms[] = {
+	"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
 
 /* postconf(5) smtpd_sasl_mechanism_filter: "!name" excludes, a bare name
  * includes, anything else ("static:rest") includes all. */
@@ -32,8 +34,11 @@ static bool allowed(const struct session *s, const char *name)
 {
 	const struct conf *c = s->sv->c;
 	bool tls = stream_is_tls(s->stream);
+	bool plus = str_ends(str_from(name), "-PLUS");
 	bool plaintext = name[0] == 'P' || name[0] == 'L';
 
+	if (plus && !tls)
+		return false;
 	if (plaintext &&
 		conf_option_has(tls ? c->smtpd_sasl_tls_security_options
 				    : c->smtpd_sasl_security_options,
@@ -42,7 +47,8 @@ static bool allowed(const struct session *s, const char *name)
 	return filter_allows(c, name);
 }
 
-/* " SCRAM-SHA-256 PLAIN LOGIN"; false when AUTH is not on offer now. */
+/* " SCRAM-SHA-256 PLAIN LOGIN" and the like; false when AUTH is not on offer
+ * now. */
 bool smtpd_mechanisms(const struct session *s, struct buf *out)
 {
 	const struct conf *c = s->sv->c;
@@ -114,8 +120,12 @@ static void converse(struct session *s, struct auth_talk *talk,
 	struct str text = STR_NONE, login = STR_NONE, response;
 	int64_t id = 0;
 	struct fault f;
-	enum auth_result r = auth_start(
-		talk, mechanism, initial, s->client, &text, &login, &id, &f);
+	struct tls_binding tls =
+		tls_binding_of(stream_ssl(s->stream), s->cmd_a);
+	struct auth_binding binding = {
+		tls.exporter, tls.end_point, allowed(s, "SCRAM-SHA-256-PLUS")};
+	enum auth_result r = auth_start(talk, mechanism, initial, s->client,
+		&binding, &text, &login, &id, &f);
 
 	for (int round = 0; round < 8; round++) {
 		bool last = r == AUTH_DONE && str_present(text);

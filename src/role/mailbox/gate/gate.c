@@ -5,10 +5,12 @@
 
 #include "base/must.h"
 #include "codec/mail/base64.h"
+#include "net/tls_binding.h"
 
 enum { AUTH_LINE_MAX = 16384, HANDSHAKE_MS = 60000 };
 
-static const char *const mechanisms[] = {"SCRAM-SHA-256", "PLAIN", "LOGIN"};
+static const char *const mechanisms[] = {
+	"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
 
 struct gate *gate_of(struct seat *seat)
 {
@@ -42,8 +44,11 @@ bool gate_may_login(const struct gate *g)
 
 const char *gate_mechanism(const struct gate *g, struct str name)
 {
+	bool plus = str_iends(name, STR("-PLUS"));
+
 	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
-		if (str_ieqc(name, mechanisms[i]) && gate_may_login(g))
+		if (str_ieqc(name, mechanisms[i]) && gate_may_login(g) &&
+			(!plus || stream_is_tls(g->stream)))
 			return mechanisms[i];
 	return NULL;
 }
@@ -132,8 +137,8 @@ enum auth_result gate_password(
 		STR_ARG(user), 0, STR_ARG(password));
 
 	auth_talk_init(&talk, g->sv->m->role->auth, g->cmd_a);
-	enum auth_result r = auth_start(
-		&talk, "PLAIN", message, g->client, &text, &login, &id, &f);
+	enum auth_result r = auth_start(&talk, "PLAIN", message, g->client,
+		NULL, &text, &login, &id, &f);
 	auth_talk_fini(&talk);
 	if (r == AUTH_BROKEN)
 		r = AUTH_REFUSED;
@@ -172,8 +177,12 @@ bool gate_sasl(struct gate *g, const char *mechanism, struct str initial,
 	bool alive = true, bad = false;
 
 	auth_talk_init(&talk, g->sv->m->role->auth, g->cmd_a);
-	*r = auth_start(
-		&talk, mechanism, initial, g->client, &text, &login, &id, &f);
+	struct tls_binding tls =
+		tls_binding_of(stream_ssl(g->stream), g->cmd_a);
+	struct auth_binding binding = {
+		tls.exporter, tls.end_point, stream_is_tls(g->stream)};
+	*r = auth_start(&talk, mechanism, initial, g->client, &binding, &text,
+		&login, &id, &f);
 	for (int round = 0; round < 8 && alive; round++) {
 		bool last = *r == AUTH_DONE && str_present(text);
 

@@ -29,8 +29,9 @@ static void capa(struct gate *g, struct str args UNUSED)
 	if (!stream_is_tls(g->stream) && g->sv->tls != NULL)
 		stream_puts(g->stream, "STLS\r\n");
 	if (gate_may_login(g))
-		stream_puts(g->stream,
-			"USER\r\nSASL SCRAM-SHA-256 PLAIN LOGIN\r\n");
+		stream_putf(g->stream, "USER\r\nSASL%s %s\r\n",
+			stream_is_tls(g->stream) ? " SCRAM-SHA-256-PLUS" : "",
+			"SCRAM-SHA-256 PLAIN LOGIN");
 	stream_puts(g->stream, ".\r\n");
 }
 
@@ -111,10 +112,13 @@ static void auth(struct gate *g, struct str args)
 	/* Outlook asks which there are. */
 	if (!str_present(name)) {
 		ok(g, "mechanisms follow");
-		stream_puts(g->stream,
-			gate_may_login(g)
-				? "SCRAM-SHA-256\r\nPLAIN\r\nLOGIN\r\n.\r\n"
-				: ".\r\n");
+		if (gate_may_login(g))
+			stream_putf(g->stream, "%s%s",
+				stream_is_tls(g->stream)
+					? "SCRAM-SHA-256-PLUS\r\n"
+					: "",
+				"SCRAM-SHA-256\r\nPLAIN\r\nLOGIN\r\n");
+		stream_puts(g->stream, ".\r\n");
 		return;
 	}
 	if (no_login_now(g))

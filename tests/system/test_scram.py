@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: ISC
+"""SCRAM-SHA-256 and its form that is bound to the TLS session, spoken by hand
+and by GNU SASL."""
+
+import base64
+import hashlib
+import hmac
+import shutil
+import subprocess
+
+import pytest
+
+from harness import Smtp
+
+USER, PASSWORD = "alice@example.test", "wonderland-1"
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+class Scram:
+    """The client's side, with anything wrong that a test wants."""
+
+    def __init__(self, s, gs2="n,,", binding=b"", authzid="",
+                 mechanism="SCRAM-SHA-256", password=PASSWORD):
+        self.s, self.gs2, self.binding = s, gs2, binding
+        self.mechanism, self.password = mechanism, password
+        self.bare = f"n={USER},r=clientnonce"
+
+    def start(self):
+        return self.s.cmd(f"AUTH {self.mechanism} "
+                          + b64((self.gs2 + self.bare).encode()))
+
+    def finish(self, first):
+        server = base64.b64decode(first.split()[1]).decode()
+        parts = dict(p.split("=", 1) for p in server.split(","))
+        salted = hashlib.pbkdf2_hmac(
+            "sha256", self.password.encode(), base64.b64decode(parts["s"]),
+            int(parts["i"]))
+        final = ("c=" + b64(self.gs2.encode() + self.binding)
+                 + ",r=" + parts["r"])
+        message = f"{self.bare},{server},{final}".encode()
+
+        def mac(key, data):
+            return hmac.new(key, data, "sha256").digest()
+        client = mac(salted, b"Client Key")
+        proof = bytes(a ^ b for a, b in zip(
+            client, mac(hashlib.sha256(client).digest(), message)))
+        self.last = b64(f"{final},p={b64(proof)}".encode())
+        code, text = self.s.cmd(self.last)
+        if code == 334:
+            signature = base64.b64decode(text.split()[1]).decode()
+            assert signature == "v=" + b64(
+                mac(mac(salted, b"Server Key"), message))
+            return self.s.cmd("")
+        return code, text
+
+    def run(self):
+        code, text = self.start()
+        return (code, text) if code != 334 else self.finish(text)
+
+
+def session(one, port="submission"):
+    s = Smtp(one.host, one.port[port])
+    s.expect("EHLO c.example", 250)
+    s.starttls(one.tls(), one.name)
+    text = s.expect("EHLO c.example", 250)
+    assert "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" in text
+    return s
+
+
+def end_point(s):
+    return hashlib.sha256(s.sock.getpeercert(binary_form=True)).digest()
+
+
+def test_bound_to_the_certificate(one):
+    s = session(one)
+    assert Scram(s, "p=tls-server-end-point,,", end_point(s),
+                 mechanism="SCRAM-SHA-256-PLUS").run()[0] == 235
+    s.close()
+
+
+@pytest.mark.parametrize("gs2, binding, mechanism, code", [
+    ("p=tls-server-end-point,,", "wrong", "SCRAM-SHA-256-PLUS", 501),
+    ("p=tls-server-end-point,,", "none", "SCRAM-SHA-256-PLUS", 501),
+    ("p=tls-unique,,", "right", "SCRAM-SHA-256-PLUS", 501),
+    ("n,,", "none", "SCRAM-SHA-256-PLUS", 501),
+    ("p=tls-server-end-point,,", "right", "SCRAM-SHA-256", 501),
+    # "You do not offer -PLUS", to a server that does: attack 43
+    ("y,,", "none", "SCRAM-SHA-256", 535),
+    ("n,,", "none", "SCRAM-SHA-256", 235),
+    (f"n,a={USER},", "none", "SCRAM-SHA-256", 235),
+    ("n,a=bob@example.test,", "none", "SCRAM-SHA-256", 535)])
+def test_what_is_refused(one, gs2, binding, mechanism, code):
+    s = session(one)
+    data = {"right": end_point(s), "wrong": b"x" * 32, "none": b""}[binding]
+    assert Scram(s, gs2, data, mechanism=mechanism).run()[0] == code
+    # The next try works, or AUTH is over.
+    if code != 235:
+        assert Scram(s).run()[0] == 235
+    s.close()
+
+
+def test_a_replayed_answer_is_worth_nothing(one):
+    """Attack 38."""
+    s = session(one)
+    first = Scram(s)
+    assert first.run()[0] == 235
+    s.close()
+    s = session(one)
+    again = Scram(s)
+    code, text = again.start()
+    assert code == 334
+    assert s.cmd(first.last)[0] == 501
+    s.close()
+
+
+@pytest.mark.parametrize("mechanism, more", [
+    ("SCRAM-SHA-256-PLUS", []),  # by tls-exporter
+    ("SCRAM-SHA-256", ["--no-cb"])])
+def test_gnu_sasl_logs_in(one, mechanism, more):
+    if not shutil.which("gsasl"):
+        pytest.skip("gsasl is not installed")
+    for kind, port in (("--smtp", "submission"), ("--imap", "imap")):
+        r = subprocess.run(
+            ["gsasl", "--verbose", kind, "--mechanism", mechanism,
+             "--authentication-id", USER, "--password", PASSWORD, "--starttls",
+             "--x509-ca-file", str(one.ca), *more,
+             f"--authorization-id={USER}", "--connect",
+             f"localhost:{one.port[port]}"],
+            input="", capture_output=True, text=True, timeout=30)
+        assert r.returncode == 0, r.stdout + r.stderr
+    log = one.log()
+    assert log.count(f"login={USER}") >= 2
+    assert f"method={mechanism}" in log
