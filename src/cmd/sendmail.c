@@ -16,6 +16,7 @@
 #include "codec/mail/address.h"
 #include "codec/mail/header.h"
 #include "codec/smtp/command.h"
+#include "codec/smtp/path.h"
 #include "conf/service.h"
 #include "net/smtp_client.h"
 #include "sys/file.h"
@@ -254,22 +255,14 @@ static struct str complete(
 	return buf_str(out);
 }
 
-/* A line break in an address would begin a command: attack 31. */
-static bool is_clean(struct str address)
-{
-	for (size_t i = 0; i < address.len; i++)
-		if ((unsigned char)address.ptr[i] < 0x20 ||
-			address.ptr[i] == 0x7f)
-			return false;
-	return true;
-}
-
+/* Attack 31. */
 static bool are_clean(const struct sendmail *s, struct str sender)
 {
-	bool ok = is_clean(sender) && is_clean(str_from(s->envid));
+	bool ok = smtp_address_clean(sender) &&
+		  smtp_address_clean(str_from(s->envid));
 
 	for (size_t i = 0; i < s->rcpts.n; i++)
-		ok &= is_clean(s->rcpts.v[i]);
+		ok &= smtp_address_clean(s->rcpts.v[i]);
 	return ok;
 }
 

@@ -8,6 +8,7 @@
 #include "codec/sasl/sasl.h"
 #include "codec/smtp/command.h"
 #include "codec/smtp/data.h"
+#include "codec/smtp/path.h"
 #include "net/scram.h"
 
 enum { REPLY_LINE_MAX = 4096, IN_MAX = 16384, PIPELINE_MAX = 50 };
@@ -410,23 +411,13 @@ static bool lmtp_replies(
 	return true;
 }
 
-/* A line break in an address would begin a command of its own. */
-static bool is_clean(struct str address)
-{
-	for (size_t i = 0; i < address.len; i++)
-		if ((unsigned char)address.ptr[i] < 0x20 ||
-			address.ptr[i] == 0x7f)
-			return false;
-	return true;
-}
-
 static bool fits(struct smtp_client *c, const struct smtp_client_mail *m,
 	struct fault *f)
 {
-	bool clean = is_clean(m->sender);
+	bool clean = smtp_address_clean(m->sender);
 
 	for (size_t i = 0; i < m->n_rcpts; i++)
-		clean &= is_clean(m->rcpts[i].address);
+		clean &= smtp_address_clean(m->rcpts[i].address);
 	if (!clean)
 		return fault_set(
 			f, FAULT_PERM, 553, 1, 3, "control byte in an address");

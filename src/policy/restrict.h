@@ -75,6 +75,9 @@ struct decision {
 	int64_t sleep_ms; /* restriction "sleep n" */
 };
 
+/* "1.2.0.192" of 192.0.2.1, for a list's zone behind it: RFC 5782 2.1 */
+struct str dnsbl_address(
+	const unsigned char *addr, size_t len, struct arena *a);
 /*
  * RFC 5782: does the list of spec, "zone" or "zone=127.0.0.[2..11]", know the
  * query?  *name_r: what was looked up.  A silent list knows nobody.

@@ -6,7 +6,6 @@
  */
 #include <string.h>
 
-#include "codec/dns/rdata.h"
 #include "codec/smtp/path.h"
 #include "policy/restrict_private.h"
 #include "sys/sock.h"
@@ -175,11 +174,8 @@ enum outcome restrict_dnswl_client(
 {
 	if (c->client_addr_len == 0)
 		return OUT_DUNNO;
-	struct str reversed = dns_reverse_name(
-		c->client_addr, c->client_addr_len, "", "", c->a);
-	if (str_ends(reversed, "."))
-		reversed.len--;
-	return permit_listed(c, rule, reversed);
+	return permit_listed(c, rule,
+		dnsbl_address(c->client_addr, c->client_addr_len, c->a));
 }
 
 enum outcome restrict_rhswl_client(

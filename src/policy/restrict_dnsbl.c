@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Names and addresses that a DNS list knows: RFC 5782. */
+#include "codec/dns/rdata.h"
 #include "policy/restrict_private.h"
 
 /* "list.example=127.0.0.[2..11]": does one of the answers fit? */
@@ -68,6 +69,15 @@ static enum outcome blocked(struct check *c, struct decision *d,
 		code < 500 ? '4' : '5', classes[subject], STR_ARG(what),
 		STR_ARG(list), why.len > 0 ? "; " : "", STR_ARG(why));
 	return OUT_REJECT;
+}
+
+struct str dnsbl_address(const unsigned char *addr, size_t len, struct arena *a)
+{
+	struct str name = dns_reverse_name(addr, len, "", "", a);
+
+	if (str_ends(name, "."))
+		name.len--;
+	return name;
 }
 
 bool dnsbl_listed(const struct policy *p, struct str spec, struct str query,

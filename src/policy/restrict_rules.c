@@ -2,7 +2,6 @@
 /* The restrictions themselves, one function each, and their table. */
 #include <string.h>
 
-#include "codec/dns/rdata.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
 #include "codec/smtp/path.h"
@@ -533,11 +532,9 @@ RULE(reject_rbl_client)
 {
 	if (c->client_addr_len == 0)
 		return OUT_DUNNO;
-	struct str reversed = dns_reverse_name(
-		c->client_addr, c->client_addr_len, "", "", c->a);
-	if (str_ends(reversed, "."))
-		reversed.len--;
-	return restrict_dnsbl(c, rule, reversed, SUBJECT_CLIENT, d);
+	return restrict_dnsbl(c, rule,
+		dnsbl_address(c->client_addr, c->client_addr_len, c->a),
+		SUBJECT_CLIENT, d);
 }
 
 static struct str domain_of(struct str address)

@@ -240,3 +240,12 @@ void smtp_address_split(
 	*local_r = at < 0 ? address : str_sub(address, 0, (size_t)at);
 	*domain_r = at < 0 ? STR_NONE : str_from_at(address, (size_t)at + 1);
 }
+
+bool smtp_address_clean(struct str address)
+{
+	for (size_t i = 0; i < address.len; i++)
+		if ((unsigned char)address.ptr[i] < 0x20 ||
+			address.ptr[i] == 0x7f)
+			return false;
+	return true;
+}

@@ -43,6 +43,9 @@ bool smtp_path_parse(struct str *in, unsigned flags, struct smtp_path *path_r,
 void smtp_address_split(
 	struct str address, struct str *local_r, struct str *domain_r);
 
+/* No control byte in it?  A line break would begin a command of its own. */
+bool smtp_address_clean(struct str address);
+
 /* RFC 5321 4.1.2 Domain, RFC 1123 2.1; labels of letters, digits, - and _. */
 bool smtp_domain_valid(struct str domain, bool utf8);
 /* [1.2.3.4] or [IPv6:...], brackets included. RFC 5321 4.1.3. */

@@ -5,7 +5,6 @@
  * talks before it is his turn.  He waits in the parking lot, where he costs no
  * thread; who passed is let in at once for postscreen_greet_ttl.
  */
-#include "codec/dns/rdata.h"
 #include "codec/postfix/lines.h"
 #include "role/smtpd/smtpd.h"
 
@@ -92,12 +91,9 @@ static int64_t weight_of(struct str *site)
 static int64_t dnsbl_score(struct session *s, struct str *worst_r)
 {
 	struct str rest = s->sv->c->postscreen_dnsbl_sites, site;
-	struct str query =
-		dns_reverse_name(s->addr, s->addr_len, "", "", s->cmd_a);
+	struct str query = dnsbl_address(s->addr, s->addr_len, s->cmd_a);
 	int64_t score = 0, most = 0;
 
-	if (str_ends(query, "."))
-		query.len--;
 	*worst_r = STR("");
 	while (str_present(site = list_item(&rest))) {
 		int64_t weight = weight_of(&site);

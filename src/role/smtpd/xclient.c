@@ -214,20 +214,23 @@ static void take_address(struct session *s, const struct facts *f)
 	s->client_temp = false;
 }
 
+/* False: refused and answered. */
+static bool may_say(struct session *s, bool allowed)
+{
+	if (!allowed)
+		smtpd_refuse(s, 550, "5.7.0 Error: insufficient authorization");
+	else if (s->tx.open)
+		smtpd_refuse(
+			s, 503, "5.5.1 Error: MAIL transaction in progress");
+	return allowed && !s->tx.open;
+}
+
 void smtpd_xclient(struct session *s, struct str args)
 {
 	struct facts f;
 
-	if (!s->xclient_allowed) {
-		smtpd_refuse(s, 550, "5.7.0 Error: insufficient authorization");
-		return;
-	}
-	if (s->tx.open) {
-		smtpd_refuse(
-			s, 503, "5.5.1 Error: MAIL transaction in progress");
-		return;
-	}
-	if (!read_facts(s, args, xclient_names, &f))
+	if (!may_say(s, s->xclient_allowed) ||
+		!read_facts(s, args, xclient_names, &f))
 		return;
 	log_info("xclient", log_s("client", s->client), log_s("addr", f.addr),
 		log_s("name", f.name), log_s("login", f.login));
@@ -260,16 +263,8 @@ void smtpd_xforward(struct session *s, struct str args)
 {
 	struct facts f;
 
-	if (!s->xforward_allowed) {
-		smtpd_refuse(s, 550, "5.7.0 Error: insufficient authorization");
-		return;
-	}
-	if (s->tx.open) {
-		smtpd_refuse(
-			s, 503, "5.5.1 Error: MAIL transaction in progress");
-		return;
-	}
-	if (!read_facts(s, args, xforward_names, &f))
+	if (!may_say(s, s->xforward_allowed) ||
+		!read_facts(s, args, xforward_names, &f))
 		return;
 	log_info("xforward", log_s("client", s->client), log_s("addr", f.addr),
 		log_s("name", f.name), log_s("helo", f.helo),
