@@ -94,6 +94,14 @@ void arena_reset(struct arena *a)
 	a->over = false;
 }
 
+void arena_trim(struct arena *a)
+{
+	free_blocks(a->first);
+	a->first = a->current = NULL;
+	a->used = 0;
+	a->over = false;
+}
+
 bool arena_over(const struct arena *a)
 {
 	return a->over;

@@ -19,6 +19,7 @@ struct arena *arena_new(size_t limit_bytes);
 void arena_free(struct arena *a); /* NULL is fine */
 void arena_freep(struct arena **a); /* for CLEANUP */
 void arena_reset(struct arena *a);
+void arena_trim(struct arena *a); /* the same, all memory given back */
 bool arena_over(const struct arena *a);
 size_t arena_used(const struct arena *a);
 

@@ -390,6 +390,9 @@ static enum next park(struct session *s)
 		return NEXT_PARK;
 	stream_trim(s->stream);
 	milters_trim(s);
+	arena_trim(s->cmd_a);
+	if (!s->tx.open)
+		arena_trim(s->tx_a);
 	s->seat.deadline_ms = clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
 	return NEXT_PARK;
 }
