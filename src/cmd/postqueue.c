@@ -238,7 +238,9 @@ int name_postsuper(int argc, char **argv)
 		case 'r':
 			/* Routing is looked up at each try: nothing is kept. */
 			one = act_each(c, QUEUE_RELEASE, optarg, NULL);
-			one = act_each(c, QUEUE_FLUSH, optarg, "Requeued");
+			if (one == EX_OK)
+				one = act_each(
+					c, QUEUE_FLUSH, optarg, "Requeued");
 			break;
 		case 'e':
 		case 'f':

@@ -241,7 +241,10 @@ bool sql_expand(struct str template, struct str value, struct str key,
 		text = part(of_key ? key : value, next);
 		if (!str_present(text) || text.len == 0)
 			return false;
-		buf_put(out, d != NULL ? d->escape(link, text, a) : text);
+		/* Bytes that are no text there cannot be asked for. */
+		if (d != NULL && (text = d->escape(link, text, a)).len == 0)
+			return false;
+		buf_put(out, text);
 	}
 	return true;
 }

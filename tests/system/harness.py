@@ -387,6 +387,34 @@ class Sink:
         self.server.close()
 
 
+class Server:
+    """Accepts, and serves each connection in a thread by self.serve(conn)."""
+
+    def __init__(self, path=None):
+        self.connections = 0
+        if path:
+            self.server = socket.socket(socket.AF_UNIX)
+            self.server.bind(str(path))
+            self.server.listen()
+        else:
+            self.server = socket.create_server(("127.0.0.1", 0))
+            self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                conn, _ = self.server.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(conn,),
+                             daemon=True).start()
+
+    def stop(self):
+        self.server.close()
+
+
 def have(*programs):
     return all(shutil.which(p) for p in programs)
 

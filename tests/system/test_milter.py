@@ -5,11 +5,10 @@ import shutil
 import socket
 import struct
 import subprocess
-import threading
 
 import pytest
 
-from harness import Smtp, free_port, wait_for
+from harness import Server, Smtp, free_port, wait_for
 from test_smtpd import BOB, inbox, logged_in, open_mx
 
 CONTINUE = b"c"
@@ -19,7 +18,7 @@ def packet(data):
     return struct.pack(">I", len(data)) + data
 
 
-class Milter:
+class Milter(Server):
     """Answers each command with answers[command]; keeps what it was told."""
 
     def __init__(self, answers=None, steps=0, actions=0x1ff, version=6,
@@ -27,22 +26,10 @@ class Milter:
         self.answers = answers or {}
         self.mute = steps & 0x4000
         self.options = struct.pack(">III", version, actions, steps) + options
-        self.events, self.sessions = [], 0
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.events = []
+        super().__init__()
 
-    def _accept(self):
-        while True:
-            try:
-                conn, _ = self.server.accept()
-            except OSError:
-                return
-            self.sessions += 1
-            threading.Thread(target=self._serve, args=(conn,),
-                             daemon=True).start()
-
-    def _serve(self, conn):
+    def serve(self, conn):
         file = conn.makefile("rb")
         try:
             while True:
@@ -268,6 +255,64 @@ def test_changes_of_header_body_and_envelope(postern):
     assert rest == b"new body\r\nwithout CR\r\n.\r\nend\r\n"
 
 
+@pytest.mark.parametrize("changes, got", [
+    ([b"-<bob@example.test>\0", b"+<eve@example.test>\0"], (0, 1)),
+    ([b"+<eve@example.test>\0", b"-<bob@example.test>\0"], (0, 1)),
+    ([b"-<bob@example.test>\0"], (0, 0))])
+def test_recipients_are_counted_when_all_is_said(postern, changes, got):
+    """Who takes the only recipient away and names another loses no mail."""
+    p = with_milters(postern, Milter({"E": [*changes, b"c"]}))
+    assert submit(p)[0] == 250
+    assert (len(inbox(p)), len(inbox(p, "eve@example.test"))) == got
+
+
+def test_another_filter_may_add_the_only_recipient(postern):
+    p = with_milters(postern, Milter({"E": [b"-<bob@example.test>\0", b"c"]}),
+                     Milter({"E": [b"+<eve@example.test>\0", b"c"]}))
+    assert submit(p)[0] == 250
+    assert len(inbox(p, "eve@example.test")) == 1
+
+
+@pytest.mark.parametrize("action", ["REDIRECT eve@example.test", "HOLD",
+                                    "DISCARD"])
+def test_a_refused_recipient_leaves_nothing(postern, action):
+    """What a list wanted for a recipient goes with the recipient."""
+    m = Milter({"R": lambda d: b"r" if b"eve" in d else CONTINUE})
+    p = with_milters(postern, m, smtpd_recipient_restrictions=
+                     "check_recipient_access inline:{{eve@example.test="
+                     f"{action}}}}}")
+    s = open_mx(p)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    s.expect("RCPT TO:<eve@example.test>", 550)
+    s.expect(f"RCPT TO:<{BOB}>", 250)
+    s.expect("DATA", 354)
+    s.send(MAIL)
+    assert s.reply()[0] == 250
+    s.close()
+    assert len(inbox(p)) == 1 and p.queue() == []
+
+
+def test_a_refusal_is_of_one_client(postern):
+    """XCLIENT begins another session: the filter is asked anew."""
+    m = Milter({"C": lambda d: b"y550 5.7.1 no\0" if b"127.0.0.1" in d
+                else CONTINUE})
+    p = with_milters(postern, m, smtpd_authorized_xclient_hosts="127.0.0.1")
+    s = open_mx(p)
+    s.expect("MAIL FROM:<a@b.example>", 550)
+    s.expect("XCLIENT ADDR=192.0.2.1", 220)
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    s.close()
+
+
+def test_other_filters_of_the_map_are_told_of(postern):
+    m = Milter()
+    p = with_milters(postern, m, smtpd_milter_maps=
+                     "inline:{{127.0.0.1=inet:127.0.0.1:1}}")
+    assert submit(p)[0] == 250
+    assert len(m.told("E")) == 1 and "only DISABLE acts" in p.log()
+
+
 def test_a_second_filter_sees_what_the_first_changed(postern):
     first = Milter({"E": [b"hX-Spam\0yes\0", b"b" + b"other\r\n", b"c"]})
     second = Milter()
@@ -380,7 +425,7 @@ def test_milter_maps_disable(postern, tmp_path):
     m = Milter({"M": b"r"})
     p = with_milters(postern, m, smtpd_milter_maps=f"cidr:{table}")
     assert submit(p)[0] == 250
-    assert m.sessions == 0
+    assert m.connections == 0
 
 
 def test_check_names_a_bad_filter(postern):

@@ -98,6 +98,20 @@ def test_relocated(postern, tmp_path):
     assert b"Status: 5.1.6" in mail and b"new@there.example" in mail
 
 
+@pytest.mark.parametrize("delay", ["yes", "no"])
+def test_what_the_sender_list_wants_is_kept(named, delay):
+    p = named("check_sender_access TABLE", "a@good.test HOLD\n",
+              stage="sender", smtpd_delay_reject=delay)
+    s = open_mx(p)
+    s.expect("MAIL FROM:<a@good.test>", 250)
+    s.expect(f"RCPT TO:<{BOB}>", 250)
+    s.expect("DATA", 354)
+    s.send(b"Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    assert [m["state"] for m in p.queue()] == ["hold"]
+
+
 def test_blind_copies(postern):
     users = {BOB: "b", "eve@example.test": "e", "log@example.test": "l",
              "sent@example.test": "s", "got@example.test": "g"}

@@ -2,41 +2,21 @@
 """check_policy_service: the policy delegation protocol, and servers that
 break it."""
 
-import socket
-import threading
-
 import pytest
 
-from harness import Smtp
+from harness import Server, Smtp
 from test_smtpd import BOB, inbox, logged_in, open_mx
 
 
-class PolicyServer:
+class PolicyServer(Server):
     """Answers each request with answer(attributes)."""
 
     def __init__(self, answer, path=None):
         self.answer = answer
-        self.requests, self.connections = [], 0
-        if path:
-            self.server = socket.socket(socket.AF_UNIX)
-            self.server.bind(str(path))
-            self.server.listen()
-        else:
-            self.server = socket.create_server(("127.0.0.1", 0))
-            self.port = self.server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.requests = []
+        super().__init__(path)
 
-    def _accept(self):
-        while True:
-            try:
-                conn, _ = self.server.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(conn,),
-                             daemon=True).start()
-
-    def _serve(self, conn):
+    def serve(self, conn):
         with conn, conn.makefile("rb") as file:
             attributes = {}
             for line in file:
@@ -52,9 +32,6 @@ class PolicyServer:
                 conn.sendall(reply if isinstance(reply, bytes) else
                              f"action={reply}\n\n".encode())
                 attributes = {}
-
-    def stop(self):
-        self.server.close()
 
 
 def server_with(postern, policy, stage="recipient", extra="", **options):

@@ -4,15 +4,13 @@
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 
-from harness import Smtp, free_port, wait_for
+from harness import Server, free_port, wait_for
 from test_smtpd import BOB, open_mx
 
 SQL = """CREATE TABLE alias (source VARCHAR(200), target VARCHAR(200));
@@ -235,21 +233,13 @@ def test_pgsql(postern, tmp_path, postgres):
 
 # ---- servers ----
 
-class TableServer:
+class TableServer(Server):
     def __init__(self, answer, unit):
         self.answer, self.unit = answer, unit
         self.keys = []
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def _accept(self):
-        while True:
-            conn, _ = self.server.accept()
-            threading.Thread(target=self._serve, args=(conn,),
-                             daemon=True).start()
-
-    def _serve(self, conn):
+    def serve(self, conn):
         with conn, conn.makefile("rb") as file:
             while True:
                 if self.unit == "line":

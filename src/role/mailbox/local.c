@@ -320,6 +320,7 @@ static bool queue_addresses(struct expansion *x, struct str message)
 			.notify = x->r->notify};
 	struct envelope fresh = *x->e;
 	fresh.id = id_new();
+	fresh.filter = STR_NONE; /* it has been there */
 	fresh.size = text.len;
 	fresh.rcpts = rcpts;
 	fresh.n_rcpts = (uint32_t)x->addresses.n;

@@ -93,8 +93,10 @@ static bool greet_local(struct session *s)
 		stream_flush(s->stream);
 		return false;
 	}
-	if (milters_connect(s))
+	if (milters_connect(s)) {
+		stream_flush(s->stream);
 		return false;
+	}
 	smtpd_reply(s, 220, "%.*s", STR_ARG(s->sv->c->myhostname));
 	return true;
 }
@@ -154,6 +156,7 @@ bool smtpd_begin(struct session *s)
 {
 	const struct conf *c = s->sv->c;
 	struct check check = smtpd_check(s, s->cmd_a);
+
 	if (!c->smtpd_delay_reject) {
 		struct decision d = restrict_stage(&check, STAGE_CLIENT);
 

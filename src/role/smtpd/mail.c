@@ -54,6 +54,7 @@ static bool refused_now(struct session *s)
 			smtpd_refuse_decision(s, &check, &d, "mail");
 			return true;
 		}
+		smtpd_keep_actions(s, &check);
 	}
 	/* Whose address may a user of ours write?  His own. */
 	if (s->sv->submission && str_present(s->login)) {

@@ -126,9 +126,14 @@ static bool are_disabled(struct session *s)
 	struct str value;
 	struct fault f;
 
-	return maps_lookup(s->sv->milter_maps, s->client, s->cmd_a, &value,
-		       &f) == TABLE_FOUND &&
-	       str_ieqc(str_trim(value), "DISABLE");
+	if (maps_lookup(s->sv->milter_maps, s->client, s->cmd_a, &value, &f) !=
+		TABLE_FOUND)
+		return false;
+	if (str_ieqc(str_trim(value), "DISABLE"))
+		return true;
+	log_warn("smtpd_milter_maps: only DISABLE acts here",
+		log_s("client", s->client), log_s("value", value));
+	return false;
 }
 
 static void make(struct session *s)
@@ -387,5 +392,7 @@ bool milters_message(struct session *s, int *fd, uint64_t *size,
 		*m != NULL && !*refused_r && !s->tx.discard; m++)
 		if (!one(s, *m, fd, size, refused_r, f))
 			return false;
+	/* All is said, and nobody is left: the message has come to its end. */
+	s->tx.discard |= !*refused_r && s->tx.n_rcpts == 0;
 	return true;
 }

@@ -171,8 +171,6 @@ static void delete_rcpt(struct session *s, struct str text)
 			!str_ieq(tx->rcpts[i].original, address))
 			tx->rcpts[left++] = tx->rcpts[i];
 	tx->n_rcpts = left;
-	/* Nobody is left: the message has come to its end. */
-	tx->discard |= left == 0;
 }
 
 /* ---- all ---- */

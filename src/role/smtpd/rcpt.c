@@ -110,7 +110,6 @@ void smtpd_rcpt(struct session *s, struct str args)
 		rewrite_trivial(s->sv->policy, rcpt.to.whole, s->cmd_a);
 	if (refused(s, &check))
 		return;
-	smtpd_keep_actions(s, &check);
 	if (smtpd_overrides(s, "no_address_mappings")) {
 		r.address = rewrite_trivial(s->sv->policy, r.original, s->tx_a);
 	} else if (!rewrite_recipient(s->sv->policy, r.original, s->tx_a,
@@ -120,6 +119,8 @@ void smtpd_rcpt(struct session *s, struct str args)
 	}
 	if (milters_rcpt(s, check.recipient))
 		return;
+	/* Only now is it sure: a refused recipient leaves nothing behind. */
+	smtpd_keep_actions(s, &check);
 	transaction_add_rcpt(s, r);
 	s->tx.accepted++;
 	smtpd_reply(s, 250, "2.1.5 Ok");
