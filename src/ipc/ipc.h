@@ -36,6 +36,8 @@ enum ipc_type {
 	IPC_QUEUE_SHOW, /* str id -> OK with a descriptor */
 	IPC_QUEUE_ACT, /* u8 action, str id or ALL -> OK u64 count */
 
+	IPC_QUEUE_FLUSH_SITE, /* str domain -> OK u64 count */
+
 	/* to mailbox */
 	IPC_DELIVER = 60, /* envelope, descriptor -> OK results */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "ipc/messages.h"
 
-/* 2: with the content filter */
-enum { ENVELOPE_VERSION = 2, ENVELOPE_OLDEST = 1 };
+/* 2: with the content filter; 3: with priority and times */
+enum { ENVELOPE_VERSION = 3, ENVELOPE_OLDEST = 1 };
 
 void ipc_put_fault(struct buf *b, const struct fault *f)
 {
@@ -30,6 +30,11 @@ bool ipc_read_fault(struct str payload, struct fault *f)
 		f, class, code, subject, detail, "%.*s", STR_ARG(text));
 }
 
+int64_t envelope_release(const struct envelope *e)
+{
+	return e->hold_until > e->arrival ? e->hold_until : e->arrival;
+}
+
 void envelope_put(struct buf *b, const struct envelope *e)
 {
 	wire_put_u8(b, ENVELOPE_VERSION);
@@ -42,6 +47,9 @@ void envelope_put(struct buf *b, const struct envelope *e)
 	wire_put_str(b, e->login);
 	wire_put_str(b, e->client);
 	wire_put_str(b, e->filter);
+	wire_put_u32(b, (uint32_t)e->priority);
+	wire_put_u64(b, (uint64_t)e->hold_until);
+	wire_put_u64(b, (uint64_t)e->deliver_by);
 	wire_put_u32(b, e->n_rcpts);
 	for (uint32_t i = 0; i < e->n_rcpts; i++) {
 		wire_put_str(b, e->rcpts[i].address);
@@ -67,6 +75,11 @@ bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r)
 	e.login = wire_str(w);
 	e.client = wire_str(w);
 	e.filter = version >= 2 ? wire_str(w) : STR_NONE;
+	if (version >= 3) {
+		e.priority = (int32_t)wire_u32(w);
+		e.hold_until = (int64_t)wire_u64(w);
+		e.deliver_by = (int64_t)wire_u64(w);
+	}
 	e.n_rcpts = wire_count(w, 16);
 	e.rcpts = arena_alloc(a, e.n_rcpts * sizeof(*e.rcpts));
 	for (uint32_t i = 0; i < e.n_rcpts; i++) {
@@ -93,6 +106,7 @@ void outcomes_put(struct buf *b, const struct outcomes *o)
 		wire_put_u32(b, (uint32_t)o->v[i].detail);
 		wire_put_str(b, o->v[i].text);
 		wire_put_str(b, o->v[i].mta);
+		wire_put_u8(b, o->v[i].by_unknown);
 	}
 }
 
@@ -101,7 +115,7 @@ bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
 	struct outcomes o = {0};
 
 	o.site_failed = wire_u8(w) != 0;
-	o.n = wire_count(w, 25);
+	o.n = wire_count(w, 26);
 	o.v = arena_alloc(a, o.n * sizeof(*o.v));
 	for (uint32_t i = 0; i < o.n; i++) {
 		o.v[i].n = wire_u32(w);
@@ -113,6 +127,7 @@ bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
 		o.v[i].detail = (int)wire_u32(w);
 		o.v[i].text = wire_str(w);
 		o.v[i].mta = wire_str(w);
+		o.v[i].by_unknown = wire_u8(w) != 0;
 	}
 	if (w->bad)
 		return false;

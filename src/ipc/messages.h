@@ -24,6 +24,10 @@ enum envelope_flags {
 	ENV_RET_HDRS = 1u << 2, /* RFC 3461 4.3 */
 	ENV_HOLD = 1u << 3,
 	ENV_DSN = 1u << 4, /* written by us: a bounce, a warning */
+	ENV_REQUIRETLS = 1u << 5, /* RFC 8689 2 */
+	ENV_TLS_OPTIONAL = 1u << 6, /* "TLS-Required: No", RFC 8689 3 */
+	ENV_BY_RETURN = 1u << 7, /* deliver_by is a bound: RFC 2852 mode R */
+	ENV_BY_TRACE = 1u << 8,
 };
 
 struct recipient {
@@ -43,9 +47,14 @@ struct envelope {
 	struct str login; /* absent without AUTH */
 	struct str client; /* "name[address]" */
 	struct str filter; /* content_filter "transport:nexthop"; absent */
+	int32_t priority; /* RFC 6710: -9 to 9 */
+	int64_t hold_until; /* RFC 4865, Unix seconds; 0: not given */
+	int64_t deliver_by; /* RFC 2852, Unix seconds; 0: not given */
 	struct recipient *rcpts;
 	uint32_t n_rcpts;
 };
+/* When the first try is due. */
+int64_t envelope_release(const struct envelope *e);
 void envelope_put(struct buf *b, const struct envelope *e);
 bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r);
 
@@ -58,6 +67,7 @@ struct outcome_of {
 	int subject, detail; /* enhanced code behind the class */
 	struct str text; /* the reply, or our own words */
 	struct str mta; /* who said so; absent: we */
+	bool by_unknown; /* it does not know DELIVERBY: the trail ends here */
 };
 struct outcomes {
 	struct outcome_of *v;

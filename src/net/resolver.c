@@ -267,8 +267,8 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 		if (dns_mx_parse(
 			    str_of(result->data[i], (size_t)result->len[i]), a,
 			    &mx))
-			list[n++] =
-				(struct resolver_mx){mx.preference, mx.host};
+			list[n++] = (struct resolver_mx){
+				mx.preference, mx.host, result->secure != 0};
 	}
 	if (n == 0) {
 		fault_set(f, FAULT_TEMP, 451, 4, 3,

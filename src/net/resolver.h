@@ -51,6 +51,7 @@ enum dns_result resolver_host(struct resolver *r, struct str name,
 struct resolver_mx {
 	unsigned preference;
 	struct str host; /* "." alone: null MX */
+	bool secure; /* validated by DNSSEC */
 };
 /* Sorted by preference.  NONE: no MX, the host itself is the exchanger. */
 enum dns_result resolver_mx(struct resolver *r, struct str domain,

@@ -104,6 +104,12 @@ static void take_cap(struct smtp_client *c, struct str line)
 		c->caps |= CAP_STARTTLS;
 	} else if (str_ieqc(word, "DSN")) {
 		c->caps |= CAP_DSN;
+	} else if (str_ieqc(word, "REQUIRETLS")) {
+		c->caps |= CAP_REQUIRETLS;
+	} else if (str_ieqc(word, "MT-PRIORITY")) {
+		c->caps |= CAP_PRIORITY;
+	} else if (str_ieqc(word, "DELIVERBY")) {
+		c->caps |= CAP_DELIVERBY;
 	} else if (str_ieqc(word, "AUTH") && str_present(rest)) {
 		c->caps |= CAP_AUTH;
 		c->auth_mechs = arena_str(c->a, str_trim(rest));
@@ -303,6 +309,13 @@ static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
 	if ((c->caps & CAP_DSN) != 0 && m->envid.len > 0)
 		stream_putf(c->stream, " ENVID=%.*s",
 			STR_ARG(smtp_xtext_encode(m->envid, c->a)));
+	if (m->requiretls)
+		stream_puts(c->stream, " REQUIRETLS");
+	if (m->priority != 0 && (c->caps & CAP_PRIORITY) != 0)
+		stream_putf(c->stream, " MT-PRIORITY=%d", m->priority);
+	if (m->with_by && (c->caps & CAP_DELIVERBY) != 0)
+		stream_putf(c->stream, " BY=%lld;%s%s", (long long)m->by,
+			m->by_return ? "R" : "N", m->by_trace ? "T" : "");
 	stream_puts(c->stream, "\r\n");
 }
 

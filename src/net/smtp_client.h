@@ -7,6 +7,7 @@
  *
  * RFC 5321 4.1.1 and 4.3.2, RFC 3207 (STARTTLS), RFC 4954 (AUTH),
  * RFC 2920 (PIPELINING), RFC 1870, 6152, 6531, 3461; RFC 2033 (LMTP)
+ * RFC 8689 (REQUIRETLS), RFC 6710 (MT-PRIORITY), RFC 2852 (DELIVERBY)
  *
  * A reply from the server is never trusted to be sane: lines and their number
  * are bounded, what came before a command was sent is dropped, and whatever
@@ -25,6 +26,9 @@ enum smtp_cap {
 	CAP_STARTTLS = 1u << 4,
 	CAP_AUTH = 1u << 5,
 	CAP_DSN = 1u << 6,
+	CAP_REQUIRETLS = 1u << 7,
+	CAP_PRIORITY = 1u << 8,
+	CAP_DELIVERBY = 1u << 9,
 };
 
 struct smtp_timeouts {
@@ -78,6 +82,11 @@ struct smtp_client_mail {
 	bool ret_hdrs;
 	bool utf8; /* needs SMTPUTF8 */
 	bool has_8bit;
+	bool requiretls; /* the caller has seen CAP_REQUIRETLS */
+	int priority;
+	bool with_by; /* DELIVERBY */
+	bool by_return, by_trace;
+	int64_t by; /* seconds that are left */
 	uint64_t size;
 	struct smtp_client_rcpt *rcpts;
 	size_t n_rcpts;

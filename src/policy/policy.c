@@ -22,6 +22,7 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->mynetworks = LIST(mynetworks, MATCH_ADDRESSES);
 	p->mydestination = LIST(mydestination, MATCH_DOMAINS);
 	p->relay_domains = LIST(relay_domains, MATCH_DOMAINS);
+	p->fast_flush_domains = LIST(fast_flush_domains, MATCH_DOMAINS);
 	p->virtual_alias_domains = LIST(virtual_alias_domains, MATCH_DOMAINS);
 	p->virtual_mailbox_domains =
 		LIST(virtual_mailbox_domains, MATCH_DOMAINS);

@@ -22,6 +22,7 @@ struct policy {
 	struct match_list *relay_domains;
 	struct match_list *virtual_alias_domains;
 	struct match_list *virtual_mailbox_domains;
+	struct match_list *fast_flush_domains;
 	struct match_list *bare_newline_exclusions;
 
 	struct maps *canonical;

@@ -24,7 +24,8 @@ struct restrictions {
 static const char *const stage_params[STAGES] = {"smtpd_client_restrictions",
 	"smtpd_helo_restrictions", "smtpd_sender_restrictions",
 	"smtpd_relay_restrictions", "smtpd_recipient_restrictions",
-	"smtpd_data_restrictions", "smtpd_end_of_data_restrictions"};
+	"smtpd_data_restrictions", "smtpd_end_of_data_restrictions",
+	"smtpd_etrn_restrictions"};
 
 /* ---- parsing ---- */
 
@@ -86,7 +87,8 @@ static const char *implied_check(const char *param)
 	static const char *const names[STAGES] = {"check_client_access",
 		"check_helo_access", "check_sender_access",
 		"check_recipient_access", "check_recipient_access",
-		"check_recipient_access", "check_recipient_access"};
+		"check_recipient_access", "check_recipient_access",
+		"check_etrn_access"};
 
 	for (size_t i = 0; i < STAGES; i++)
 		if (strcmp(stage_params[i], param) == 0)
@@ -153,7 +155,8 @@ struct restrictions *restrictions_new(
 		p->c->smtpd_relay_restrictions,
 		p->c->smtpd_recipient_restrictions,
 		p->c->smtpd_data_restrictions,
-		p->c->smtpd_end_of_data_restrictions};
+		p->c->smtpd_end_of_data_restrictions,
+		p->c->smtpd_etrn_restrictions};
 
 	r->p = p;
 	for (size_t i = 0; i < STAGES; i++) {
@@ -184,16 +187,19 @@ static struct str subject_text(const struct check *c, enum subject subject)
 		return c->login;
 	case SUBJECT_CCERT:
 		return c->ccert_fingerprint;
+	case SUBJECT_ETRN:
+		return c->etrn_domain;
 	}
 	return STR("");
 }
 
 enum subject restrict_subject(const struct check *c)
 {
-	return str_present(c->recipient) ? SUBJECT_RECIPIENT
-	       : str_present(c->sender)  ? SUBJECT_SENDER
-	       : str_present(c->helo)    ? SUBJECT_HELO
-					 : SUBJECT_CLIENT;
+	return str_present(c->etrn_domain) ? SUBJECT_ETRN
+	       : str_present(c->recipient) ? SUBJECT_RECIPIENT
+	       : str_present(c->sender)    ? SUBJECT_SENDER
+	       : str_present(c->helo)      ? SUBJECT_HELO
+					   : SUBJECT_CLIENT;
 }
 
 enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
@@ -203,7 +209,7 @@ enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
 		"Client host rejected: ", "Helo command rejected: ",
 		"Sender address rejected: ", "Recipient address rejected: ",
 		"Login rejected: ", "Client certificate rejected: ",
-		"Unverified Client host rejected: "};
+		"Unverified Client host rejected: ", "Etrn command rejected: "};
 	char text[512];
 	va_list args;
 

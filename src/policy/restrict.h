@@ -19,6 +19,7 @@ enum restriction_stage {
 	STAGE_RECIPIENT,
 	STAGE_DATA,
 	STAGE_END_OF_DATA,
+	STAGE_ETRN,
 	STAGES,
 };
 
@@ -36,6 +37,7 @@ struct check {
 	struct str sender; /* "" for <>; absent before MAIL */
 	struct str recipient; /* absent before RCPT */
 	struct str login; /* absent without AUTH */
+	struct str etrn_domain; /* absent but at ETRN */
 	size_t recipients; /* accepted so far, at DATA */
 	bool tls;
 	bool pipelined; /* talked before its turn */

@@ -234,6 +234,11 @@ enum outcome restrict_access(struct check *c, const struct rule *rule,
 		if (str_present(c->helo))
 			r = ask_domain(c, rule->maps, c->helo, &value, &f);
 		break;
+	case SUBJECT_ETRN:
+		if (str_present(c->etrn_domain))
+			r = ask_domain(
+				c, rule->maps, c->etrn_domain, &value, &f);
+		break;
 	case SUBJECT_LOGIN:
 		if (str_present(c->login))
 			r = ask(c, rule->maps, c->login, &value, &f);

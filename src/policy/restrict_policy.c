@@ -40,7 +40,7 @@ static void put_attributes(const struct check *c, struct buf *out)
 	attribute(out, "queue_id", data ? c->instance : STR(""));
 	attribute(out, "instance", c->instance);
 	number(out, "size", c->size);
-	attribute(out, "etrn_domain", STR(""));
+	attribute(out, "etrn_domain", c->etrn_domain);
 	attribute(out, "stress", STR(""));
 	attribute(out, "sasl_method", c->sasl_method);
 	attribute(out, "sasl_username", c->login);

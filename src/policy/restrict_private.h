@@ -38,6 +38,7 @@ enum subject {
 	SUBJECT_LOGIN,
 	SUBJECT_CCERT,
 	SUBJECT_REVERSE, /* the client by its PTR name */
+	SUBJECT_ETRN,
 };
 
 /* What a reply is about that has no subject of its own: the newest fact. */

@@ -478,6 +478,11 @@ RULE(check_sender_access)
 	return restrict_access(c, rule, SUBJECT_SENDER, d);
 }
 
+RULE(check_etrn_access)
+{
+	return restrict_access(c, rule, SUBJECT_ETRN, d);
+}
+
 RULE(check_recipient_access)
 {
 	return restrict_access(c, rule, SUBJECT_RECIPIENT, d);
@@ -637,6 +642,7 @@ const struct restriction_def restriction_defs[] = {
 	{"check_client_access", check_client_access, "a table", false},
 	{"check_helo_access", check_helo_access, "a table", false},
 	{"check_sender_access", check_sender_access, "a table", false},
+	{"check_etrn_access", check_etrn_access, "a table", false},
 	{"check_recipient_access", check_recipient_access, "a table", false},
 	{"check_client_a_access", restrict_server_access, "a table", false},
 	{"check_client_mx_access", restrict_server_access, "a table", false},

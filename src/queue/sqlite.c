@@ -142,7 +142,8 @@ static bool insert(struct db *db, const struct envelope *env, struct str body,
 		if (!db_run(db, f,
 			    "INSERT INTO recipients(id, n, status, due,"
 			    " attempts) VALUES(?,?,0,?,0)",
-			    "iii", (int64_t)env->id, (int64_t)i, env->arrival))
+			    "iii", (int64_t)env->id, (int64_t)i,
+			    envelope_release(env)))
 			return false;
 	return true;
 }

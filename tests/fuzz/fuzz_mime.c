@@ -1,9 +1,33 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/fuzz/fuzz.h"
 
+#include <stdlib.h>
+
 #include "base/arena.h"
 #include "codec/imap/structure.h"
+#include "codec/mail/downgrade.h"
 #include "codec/mail/mime.h"
+
+struct seen {
+	char last;
+	enum downgrade_to to;
+};
+
+/* What mail_downgrade.h promises of every byte. */
+static bool look(struct str piece, void *ctx)
+{
+	struct seen *s = ctx;
+
+	for (size_t i = 0; i < piece.len; i++) {
+		char c = piece.ptr[i];
+
+		if (c == '\0' || (c == '\n') != (s->last == '\r') ||
+			(s->to == DOWNGRADE_TO_7BIT && (c & 0x80) != 0))
+			abort();
+		s->last = c;
+	}
+	return true;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -19,6 +43,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_reset(&out);
 	mime_decode_body(root, &out);
 	buf_fini(&out);
+	for (int to = DOWNGRADE_TO_8BIT; to <= DOWNGRADE_TO_7BIT; to++) {
+		struct seen s = {.to = (enum downgrade_to)to};
+
+		mail_downgrade(in, s.to, a, look, &s);
+	}
 	arena_free(a);
 	return 0;
 }

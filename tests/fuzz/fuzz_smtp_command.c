@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool last;
 
 	if (smtp_command_parse(in, &cmd)) {
-		smtp_mail_parse(cmd.args, true, false, a, &mail, &why);
+		smtp_mail_parse(cmd.args, ~0u, false, a, &mail, &why);
 		smtp_bdat_parse(cmd.args, &octets, &last);
 		smtp_rcpt_parse(cmd.args, true, true, a, &rcpt, &why);
 	}

@@ -58,18 +58,19 @@ static void mail_parameters(void **state UNUSED)
 	assert_true(smtp_mail_parse(
 		STR("FROM:<> SIZE=2147483648 BODY=8BITMIME RET=HDRS "
 		    "ENVID=Q+2B1"),
-		true, false, a, &m, &r));
+		SMTP_OFFER_UTF8, false, a, &m, &r));
 	assert_int_equal(m.size, 2147483648u);
 	assert_str(m.envid, "Q+1");
 	assert_int_equal(m.from.whole.len, 0);
 	assert_true((m.flags & SMTP_MAIL_RET_HDRS) != 0);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		if (smtp_mail_parse(str_from(bad[i]), true, false, a, &m, &r))
+		if (smtp_mail_parse(str_from(bad[i]), SMTP_OFFER_UTF8, false, a,
+			    &m, &r))
 			fail_msg("accepted: %s", bad[i]);
 	assert_true(smtp_mail_parse(STR("FROM:<\xc3\xa4@b.example> SMTPUTF8"),
-		true, false, a, &m, &r));
-	assert_false(smtp_mail_parse(
-		STR("FROM:<\xc3\xa4@b.example>"), true, false, a, &m, &r));
+		SMTP_OFFER_UTF8, false, a, &m, &r));
+	assert_false(smtp_mail_parse(STR("FROM:<\xc3\xa4@b.example>"),
+		SMTP_OFFER_UTF8, false, a, &m, &r));
 	assert_int_equal(r.code, 553);
 	arena_free(a);
 }
@@ -224,6 +225,9 @@ static void envelopes(void **state UNUSED)
 		.sender = STR("a@x"),
 		.client = STR("c"),
 		.filter = STR("smtp:[f]:1"),
+		.priority = -9,
+		.hold_until = 1,
+		.deliver_by = -2,
 		.rcpts = &r,
 		.n_rcpts = 1};
 	struct envelope got;
@@ -234,6 +238,9 @@ static void envelopes(void **state UNUSED)
 	struct wire w = {.rest = buf_str(&b)};
 	assert_true(envelope_read(&w, a, &got) && wire_ok(&w));
 	assert_str(got.filter, "smtp:[f]:1");
+	assert_int_equal(got.priority, -9);
+	assert_int_equal(got.hold_until, 1);
+	assert_int_equal(got.deliver_by, -2);
 	buf_reset(&b);
 	wire_put_u8(&b, 1);
 	wire_put_u64(&b, 7);
@@ -250,8 +257,9 @@ static void envelopes(void **state UNUSED)
 	assert_true(envelope_read(&w, a, &got) && wire_ok(&w));
 	assert_false(str_present(got.filter));
 	assert_str(got.rcpts[0].address, "b@y");
+	assert_int_equal(got.hold_until, 0);
 	/* One of a newer program is not touched. */
-	b.data[0] = 3;
+	b.data[0] = 4;
 	w = (struct wire){.rest = buf_str(&b)};
 	assert_false(envelope_read(&w, a, &got));
 	buf_fini(&b);

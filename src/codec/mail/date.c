@@ -176,3 +176,56 @@ bool imap_date_parse(struct str s, int64_t *at_r)
 	*at_r = at + seconds - (int64_t)zone * 60;
 	return true;
 }
+
+void internet_date_put(int64_t at, struct buf *out)
+{
+	struct tm tm = broken(at);
+
+	buf_putf(out, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
+		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+/* "Z", "+hh:mm" or "-hh:mm" */
+static bool internet_zone(struct str s, int64_t *seconds_r)
+{
+	uint64_t h, m;
+
+	*seconds_r = 0;
+	if (str_ieqc(s, "Z"))
+		return true;
+	if (s.len != 6 || (s.ptr[0] != '+' && s.ptr[0] != '-') ||
+		s.ptr[3] != ':' || !str_u64(str_sub(s, 1, 2), &h) ||
+		!str_u64(str_sub(s, 4, 2), &m) || h > 23 || m > 59)
+		return false;
+	*seconds_r = (int64_t)(h * 3600 + m * 60) * (s.ptr[0] == '-' ? -1 : 1);
+	return true;
+}
+
+bool internet_date_parse(struct str s, int64_t *at_r)
+{
+	uint64_t year, month, day;
+	int64_t seconds, zone;
+
+	if (s.len < 20 || s.ptr[4] != '-' || s.ptr[7] != '-' ||
+		ascii_upper(s.ptr[10]) != 'T' ||
+		!str_u64(str_sub(s, 0, 4), &year) ||
+		!str_u64(str_sub(s, 5, 2), &month) ||
+		!str_u64(str_sub(s, 8, 2), &day) || month < 1 || month > 12 ||
+		day < 1 || day > 31 || !time_of(str_sub(s, 11, 8), &seconds))
+		return false;
+	struct str rest = str_from_at(s, 19);
+	if (rest.ptr[0] == '.') {
+		size_t n = 1;
+
+		while (n < rest.len && ascii_is_digit(rest.ptr[n]))
+			n++;
+		if (n == 1)
+			return false;
+		rest = str_from_at(rest, n);
+	}
+	if (!internet_zone(rest, &zone))
+		return false;
+	*at_r = days_of((int64_t)year, (unsigned)month, (unsigned)day) * 86400 +
+		seconds - zone;
+	return true;
+}

@@ -3,7 +3,8 @@
 #define CODEC_MAIL_DATE_H
 
 /*
- * Dates: RFC 5322 3.3 and 4.3 (obsolete zones), RFC 9051 9 (date-time).
+ * Dates: RFC 5322 3.3 and 4.3 (obsolete zones), RFC 9051 9 (date-time),
+ * RFC 3339 5.6.
  * Times are Unix seconds.  Pure: the zone is a parameter.
  */
 
@@ -20,5 +21,10 @@ void imap_date_put(int64_t at, struct buf *out);
 bool imap_date_parse(struct str s, int64_t *at_r);
 /* d-Mon-yyyy of SEARCH: the first second of that day, UTC */
 bool imap_day_parse(struct str s, int64_t *at_r);
+
+/* "2026-11-23T14:50:00Z" */
+void internet_date_put(int64_t at, struct buf *out);
+/* The same, or with a zone "+01:00", or fractions of a second. */
+bool internet_date_parse(struct str s, int64_t *at_r);
 
 #endif

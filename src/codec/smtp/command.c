@@ -128,63 +128,6 @@ static bool next_param(struct str *rest, struct str *key, struct str *value)
 	return true;
 }
 
-enum mail_key { K_SIZE, K_BODY, K_UTF8, K_RET, K_ENVID, K_AUTH, K_NONE };
-
-static enum mail_key mail_key_of(struct str key)
-{
-	static const char *const names[] = {
-		"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_ieqc(key, names[i]))
-			return (enum mail_key)i;
-	return K_NONE;
-}
-
-static bool mail_param(enum mail_key key, struct str value, struct arena *a,
-	struct smtp_mail *m, struct smtp_refusal *r)
-{
-	const char *wrong = "Bad parameter value";
-
-	switch (key) {
-	case K_SIZE:
-		if (value.len > 20 || !str_u64(value, &m->size))
-			return refuse(r, 501, "5.5.4", wrong);
-		m->flags |= SMTP_MAIL_SIZE;
-		return true;
-	case K_BODY:
-		if (str_ieqc(value, "8BITMIME"))
-			m->flags |= SMTP_MAIL_8BIT;
-		else if (!str_ieqc(value, "7BIT"))
-			return refuse(r, 501, "5.5.4", wrong);
-		return true;
-	case K_UTF8:
-		if (str_present(value))
-			return refuse(r, 501, "5.5.4", wrong);
-		m->flags |= SMTP_MAIL_UTF8;
-		return true;
-	case K_RET:
-		if (!str_ieqc(value, "FULL") && !str_ieqc(value, "HDRS"))
-			return refuse(r, 501, "5.5.4", wrong);
-		m->flags |= str_ieqc(value, "FULL") ? SMTP_MAIL_RET_FULL
-						    : SMTP_MAIL_RET_HDRS;
-		return true;
-	case K_ENVID:
-		if (value.len == 0 || value.len > 300 ||
-			!smtp_xtext_decode(value, a, &m->envid))
-			return refuse(r, 501, "5.5.4", wrong);
-		return true;
-	case K_AUTH:
-		if (value.len == 0 || value.len > 500 ||
-			!smtp_xtext_decode(value, a, &m->auth))
-			return refuse(r, 501, "5.5.4", wrong);
-		return true;
-	case K_NONE:
-		break;
-	}
-	return refuse(r, 555, "5.5.4", "Unsupported parameter");
-}
-
 static bool wants_utf8(struct str args)
 {
 	struct str key, value;
@@ -196,35 +139,26 @@ static bool wants_utf8(struct str args)
 	return false;
 }
 
-bool smtp_mail_parse(struct str args, bool utf8_offered, bool strict,
+bool smtp_mail_parse(struct str args, unsigned offered, bool strict,
 	struct arena *a, struct smtp_mail *mail_r,
 	struct smtp_refusal *refusal_r)
 {
 	struct smtp_mail mail = {0};
-	unsigned seen = 0;
 	struct str key, value;
 	size_t count = 0;
 
 	if (!skip_word(&args, "FROM:", strict))
 		return refuse(
 			refusal_r, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
-	bool utf8 = utf8_offered && wants_utf8(args);
+	bool utf8 = (offered & SMTP_OFFER_UTF8) != 0 && wants_utf8(args);
 	if (!parse_path(&args, SMTP_PATH_EMPTY, utf8, strict, &mail.from,
 		    refusal_r))
 		return false;
 	while (next_param(&args, &key, &value)) {
-		enum mail_key k = mail_key_of(key);
-
 		if (++count > SMTP_PARAMS_MAX)
 			return refuse(
 				refusal_r, 501, "5.5.4", "Too many parameters");
-		if (k != K_NONE && (seen & 1u << k) != 0)
-			return refuse(
-				refusal_r, 501, "5.5.4", "Duplicate parameter");
-		if (k == K_UTF8 && !utf8_offered)
-			k = K_NONE;
-		seen |= 1u << k;
-		if (!mail_param(k, value, a, &mail, refusal_r))
+		if (!smtp_mail_param(key, value, offered, a, &mail, refusal_r))
 			return false;
 	}
 	*mail_r = mail;

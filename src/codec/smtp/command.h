@@ -9,6 +9,8 @@
  * RFC 5321 4.1.1 (syntax), 4.1.2 (Mail-parameters)
  * RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8), RFC 4954 (AUTH=)
  * RFC 3461 4 (RET, ENVID, NOTIFY, ORCPT; xtext)
+ * RFC 3030 3 (BINARYMIME), RFC 8689 2 (REQUIRETLS), RFC 6710 5 (MT-PRIORITY)
+ * RFC 2852 4 (BY), RFC 4865 4 (HOLDFOR, HOLDUNTIL)
  *
  * Pure.  Views point into the line.
  */
@@ -32,12 +34,35 @@ enum smtp_mail_flags {
 	SMTP_MAIL_UTF8 = 1u << 2, /* SMTPUTF8 */
 	SMTP_MAIL_RET_FULL = 1u << 3,
 	SMTP_MAIL_RET_HDRS = 1u << 4,
+	SMTP_MAIL_BINARY = 1u << 5, /* BODY=BINARYMIME */
+	SMTP_MAIL_REQUIRETLS = 1u << 6,
+	SMTP_MAIL_PRIORITY = 1u << 7,
+	SMTP_MAIL_BY = 1u << 8,
+	SMTP_MAIL_BY_RETURN = 1u << 9, /* by-mode R; else N */
+	SMTP_MAIL_BY_TRACE = 1u << 10,
+	SMTP_MAIL_HOLDFOR = 1u << 11,
+	SMTP_MAIL_HOLDUNTIL = 1u << 12,
+};
+
+/* The parameters that are known only where EHLO named their extension. */
+enum smtp_offer {
+	SMTP_OFFER_UTF8 = 1u << 0,
+	SMTP_OFFER_BINARYMIME = 1u << 1,
+	SMTP_OFFER_REQUIRETLS = 1u << 2,
+	SMTP_OFFER_PRIORITY = 1u << 3,
+	SMTP_OFFER_DELIVERBY = 1u << 4,
+	SMTP_OFFER_FUTURERELEASE = 1u << 5,
 };
 
 struct smtp_mail {
 	struct smtp_path from;
 	unsigned flags;
+	unsigned seen; /* parameters, by their rows */
 	uint64_t size; /* with SMTP_MAIL_SIZE */
+	int priority; /* with SMTP_MAIL_PRIORITY: -9 to 9 */
+	int64_t by; /* with SMTP_MAIL_BY: seconds from now, may be negative */
+	int64_t hold_for; /* with SMTP_MAIL_HOLDFOR: seconds */
+	int64_t hold_until; /* with SMTP_MAIL_HOLDUNTIL: Unix seconds */
 	struct str envid; /* decoded; absent without */
 	struct str auth; /* decoded AUTH=; absent without */
 };
@@ -65,13 +90,19 @@ struct smtp_refusal {
 /*
  * Reads the argument of MAIL ("FROM:<...> ...") or RCPT ("TO:<...> ...").
  * Decoded values are in the arena.  The result is untouched on failure.
- * strict: nothing but the RFC's syntax (no blank before <, no bare address).
+ * offered: enum smtp_offer.  strict: nothing but the RFC's syntax (no blank
+ * before <, no bare address).
  */
-bool smtp_mail_parse(struct str args, bool utf8_offered, bool strict,
+bool smtp_mail_parse(struct str args, unsigned offered, bool strict,
 	struct arena *a, struct smtp_mail *mail_r,
 	struct smtp_refusal *refusal_r);
 bool smtp_rcpt_parse(struct str args, bool utf8, bool strict, struct arena *a,
 	struct smtp_rcpt *rcpt_r, struct smtp_refusal *refusal_r);
+
+/* mail_params.c: one parameter of MAIL; false with the refusal. */
+bool smtp_mail_param(struct str key, struct str value, unsigned offered,
+	struct arena *a, struct smtp_mail *mail,
+	struct smtp_refusal *refusal_r);
 
 /* The argument of BDAT, "size [LAST]": RFC 3030 2. */
 bool smtp_bdat_parse(struct str args, uint64_t *octets_r, bool *last_r);

@@ -36,17 +36,31 @@ static int64_t lifetime(const struct finish *x)
 					 : c->maximal_queue_lifetime;
 }
 
+/* Since it may be delivered. */
+static int64_t age_of(const struct finish *x)
+{
+	return x->now - envelope_release(&x->m->env);
+}
+
 /* queue.md 4.3: the wait doubles, between the two bounds. */
 static int64_t next_due(const struct finish *x)
 {
 	const struct conf *c = x->s->role->conf;
-	int64_t wait = x->now - x->m->env.arrival;
+	int64_t wait = age_of(x);
 
 	if (wait < c->minimal_backoff_time)
 		wait = c->minimal_backoff_time;
 	if (wait > c->maximal_backoff_time)
 		wait = c->maximal_backoff_time;
 	return x->now + wait;
+}
+
+/* RFC 2852 4.2: at the time of mode N the sender is told, once. */
+static bool by_passed(const struct finish *x, const struct item *it)
+{
+	int64_t by = x->m->env.deliver_by;
+
+	return by != 0 && x->now >= by && it->tried < by;
 }
 
 static void log_outcome(
@@ -82,7 +96,7 @@ static void tell(struct finish *x, const struct outcome_of *o,
 		.reply = o->text,
 		.from_mta = o->code != 0,
 		.mta = o->mta,
-		.will_retry_until = x->m->env.arrival + lifetime(x)};
+		.will_retry_until = envelope_release(&x->m->env) + lifetime(x)};
 }
 
 static bool wants(const struct recipient *r, unsigned what)
@@ -108,7 +122,9 @@ static void defer(struct finish *x, struct rcpt_state *st, struct item *it,
 {
 	const struct conf *c = x->s->role->conf;
 	const struct recipient *r = &x->m->env.rcpts[o->n];
-	int64_t age = x->now - x->m->env.arrival;
+	int64_t release = envelope_release(&x->m->env);
+	int64_t age = age_of(x);
+	int64_t by = x->m->env.deliver_by;
 	int64_t warn = c->delay_warning_time;
 
 	if (age >= lifetime(x)) {
@@ -123,12 +139,27 @@ static void defer(struct finish *x, struct rcpt_state *st, struct item *it,
 		return;
 	}
 	st->due = next_due(x);
+	if (by > x->now && by < st->due)
+		st->due = by;
 	st->reason = o->text;
 	log_outcome(x, o, "deferred");
 	/* Told once: at the first try behind the time. */
-	if (warn > 0 && age >= warn && it->tried - x->m->env.arrival < warn &&
-		x->m->env.sender.len > 0 && wants(r, SMTP_NOTIFY_DELAY))
+	bool late = warn > 0 && age >= warn && it->tried - release < warn;
+	if ((late || by_passed(x, it)) && x->m->env.sender.len > 0 &&
+		wants(r, SMTP_NOTIFY_DELAY))
 		tell(x, o, DSN_DELAYED, 4);
+}
+
+/* RFC 2852 4.1.4: told where a traced mail, or one whose time the next server
+ * does not keep, goes on. */
+static bool by_trail(const struct finish *x, const struct outcome_of *o,
+	const struct recipient *r)
+{
+	const struct envelope *env = &x->m->env;
+
+	return env->deliver_by != 0 && o->code != 0 &&
+	       r->notify != SMTP_NOTIFY_NEVER &&
+	       (o->by_unknown || (env->flags & ENV_BY_TRACE) != 0);
 }
 
 static void settle(struct finish *x, struct outcome_of *o)
@@ -146,7 +177,7 @@ static void settle(struct finish *x, struct outcome_of *o)
 	case DELIVERED:
 		st->status = RCPT_DONE;
 		log_outcome(x, o, "sent");
-		if (wants(r, SMTP_NOTIFY_SUCCESS))
+		if (wants(r, SMTP_NOTIFY_SUCCESS) || by_trail(x, o, r))
 			tell(x, o, o->code != 0 ? DSN_RELAYED : DSN_DELIVERED,
 				2);
 		break;
@@ -179,7 +210,9 @@ static void report(struct finish *x, enum dsn_action action, struct str message)
 		return;
 	id_text(fresh, id);
 	id_text(env->id, original);
-	bool whole = action == DSN_FAILED && (env->flags & ENV_RET_HDRS) == 0 &&
+	/* RFC 8689 5: under REQUIRETLS never more than the header. */
+	bool whole = action == DSN_FAILED &&
+		     (env->flags & (ENV_RET_HDRS | ENV_REQUIRETLS)) == 0 &&
 		     message.len <= (size_t)c->bounce_size_limit;
 	struct dsn d = {.reporting_mta = c->myhostname,
 		.mail_name = c->mail_name,
@@ -204,7 +237,8 @@ static void report(struct finish *x, enum dsn_action action, struct str message)
 	x->reports[x->n_reports++] = (struct queue_report){
 		.env = {.id = fresh,
 			.arrival = x->now,
-			.flags = ENV_DSN | ENV_8BIT | (env->flags & ENV_UTF8),
+			.flags = ENV_DSN | ENV_8BIT |
+				 (env->flags & (ENV_UTF8 | ENV_REQUIRETLS)),
 			.size = body->len,
 			.sender = STR(""),
 			.client = STR("local"),

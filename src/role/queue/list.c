@@ -107,6 +107,9 @@ static void flush_message(struct sched *s, struct message *m)
 {
 	int64_t now = clock_unix();
 
+	/* What its sender wants later is not late. */
+	if (m->env.hold_until > now)
+		return;
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++)
 		if (m->items[i].state == ITEM_WAITING)
 			m->items[i].due = now;
@@ -174,6 +177,53 @@ static bool act_on(struct sched *s, enum queue_action action, struct message *m)
 	if (!ok)
 		log_error("queue not written", log_fault(&f));
 	return ok;
+}
+
+static bool is_in_site(struct str address, struct str site)
+{
+	ptrdiff_t at = str_rfind(address, '@');
+	struct str domain = str_from_at(address, (size_t)(at + 1));
+
+	if (!str_starts(site, "@"))
+		return str_ieq(domain, site);
+	struct str name = str_from_at(site, 1);
+	return str_ieq(domain, name) ||
+	       (domain.len > name.len && str_iends(domain, name) &&
+		       domain.ptr[domain.len - name.len - 1] == '.');
+}
+
+uint64_t sched_flush_site(struct sched *s, struct str site)
+{
+	int64_t now = clock_unix();
+	uint64_t n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct message *m = s->first; m != NULL; m = m->next) {
+		bool found = false;
+
+		for (uint32_t i = 0; i < m->env.n_rcpts && !m->hold; i++) {
+			struct item *it = &m->items[i];
+
+			if (it->state == ITEM_DONE ||
+				!is_in_site(m->env.rcpts[i].address, site) ||
+				m->env.hold_until > now)
+				continue;
+			found = true;
+			it->due = now;
+			if (it->dest != NULL)
+				it->dest->closed_until = 0;
+		}
+		n += found;
+	}
+	for (struct dest *d = s->dests; d != NULL; d = d->next)
+		if (str_ieq(d->nexthop, str_starts(site, "@")
+						? str_from_at(site, 1)
+						: site))
+			d->closed_until = 0;
+	sched_wake(s, now);
+	sched_dispatch(s);
+	pthread_mutex_unlock(&s->lock);
+	return n;
 }
 
 uint64_t sched_act(struct sched *s, enum queue_action action, uint64_t id)

@@ -102,6 +102,19 @@ static bool act(struct ipc_session *s, struct wire *w)
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
 }
 
+static bool flush_site(struct ipc_session *s, struct wire *w)
+{
+	struct queue_role *q = s->role_ctx;
+	struct buf b CLEANUP(buf_fini);
+	struct str site = wire_str(w);
+
+	if (!wire_ok(w))
+		return false;
+	buf_init(&b, 16);
+	wire_put_u64(&b, sched_flush_site(q->sched, site));
+	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+}
+
 static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 {
 	struct queue_role *q = s->role_ctx;
@@ -125,6 +138,8 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 	}
 	if (frame->type == IPC_QUEUE_SHOW)
 		return show(s, &w);
+	if (frame->type == IPC_QUEUE_FLUSH_SITE)
+		return flush_site(s, &w);
 	return frame->type == IPC_QUEUE_ACT && act(s, &w);
 }
 

@@ -84,16 +84,41 @@ static struct dest *dest_get(
 	return d;
 }
 
+static int priority(const struct item *it)
+{
+	return it->m->env.priority;
+}
+
+/* RFC 6710: behind all of its own priority, in front of all below it. */
 static void line_up(struct dest *d, struct item *it)
 {
+	struct item **p = &d->first;
+
 	it->state = ITEM_LINED;
 	it->dest = d;
+	if (d->last != NULL && priority(d->last) >= priority(it))
+		p = &d->last->next;
+	while (*p != NULL && priority(*p) >= priority(it))
+		p = &(*p)->next;
+	it->next = *p;
+	*p = it;
+	if (it->next == NULL)
+		d->last = it;
+}
+
+static void unline(struct dest *d, struct item *it)
+{
+	struct item **p = &d->first;
+	struct item *before = NULL;
+
+	while (*p != it) {
+		before = *p;
+		p = &(*p)->next;
+	}
+	*p = it->next;
+	if (d->last == it)
+		d->last = before;
 	it->next = NULL;
-	if (d->last != NULL)
-		d->last->next = it;
-	else
-		d->first = it;
-	d->last = it;
 }
 
 /* error:, retry:, discard: end here and now. */
@@ -156,6 +181,29 @@ static void schedule_item(
 	now->v[now->n++] = o;
 }
 
+/* RFC 2852 4.2: the time of mode R has run out, and nobody has it in hand. */
+static bool too_late(struct item *it, int64_t now)
+{
+	const struct envelope *env = &it->m->env;
+
+	return env->deliver_by > 0 && (env->flags & ENV_BY_RETURN) != 0 &&
+	       now >= env->deliver_by &&
+	       (it->state == ITEM_WAITING || it->state == ITEM_LINED);
+}
+
+static struct outcome_of expire(struct item *it)
+{
+	if (it->state == ITEM_LINED)
+		unline(it->dest, it);
+	it->state = ITEM_LEASED;
+	return (struct outcome_of){.n = it->n,
+		.kind = BOUNCED,
+		.subject = 4,
+		.detail = 7,
+		.text = STR("not delivered by the time that was asked for "
+			    "(DELIVERBY)")};
+}
+
 /* Lines up what is due.  The lock is held, and given away while outcomes
  * that need no agent are written. */
 static void schedule_message(struct sched *s, struct message *m, int64_t now)
@@ -169,6 +217,12 @@ static void schedule_message(struct sched *s, struct message *m, int64_t now)
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
 		struct item *it = &m->items[i];
 
+		if (too_late(it, now)) {
+			ready.v[ready.n++] = expire(it);
+			continue;
+		}
+		if (it->state != ITEM_DONE && m->env.deliver_by > now)
+			sched_wake(s, m->env.deliver_by);
 		if (it->state != ITEM_WAITING)
 			continue;
 		if (it->due <= now)
@@ -201,21 +255,6 @@ static bool may_start(const struct sched *s, const struct dest *d, int64_t now)
 		return false;
 	/* A site that was down is asked by one delivery, not by all. */
 	return now >= d->closed_until;
-}
-
-static void unline(struct dest *d, struct item *it)
-{
-	struct item **p = &d->first;
-	struct item *before = NULL;
-
-	while (*p != it) {
-		before = *p;
-		p = &(*p)->next;
-	}
-	*p = it->next;
-	if (d->last == it)
-		d->last = before;
-	it->next = NULL;
 }
 
 /* The first message of the line, with its other recipients there. */
@@ -422,8 +461,8 @@ static struct message *message_new(const struct envelope *env)
 	m->hold = (env->flags & ENV_HOLD) != 0;
 	m->items = must_alloc((env->n_rcpts + 1) * sizeof(*m->items));
 	for (uint32_t i = 0; i < env->n_rcpts; i++)
-		m->items[i] =
-			(struct item){.m = m, .n = i, .due = env->arrival};
+		m->items[i] = (struct item){
+			.m = m, .n = i, .due = envelope_release(env)};
 	return m;
 }
 
@@ -450,6 +489,20 @@ void sched_add(struct sched *s, const struct envelope *env)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* When the last try was, back from the time of the next: finish.c. */
+static int64_t tried_at(
+	const struct sched *s, const struct envelope *env, int64_t due)
+{
+	const struct conf *c = s->role->conf;
+	int64_t wait = (due - envelope_release(env)) / 2;
+
+	if (wait < c->minimal_backoff_time)
+		wait = c->minimal_backoff_time;
+	if (wait > c->maximal_backoff_time)
+		wait = c->maximal_backoff_time;
+	return due - wait;
+}
+
 static void load_one(uint64_t id, const struct envelope *env, bool hold,
 	const struct rcpt_state *v, uint32_t n, void *ctx)
 {
@@ -471,6 +524,8 @@ static void load_one(uint64_t id, const struct envelope *env, bool hold,
 		it->state = v[i].status == RCPT_DONE ? ITEM_DONE : ITEM_WAITING;
 		it->due = v[i].due;
 		it->attempts = v[i].attempts;
+		if (it->attempts > 0)
+			it->tried = tried_at(s, env, it->due);
 		if (str_present(v[i].reason))
 			it->reason = str_heap(v[i].reason);
 	}

@@ -46,5 +46,8 @@ void sched_list(struct sched *s, uint64_t id_filter,
 	bool (*row)(struct str json, void *ctx), void *ctx);
 /* id 0: all.  Returns how many messages it touched. */
 uint64_t sched_act(struct sched *s, enum queue_action action, uint64_t id);
+/* The recipients of a domain are due now; "@" in front: and of all below it.
+ * Returns the messages. */
+uint64_t sched_flush_site(struct sched *s, struct str site);
 
 #endif

@@ -29,10 +29,20 @@ struct delivery {
 
 enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY };
 
-static enum tls_level tls_level(const struct conf *c)
+static bool requires_tls(const struct delivery *d)
 {
-	struct str l = c->smtp_tls_security_level;
+	return (d->job->env.flags & ENV_REQUIRETLS) != 0 && !d->site.lmtp;
+}
 
+static enum tls_level tls_level(const struct delivery *d)
+{
+	struct str l = d->c->smtp_tls_security_level;
+
+	if (requires_tls(d))
+		return TLS_VERIFY;
+	/* RFC 8689 4.2: the sender would rather have it read than lost. */
+	if ((d->job->env.flags & ENV_TLS_OPTIONAL) != 0)
+		return str_eqc(l, "none") ? TLS_NONE : TLS_MAY;
 	if (str_eqc(l, "none"))
 		return TLS_NONE;
 	if (str_eqc(l, "encrypt"))
@@ -77,7 +87,9 @@ static void settle_sent(struct delivery *d, struct smtp_client *c)
 			.subject = c->reply.class == 2 ? c->reply.subject : 0,
 			.detail = c->reply.class == 2 ? c->reply.detail : 0,
 			.text = text,
-			.mta = d->mta};
+			.mta = d->mta,
+			.by_unknown = (c->caps & CAP_DELIVERBY) == 0 &&
+				      !d->site.lmtp};
 
 		if (r->refused) {
 			outcome_fault(&o, 0, &r->fault, d->a);
@@ -165,8 +177,8 @@ static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 /* A session that was not verified must never stand for one that was. */
 static struct str session_key(struct delivery *d)
 {
-	return arena_printf(d->a, "%d %.*s", tls_level(d->c) == TLS_VERIFY,
-		STR_ARG(d->mta));
+	return arena_printf(
+		d->a, "%d %.*s", tls_level(d) == TLS_VERIFY, STR_ARG(d->mta));
 }
 
 static SSL *new_ssl(struct delivery *d)
@@ -181,37 +193,84 @@ static SSL *new_ssl(struct delivery *d)
 static bool wrap(struct delivery *d, struct smtp_client *c, struct str name,
 	struct fault *f)
 {
-	bool verify = tls_level(d->c) == TLS_VERIFY;
+	bool verify = tls_level(d) == TLS_VERIFY;
 
 	stream_deadline(c->stream, d->c->smtp_helo_timeout * 1000);
 	return stream_tls_connect(
 		c->stream, new_ssl(d), arena_cstr(d->a, name), verify, f);
 }
 
+/* RFC 8689 4.1 and 8.4: the way is safe, or it is not gone. */
+static bool tls_is_promised(
+	struct delivery *d, struct smtp_client *c, struct fault *f)
+{
+	if (!requires_tls(d))
+		return true;
+	if (!d->site.name_secure)
+		return fault_set(f, FAULT_PERM, 550, 7, 30,
+			"REQUIRETLS: the MX records of %.*s are not protected "
+			"by DNSSEC",
+			STR_ARG(d->site.host));
+	return (c->caps & CAP_REQUIRETLS) != 0 ||
+	       fault_set(f, FAULT_PERM, 550, 7, 30,
+		       "REQUIRETLS support required, but the server does not "
+		       "offer it");
+}
+
+static bool is_requiretls_fault(const struct fault *f)
+{
+	return f->class == FAULT_PERM && f->subject == 7 && f->detail == 30;
+}
+
+static bool start_tls(struct delivery *d, struct smtp_client *c,
+	struct str name, struct fault *f)
+{
+	enum tls_level level = tls_level(d);
+
+	if ((c->caps & CAP_STARTTLS) == 0)
+		return level <= TLS_MAY ||
+		       fault_set(f, FAULT_TEMP, 451, 7, 4,
+			       "TLS is required, but the server does not "
+			       "offer STARTTLS");
+	return smtp_client_starttls(
+		c, new_ssl(d), arena_cstr(d->a, name), level == TLS_VERIFY, f);
+}
+
 /* Greeting, EHLO, TLS as the level says, AUTH. */
 static bool begin(struct delivery *d, struct smtp_client *c, struct str name,
 	bool allow_tls, struct fault *f)
 {
-	enum tls_level level = tls_level(d->c);
-
 	if (d->c->smtp_tls_wrappermode && !wrap(d, c, name, f))
 		return false;
 	if (!smtp_client_hello(c, f))
 		return false;
-	if (!stream_is_tls(c->stream) && level != TLS_NONE && allow_tls) {
-		if ((c->caps & CAP_STARTTLS) == 0) {
-			if (level > TLS_MAY)
-				return fault_set(f, FAULT_TEMP, 451, 7, 4,
-					"TLS is required, but the server does "
-					"not offer STARTTLS");
-		} else if (!smtp_client_starttls(c, new_ssl(d),
-				   arena_cstr(d->a, name), level == TLS_VERIFY,
-				   f)) {
-			return false;
-		}
+	if (!stream_is_tls(c->stream) && tls_level(d) != TLS_NONE &&
+		allow_tls && !start_tls(d, c, name, f)) {
+		/* A handshake that fails is an answer, a lost line is not. */
+		if (requires_tls(d) && f->subject == 7)
+			fault_set(f, FAULT_PERM, 550, 7, 30, "REQUIRETLS: %s",
+				arena_cstr(d->a, str_from(f->text)));
+		return false;
 	}
 	d->tls_version = stream_tls_version(c->stream);
-	return log_in(d, c, f);
+	return tls_is_promised(d, c, f) && log_in(d, c, f);
+}
+
+/* RFC 2852 4.1.3: a bound that the next server does not keep. */
+static bool keeps_time(
+	struct delivery *d, struct smtp_client *c, struct fault *f)
+{
+	const struct envelope *env = &d->job->env;
+	bool bound = env->deliver_by != 0 && !d->site.lmtp &&
+		     (env->flags & ENV_BY_RETURN) != 0;
+
+	if (bound && clock_unix() >= env->deliver_by)
+		return fault_set(f, FAULT_PERM, 550, 4, 7,
+			"not delivered by the time that was asked for "
+			"(DELIVERBY)");
+	return !bound || (c->caps & CAP_DELIVERBY) != 0 ||
+	       fault_set(f, FAULT_PERM, 550, 3, 3,
+		       "the next server does not know DELIVERBY");
 }
 
 static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
@@ -223,6 +282,12 @@ static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
 		.ret_hdrs = (env->flags & ENV_RET_HDRS) != 0,
 		.utf8 = (env->flags & ENV_UTF8) != 0,
 		.has_8bit = (env->flags & ENV_8BIT) != 0,
+		.requiretls = requires_tls(d),
+		.priority = env->priority,
+		.with_by = env->deliver_by != 0 && !d->site.lmtp,
+		.by_return = (env->flags & ENV_BY_RETURN) != 0,
+		.by_trace = (env->flags & ENV_BY_TRACE) != 0,
+		.by = env->deliver_by - clock_unix(),
 		.size = d->message.len,
 		.message = d->message};
 }
@@ -234,6 +299,7 @@ static bool send_open(
 	struct smtp_client_rcpt *open =
 		arena_alloc(d->a, d->job->n_pick * sizeof(*open));
 	uint32_t *index = arena_alloc(d->a, d->job->n_pick * sizeof(*index));
+	struct file_map narrow CLEANUP(file_unmap) = {0};
 	struct smtp_client_mail m;
 	size_t n = 0;
 
@@ -245,7 +311,13 @@ static bool send_open(
 		}
 	m.rcpts = open;
 	m.n_rcpts = n;
-	bool ok = smtp_client_send(c, &m, f);
+	bool ok = keeps_time(d, c, f);
+	if (ok && m.has_8bit && (c->caps & CAP_8BITMIME) == 0 && !m.utf8 &&
+		!d->c->disable_mime_output_conversion) {
+		ok = sender_narrow(d->message, d->a, &narrow, &m.message, f);
+		m.size = m.message.len;
+	}
+	ok = ok && smtp_client_send(c, &m, f);
 	for (size_t i = 0; i < n; i++)
 		d->rcpts[index[i]] = open[i];
 	/* Who was refused by name has an outcome in any case. */
@@ -282,12 +354,13 @@ static enum try converse(
 			client.greeting_5xx && !c->smtp_skip_5xx_greeting;
 		/* RFC 7435: a failed handshake falls back where TLS is a
 		 * courtesy, over a new connection. */
-		bool retry = tls && tls_level(c) == TLS_MAY &&
+		bool retry = tls && tls_level(d) == TLS_MAY &&
 			     stream_is_tls(client.stream) &&
 			     stream_failed(client.stream) && f->code == 454;
 
 		smtp_client_close(&client, !stream_failed(client.stream));
-		if (!refused && f->class == FAULT_PERM)
+		if (!refused && f->class == FAULT_PERM &&
+			!is_requiretls_fault(f))
 			f->class = FAULT_TEMP;
 		return retry ? TRY_WITHOUT_TLS : TRY_NEXT_HOST;
 	}

@@ -186,6 +186,9 @@ static bool by_mx(
 		return fault_set(f, FAULT_PERM, 556, 1, 10,
 			"%.*s does not accept mail (null MX)",
 			STR_ARG(site->host));
+	site->name_secure = n > 0;
+	for (size_t i = 0; i < n; i++)
+		site->name_secure &= mx[i].secure;
 	if (n == 0) {
 		bool self = add_host(s, site, site->host, a, &temp, f);
 
@@ -229,6 +232,7 @@ bool sender_find_hosts(struct sender *s, struct str transport,
 		spec = str_from_at(spec, 5);
 	if (!split_nexthop(s, &site, spec, &mx, f))
 		return false;
+	site.name_secure = !mx;
 	bool ok = mx ? by_mx(s, &site, a, f)
 		     : !add_host(s, &site, site.host, a, &temp, f) &&
 				  site.n_hosts > 0;

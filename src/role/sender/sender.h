@@ -10,6 +10,7 @@
 
 #include "net/smtp_client.h"
 #include "role/agent.h"
+#include "sys/file.h"
 
 struct sender {
 	struct role *role;
@@ -28,6 +29,7 @@ struct site {
 	struct str host; /* without brackets and port */
 	unsigned port;
 	bool lmtp;
+	bool name_secure; /* hosts as configured, or by DNSSEC */
 	struct str unix_path; /* lmtp:unix:...; absent otherwise */
 	struct site_host *hosts;
 	size_t n_hosts;
@@ -38,6 +40,10 @@ struct site {
 bool sender_find_hosts(struct sender *s, struct str transport,
 	struct str nexthop, struct arena *a, struct site *site_r,
 	struct fault *f);
+
+/* narrow.c: the message as 7-bit text; *map holds it when it had to change. */
+bool sender_narrow(struct str message, struct arena *a, struct file_map *map,
+	struct str *message_r, struct fault *f);
 
 /* deliver.c */
 agent_deliver_f sender_deliver;

@@ -83,8 +83,11 @@ static void last_chunk(struct session *s)
 	struct buf out CLEANUP(buf_fini);
 
 	buf_init(&out, 16);
-	smtp_chunk_end(&r->data, &out);
-	reception_put(r, buf_str(&out));
+	/* The last octet of raw octets is the last. */
+	if (r->mode != NEWLINE_BINARY) {
+		smtp_chunk_end(&r->data, &out);
+		reception_put(r, buf_str(&out));
+	}
 	reception_end(r);
 	transaction_reset(s);
 }

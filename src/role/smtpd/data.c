@@ -34,6 +34,11 @@ void smtpd_data(struct session *s, struct str args)
 		smtpd_refuse(s, 503, "5.5.1 Error: DATA after BDAT");
 		return;
 	}
+	/* RFC 3030 3: raw octets have no end that a dot could mark. */
+	if ((s->tx.mail.flags & SMTP_MAIL_BINARY) != 0) {
+		smtpd_refuse(s, 503, "5.5.1 Error: BINARYMIME needs BDAT");
+		return;
+	}
 	if (s->tx.n_rcpts == 0) {
 		/* RFC 2033 4.2 asks for 503 in any case. */
 		bool open = s->tx.open && !s->sv->lmtp;

@@ -166,18 +166,24 @@ static bool deliver_now(
 	return left == 0 || put_in_queue(s, env, fd, f);
 }
 
-static uint32_t flags_of(const struct session *s, bool has_8bit)
+static uint32_t flags_of(const struct session *s, const struct spool *sp)
 {
 	unsigned m = s->tx.mail.flags;
+	bool require = (m & SMTP_MAIL_REQUIRETLS) != 0;
 
-	return (has_8bit || (m & SMTP_MAIL_8BIT) != 0 ? ENV_8BIT : 0u) |
+	/* RFC 8689 4.1: the header field is nothing beside the parameter. */
+	return (sp->has_8bit || (m & SMTP_MAIL_8BIT) != 0 ? ENV_8BIT : 0u) |
+	       (require ? ENV_REQUIRETLS : 0u) |
+	       (sp->tls_optional && !require ? ENV_TLS_OPTIONAL : 0u) |
+	       ((m & SMTP_MAIL_BY_RETURN) != 0 ? ENV_BY_RETURN : 0u) |
+	       ((m & SMTP_MAIL_BY_TRACE) != 0 ? ENV_BY_TRACE : 0u) |
 	       ((m & SMTP_MAIL_UTF8) != 0 ? ENV_UTF8 : 0u) |
 	       ((m & SMTP_MAIL_RET_HDRS) != 0 ? ENV_RET_HDRS : 0u) |
 	       (s->tx.hold ? ENV_HOLD : 0u);
 }
 
-bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
-	struct fault *f)
+bool smtpd_handover(struct session *s, int fd, uint64_t size,
+	const struct spool *sp, struct fault *f)
 {
 	struct expanded x = {0};
 	char id[ID_TEXT];
@@ -190,7 +196,7 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
 		s->tx.filter.len > 0 ? s->tx.filter : s->sv->c->content_filter;
 	struct envelope env = {.id = s->tx.id,
 		.arrival = clock_unix(),
-		.flags = flags_of(s, has_8bit),
+		.flags = flags_of(s, sp),
 		.size = size,
 		.sender = s->tx.sender,
 		.envid = s->tx.mail.envid,
@@ -198,12 +204,15 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
 		.client = arena_printf(s->cmd_a, "%.*s[%.*s]",
 			STR_ARG(s->client_name), STR_ARG(s->client)),
 		.filter = filter.len > 0 ? filter : STR_NONE,
+		.priority = s->tx.priority,
+		.hold_until = s->tx.hold_until,
+		.deliver_by = s->tx.deliver_by,
 		.rcpts = x.v,
 		.n_rcpts = x.n};
 	uint32_t n = x.n;
-	bool ok = !s->tx.hold && filter.len == 0 && all_in_store(s, &x)
-			  ? deliver_now(s, &env, fd, f)
-			  : put_in_queue(s, &env, fd, f);
+	bool now = !s->tx.hold && filter.len == 0 && s->tx.hold_until == 0;
+	bool ok = now && all_in_store(s, &x) ? deliver_now(s, &env, fd, f)
+					     : put_in_queue(s, &env, fd, f);
 	id_text(s->tx.id, id);
 	if (ok)
 		log_info("accepted", log_z("queue_id", id),

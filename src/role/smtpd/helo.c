@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* HELO and EHLO: RFC 5321 4.1.1.1 */
-#include "codec/postfix/lines.h"
 #include "role/smtpd/milters.h"
 
 /* With smtpd_delay_reject = no the lists answer here. */
@@ -45,23 +44,12 @@ void smtpd_helo(struct session *s, struct str args)
 		smtpd_reply(s, 250, "%.*s", STR_ARG(s->sv->c->myhostname));
 }
 
-static struct str discarded(struct session *s)
-{
-	struct str value;
-	struct fault f;
-
-	return maps_lookup(s->sv->ehlo_maps, s->client, s->cmd_a, &value, &f) ==
-			       TABLE_FOUND
-		       ? value
-		       : s->sv->c->smtpd_discard_ehlo_keywords;
-}
-
 static void keyword(struct session *s, struct strs *list, const char *word)
 {
 	struct str text = str_from(word);
 	struct str name = str_cut(&text, ' ');
 
-	if (!conf_option_has(discarded(s), arena_cstr(s->cmd_a, name)))
+	if (!smtpd_keyword_discarded(s, name))
 		strs_add(list, s->cmd_a, arena_str(s->cmd_a, str_from(word)));
 }
 
@@ -81,6 +69,24 @@ static void auth_keywords(struct session *s, struct strs *list)
 			arena_printf(s->cmd_a, "AUTH=%.*s",
 				STR_ARG(str_from_at(buf_str(&mechs), 1)))
 				.ptr);
+}
+
+static void offered_keywords(struct session *s, struct strs *list)
+{
+	unsigned offered = smtpd_offered(s);
+
+	if ((offered & SMTP_OFFER_BINARYMIME) != 0)
+		keyword(s, list, "BINARYMIME");
+	if ((offered & SMTP_OFFER_UTF8) != 0)
+		keyword(s, list, "SMTPUTF8");
+	if ((offered & SMTP_OFFER_REQUIRETLS) != 0)
+		keyword(s, list, "REQUIRETLS");
+	if ((offered & SMTP_OFFER_PRIORITY) != 0)
+		keyword(s, list, "MT-PRIORITY");
+	if ((offered & SMTP_OFFER_DELIVERBY) != 0)
+		keyword(s, list, "DELIVERBY");
+	if ((offered & SMTP_OFFER_FUTURERELEASE) != 0)
+		keyword(s, list, smtpd_future_release_keyword(s));
 }
 
 void smtpd_ehlo(struct session *s, struct str args)
@@ -105,8 +111,9 @@ void smtpd_ehlo(struct session *s, struct str args)
 	keyword(s, &list, "8BITMIME");
 	keyword(s, &list, "DSN");
 	keyword(s, &list, "CHUNKING");
-	if (c->smtputf8_enable)
-		keyword(s, &list, "SMTPUTF8");
+	offered_keywords(s, &list);
+	if (smtpd_etrn_offered(s))
+		keyword(s, &list, "ETRN");
 	/* RFC 9422 */
 	keyword(s, &list,
 		arena_printf(s->cmd_a, "LIMITS RCPTMAX=%lld",

@@ -79,9 +79,8 @@ void smtpd_mail(struct session *s, struct str args)
 	if (smtpd_rate_over(s, ANVIL_MESSAGE))
 		return;
 	transaction_reset(s);
-	if (!smtp_mail_parse(arena_str(s->tx_a, args),
-		    c->smtputf8_enable && s->esmtp, c->strict_rfc821_envelopes,
-		    s->tx_a, &mail, &why)) {
+	if (!smtp_mail_parse(arena_str(s->tx_a, args), smtpd_offered(s),
+		    c->strict_rfc821_envelopes, s->tx_a, &mail, &why)) {
 		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
 		transaction_reset(s);
 		return;
@@ -95,7 +94,7 @@ void smtpd_mail(struct session *s, struct str args)
 	s->tx.mail = mail;
 	s->tx.sender_said =
 		rewrite_trivial(s->sv->policy, mail.from.whole, s->tx_a);
-	if (refused_now(s)) {
+	if (!smtpd_take_extensions(s) || refused_now(s)) {
 		transaction_reset(s);
 		return;
 	}
@@ -111,5 +110,5 @@ void smtpd_mail(struct session *s, struct str args)
 		transaction_reset(s);
 		return;
 	}
-	smtpd_reply(s, 250, "2.1.0 Ok");
+	smtpd_mail_accepted(s);
 }

@@ -17,6 +17,8 @@ static enum newline_mode newline_mode(struct session *s)
 	struct str mode = s->sv->c->smtpd_forbid_bare_newline;
 	struct fault f;
 
+	if ((s->tx.mail.flags & SMTP_MAIL_BINARY) != 0)
+		return NEWLINE_BINARY;
 	if (match_address(s->sv->policy->bare_newline_exclusions, s->addr,
 		    s->addr_len, s->client, s->cmd_a, &f) == TABLE_FOUND)
 		return NEWLINE_NORMALIZE;
@@ -131,7 +133,7 @@ static bool bad_text(struct reception *r)
 	if (d->bare_newline && r->mode == NEWLINE_REJECT)
 		smtpd_refuse(s, (int)c->smtpd_forbid_bare_newline_reject_code,
 			"5.5.2 Bare CR or LF in the message");
-	else if (d->has_nul)
+	else if (d->has_nul && r->mode != NEWLINE_BINARY)
 		smtpd_refuse(s, 550, "5.6.0 NUL byte in the message");
 	else if (r->spool.loop)
 		smtpd_refuse(s, 554, "5.4.6 Error: too many hops");
@@ -168,6 +170,7 @@ static void finish(struct session *s, struct spool *sp)
 	int fd CLEANUP(fd_close) = spool_finish(sp, &size, &f);
 	bool refused = false, ok = fd >= 0;
 
+	ok = ok && smtpd_convert_binary(s, &fd, &size, &f);
 	ok = ok && (s->tx.discard ||
 			   smtpd_check_content(s, &fd, &size, &refused, &f));
 	ok = ok && (s->tx.discard || refused ||
@@ -180,7 +183,7 @@ static void finish(struct session *s, struct spool *sp)
 		smtpd_reply(s, 250, "2.0.0 Ok: discarded as %s", id);
 		return;
 	}
-	if (ok && smtpd_handover(s, fd, size, sp->has_8bit, &f)) {
+	if (ok && smtpd_handover(s, fd, size, sp, &f)) {
 		s->mails++;
 		s->errors = 0;
 		s->junk = 0;

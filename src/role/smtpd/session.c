@@ -30,6 +30,7 @@ static const struct {
 	{"RSET", smtpd_rset, IS_JUNK},
 	{"NOOP", smtpd_noop, IS_JUNK},
 	{"QUIT", smtpd_quit, IN_ANY},
+	{"ETRN", smtpd_etrn, NEEDS_TLS | LAST_IN_GROUP | NOT_LMTP},
 	{"VRFY", smtpd_vrfy, NEEDS_TLS | IS_JUNK},
 	{"HELP", smtpd_help, IS_JUNK},
 	{"STARTTLS", smtpd_starttls, LAST_IN_GROUP},

@@ -74,6 +74,8 @@ struct transaction {
 	uint64_t id;
 	bool hold;
 	bool discard;
+	int priority; /* RFC 6710 */
+	int64_t hold_until, deliver_by; /* Unix seconds; 0: not said */
 	struct str redirect;
 	struct str filter; /* of a list or check; empty: content_filter's */
 	struct strs prepend;
@@ -132,7 +134,7 @@ typedef void smtpd_command_f(struct session *s, struct str args);
 
 smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
 	smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
-	smtpd_starttls, smtpd_auth, smtpd_xclient, smtpd_xforward;
+	smtpd_starttls, smtpd_auth, smtpd_xclient, smtpd_xforward, smtpd_etrn;
 
 /* session.c */
 enum next smtpd_serve(struct seat *seat);
@@ -158,6 +160,21 @@ bool smtpd_read_line(struct session *s, size_t max, struct str *line_r);
 
 /* auth.c: " SCRAM-SHA-256 PLAIN LOGIN"; false: AUTH is not on offer now */
 bool smtpd_mechanisms(const struct session *s, struct buf *out);
+
+/* extensions.c: enum smtp_offer of this session now */
+unsigned smtpd_offered(struct session *s);
+bool smtpd_keyword_discarded(struct session *s, struct str keyword);
+const char *smtpd_future_release_keyword(struct session *s);
+/* The parameters of MAIL become the transaction's; false: refused. */
+bool smtpd_take_extensions(struct session *s);
+void smtpd_mail_accepted(struct session *s);
+
+/* etrn.c */
+bool smtpd_etrn_offered(const struct session *s);
+
+/* binary.c: BINARYMIME becomes lines. */
+bool smtpd_convert_binary(
+	struct session *s, int *fd, uint64_t *size, struct fault *f);
 
 /* rates.c: smtpd_client_*_limit.  True: over the limit, and answered. */
 bool smtpd_rate_connect(struct session *s);
@@ -194,6 +211,7 @@ struct spool {
 	size_t received; /* Received fields */
 	bool loop;
 	bool has_8bit;
+	bool tls_optional; /* "TLS-Required: No" */
 };
 void spool_init(struct spool *sp, struct session *s);
 void spool_fini(struct spool *sp);
@@ -211,7 +229,7 @@ bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
 	bool *refused_r, struct fault *f);
 
 /* receive.c: the text of one mail, for DATA and BDAT. */
-enum newline_mode { NEWLINE_REJECT, NEWLINE_NORMALIZE };
+enum newline_mode { NEWLINE_REJECT, NEWLINE_NORMALIZE, NEWLINE_BINARY };
 struct reception {
 	struct session *session;
 	struct smtp_data data;
@@ -236,7 +254,7 @@ bool smtpd_data_list_refuses(struct session *s, enum restriction_stage stage);
 void smtpd_put_received(struct session *s, struct buf *out);
 
 /* handover.c: from 354's end to 250. */
-bool smtpd_handover(struct session *s, int fd, uint64_t size, bool has_8bit,
-	struct fault *f);
+bool smtpd_handover(struct session *s, int fd, uint64_t size,
+	const struct spool *sp, struct fault *f);
 
 #endif

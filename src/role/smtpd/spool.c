@@ -115,6 +115,8 @@ static void put_head(struct spool *sp, struct str head, struct buf *out)
 	buf_init(&kept, head.len + 16);
 	while (mail_field_next(&rest, &field)) {
 		sp->received += str_ieqc(field.name, "Received");
+		sp->tls_optional |= str_ieqc(field.name, "TLS-Required") &&
+				    str_ieqc(field.value, "No");
 		if (!is_dropped(field.name, s))
 			buf_put(&kept, field.whole);
 	}
