@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "cmd/check_aliases.h"
+#include "cmd/check_tls.h"
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
@@ -298,56 +299,6 @@ static void check_classes(struct checker *x, const struct policy *p)
 
 /* ---- TLS and AUTH ---- */
 
-static void check_key_file(struct checker *x, const struct conf *c,
-	const char *param, struct str path)
-{
-	struct stat st;
-
-	if (path.len > 0 && stat(arena_cstr(c->a, path), &st) == 0 &&
-		(st.st_mode & 0004) != 0)
-		conf_problem(c, x->p, PROBLEM_WARNING, param,
-			arena_printf(c->a, "%.*s: everybody can read the key",
-				STR_ARG(path)),
-			arena_printf(c->a, "chmod 600 %.*s", STR_ARG(path)));
-}
-
-static bool check_certificate(struct checker *x, const struct conf *c,
-	const char *param, struct str chain)
-{
-	struct tls_files files = {.chain_files = chain,
-		.cert_file = c->smtpd_tls_cert_file,
-		.key_file = c->smtpd_tls_key_file,
-		.protocols = c->smtpd_tls_protocols,
-		.options = tls_options_smtpd(c, false),
-		.ask_ccert = c->smtpd_tls_ask_ccert,
-		.ca_file = c->smtpd_tls_CAfile,
-		.ca_path = c->smtpd_tls_CApath};
-	struct str rest = chain, item;
-	struct fault f;
-
-	if (chain.len == 0 &&
-		(files.cert_file.len == 0 || str_eqc(files.cert_file, "none")))
-		return false;
-	struct tls_server *t = tls_server_new(&files, &f);
-	if (t == NULL)
-		conf_problem(c, x->p, PROBLEM_ERROR,
-			chain.len > 0 ? param : "smtpd_tls_cert_file",
-			arena_printf(c->a, "certificate: %s", f.text),
-			STR("name PEM files that hold key and chain"));
-	tls_server_free(t);
-	while (str_present(item = list_item(&rest)))
-		check_key_file(x, c, param, item);
-	if (chain.len == 0)
-		check_key_file(
-			x, c, "smtpd_tls_key_file", c->smtpd_tls_key_file);
-	if (!tls_protocols_valid(c->smtpd_tls_protocols) ||
-		!tls_protocols_valid(c->smtpd_tls_mandatory_protocols))
-		say(x, c, PROBLEM_ERROR, "smtpd_tls_protocols",
-			"smtpd_tls_protocols: unknown protocol",
-			"write >=TLSv1.2");
-	return true;
-}
-
 static struct str chain_of(const struct conf *c, enum service_kind kind)
 {
 	struct str own = kind == SERVICE_IMAPD   ? c->imapd_tls_chain_files
@@ -388,7 +339,7 @@ static void check_service(struct checker *x, const struct service *s)
 	static const char *const params_of[] = {"smtpd_tls_chain_files",
 		"imapd_tls_chain_files", "pop3d_tls_chain_files"};
 	bool cert = check_certificate(
-		x, c, params_of[s->kind], chain_of(c, s->kind));
+		c, params_of[s->kind], chain_of(c, s->kind), x->p);
 	bool wrapped = s->kind == SERVICE_SMTPD   ? c->smtpd_tls_wrappermode
 		       : s->kind == SERVICE_IMAPD ? c->imapd_tls_wrappermode
 						  : c->pop3d_tls_wrappermode;
@@ -484,6 +435,8 @@ static void check_all(const char *dir, struct problems *p)
 	check_log(&x);
 	check_resolver(&x);
 	check_aliases(x.c, x.tables, p);
+	check_sni(x.c, x.tables, p);
+	check_oauth(x.c, p);
 	milter_list_parse(x.c, "non_smtpd_milters", x.c->non_smtpd_milters, p);
 	struct policy *policy = policy_new(x.c, x.tables, NULL, p);
 	check_classes(&x, policy);

@@ -327,6 +327,42 @@ enum table_result maps_lookup(struct maps *m, struct str key, struct arena *a,
 	return TABLE_NONE;
 }
 
+struct value_list {
+	struct arena *a;
+	struct strs *values;
+};
+
+static void add_value(struct str key UNUSED, void *value, void *ctx)
+{
+	const struct str *v = value;
+	struct value_list *l = ctx;
+
+	strs_add(l->values, l->a, arena_str(l->a, *v));
+}
+
+bool maps_values(struct maps *m, struct arena *a, struct strs *values)
+{
+	struct value_list l = {a, values};
+	bool all = true;
+
+	for (size_t i = 0; m != NULL && i < m->n; i++) {
+		struct table *t = m->v[i];
+
+		if (t->kind == TABLE_STATIC) {
+			strs_add(values, a, t->name);
+			continue;
+		}
+		if (t->kind != TABLE_TEXT && t->kind != TABLE_INLINE) {
+			all = false;
+			continue;
+		}
+		struct table_content *c = content_get(t);
+		map_each(c->map, add_value, &l);
+		content_put(t, c);
+	}
+	return all;
+}
+
 uid_t maps_owner(struct maps *m, struct str key, struct arena *a)
 {
 	struct str value;

@@ -78,6 +78,9 @@ bool address_extension(struct str local, struct str delimiter,
 /* Who owns the file in which maps_lookup finds the key; -1: no file. */
 uid_t maps_owner(struct maps *m, struct str key, struct arena *a);
 
+/* All values of tables that are text; false when another kind is among them. */
+bool maps_values(struct maps *m, struct arena *a, struct strs *values);
+
 /* Files that the tables of a list read; for the sandbox. */
 void maps_paths(struct str list, struct arena *a, struct strs *paths);
 

@@ -213,26 +213,33 @@ int64_t db_int(sqlite3_stmt *stmt, int n)
 	return sqlite3_column_int64(stmt, n);
 }
 
-bool db_schema(struct db *db, int version, const char *schema, struct fault *f)
+static bool db_step_up(struct db *db, int to, const char *step, struct fault *f)
 {
-	int64_t have = 0;
 	char pragma[64];
 
-	if (!db_number(db, f, &have, "PRAGMA user_version", ""))
-		return false;
-	if (have > version)
-		return fault_set(f, FAULT_TEMP, 451, 3, 0,
-			"storage: written by a newer postern (version %lld, "
-			"this one knows %d)",
-			(long long)have, version);
-	if (have == version)
-		return true;
-	snprintf(pragma, sizeof(pragma), "PRAGMA user_version=%d", version);
-	if (db_exec(db, "BEGIN IMMEDIATE", f) && db_exec(db, schema, f) &&
+	snprintf(pragma, sizeof(pragma), "PRAGMA user_version=%d", to);
+	if (db_exec(db, "BEGIN IMMEDIATE", f) && db_exec(db, step, f) &&
 		db_exec(db, pragma, f) && db_exec(db, "COMMIT", f))
 		return true;
 	sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 	return false;
+}
+
+bool db_schema(struct db *db, const char *const *steps, int n, struct fault *f)
+{
+	int64_t have = 0;
+
+	if (!db_number(db, f, &have, "PRAGMA user_version", ""))
+		return false;
+	if (have > n)
+		return fault_set(f, FAULT_TEMP, 451, 3, 0,
+			"storage: written by a newer postern (version %lld, "
+			"this one knows %d)",
+			(long long)have, n);
+	for (int i = (int)have; i < n; i++)
+		if (!db_step_up(db, i + 1, steps[i], f))
+			return false;
+	return true;
 }
 
 /* ---- group commit ---- */

@@ -55,10 +55,12 @@ struct str db_blob(sqlite3_stmt *stmt, int n);
 int64_t db_int(sqlite3_stmt *stmt, int n);
 
 /*
- * Checks the schema version (PRAGMA user_version): 0 runs schema and sets
- * it; newer than ours is refused.
+ * Brings the schema to version n (PRAGMA user_version): steps[i] is what
+ * leads from version i to i + 1, each in a transaction of its own.  Newer
+ * than ours is refused, untouched.
  */
-bool db_schema(struct db *db, int version, const char *schema, struct fault *f);
+bool db_schema(
+	struct db *db, const char *const *steps, int n, struct fault *f);
 
 /* ---- group commit ---- */
 

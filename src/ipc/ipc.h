@@ -22,7 +22,7 @@ enum ipc_type {
 	IPC_MORE, /* str: a SASL challenge, or one of many rows */
 
 	/* to auth */
-	IPC_AUTH_START = 20, /* str mechanism, initial, client; bindings */
+	IPC_AUTH_START = 20, /* str mechanism, initial, client; TLS */
 	IPC_AUTH_STEP, /* str response */
 	IPC_ACCOUNT, /* str key -> OK u8 found, str value */
 

@@ -247,14 +247,17 @@ static bool auth_login(struct smtp_client *c, struct str user,
 	return expect(c, c->timeouts.helo_ms, 2, f);
 }
 
-static bool auth_scram(struct smtp_client *c, struct str user,
-	struct str password, struct fault *f)
+static bool auth_scram(struct smtp_client *c, enum scram_digest digest,
+	struct str user, struct str password, struct fault *f)
 {
 	struct scram_client s;
 	struct str server, final;
 
-	scram_client_begin(&s, user, password, c->a);
-	put_base64(c, "AUTH SCRAM-SHA-256 ", s.first);
+	scram_client_begin(&s, digest, user, password, c->a);
+	put_base64(c,
+		digest == SCRAM_SHA1 ? "AUTH SCRAM-SHA-1 "
+				     : "AUTH SCRAM-SHA-256 ",
+		s.first);
 	if (!challenge(c, &server, f))
 		return false;
 	if (!scram_client_answer(&s, server, &final))
@@ -278,7 +281,9 @@ bool smtp_client_auth(struct smtp_client *c, struct str user,
 	bool ok;
 
 	if (has_mech(c, "SCRAM-SHA-256"))
-		ok = auth_scram(c, user, password, f);
+		ok = auth_scram(c, SCRAM_SHA256, user, password, f);
+	else if (has_mech(c, "SCRAM-SHA-1"))
+		ok = auth_scram(c, SCRAM_SHA1, user, password, f);
 	else if (plaintext && has_mech(c, "PLAIN"))
 		ok = auth_plain(c, user, password, f);
 	else if (plaintext && has_mech(c, "LOGIN"))

@@ -11,6 +11,7 @@
 
 #include "base/must.h"
 #include "codec/postfix/lines.h"
+#include "net/tls_sni.h"
 #include "sys/clock.h"
 
 enum { RECHECK_MS = 2000, FILES_MAX = 16 };
@@ -23,6 +24,7 @@ struct tls_server {
 	struct timespec seen[FILES_MAX];
 	size_t n_paths;
 	SSL_CTX *ctx;
+	struct tls_sni *sni; /* NULL: without */
 	int64_t checked_ms;
 	unsigned char alpn[32]; /* wire form */
 	unsigned alpn_len;
@@ -222,6 +224,7 @@ static SSL_CTX *load(struct tls_server *t, struct fault *f)
 		ctx, t->alpn, t->alpn_len > 0 ? t->alpn_len : 1);
 	if (t->alpn_len > 0)
 		SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, t);
+	tls_sni_attach(t->sni, ctx);
 	return ctx;
 }
 
@@ -274,6 +277,7 @@ struct tls_server *tls_server_new(
 		t->n_paths = 2;
 	}
 	note_times(t);
+	t->sni = tls_sni_new(files);
 	t->ctx = load(t, f);
 	if (t->ctx == NULL) {
 		tls_server_free(t);
@@ -288,29 +292,43 @@ void tls_server_free(struct tls_server *t)
 	if (t == NULL)
 		return;
 	SSL_CTX_free(t->ctx);
+	tls_sni_free(t->sni);
 	arena_free(t->a);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
 
-SSL *tls_server_session(struct tls_server *t)
+/* Under the lock: takes renewed files over. */
+static void refresh(struct tls_server *t)
 {
+	int64_t now = clock_mono_ms();
 	struct fault f;
 
-	pthread_mutex_lock(&t->lock);
-	int64_t now = clock_mono_ms();
-	if (now - t->checked_ms >= RECHECK_MS) {
-		t->checked_ms = now;
-		if (files_changed(t)) {
-			SSL_CTX *fresh = load(t, &f);
+	if (now - t->checked_ms < RECHECK_MS)
+		return;
+	t->checked_ms = now;
+	if (!files_changed(t))
+		return;
+	SSL_CTX *fresh = load(t, &f);
+	note_times(t);
+	if (fresh == NULL)
+		return;
+	SSL_CTX_free(t->ctx);
+	t->ctx = fresh;
+}
 
-			note_times(t);
-			if (fresh != NULL) {
-				SSL_CTX_free(t->ctx);
-				t->ctx = fresh;
-			}
-		}
-	}
+void tls_server_lend(struct tls_server *t, SSL *ssl)
+{
+	pthread_mutex_lock(&t->lock);
+	refresh(t);
+	SSL_set_SSL_CTX(ssl, t->ctx);
+	pthread_mutex_unlock(&t->lock);
+}
+
+SSL *tls_server_session(struct tls_server *t)
+{
+	pthread_mutex_lock(&t->lock);
+	refresh(t);
 	SSL *ssl = SSL_new(t->ctx);
 	pthread_mutex_unlock(&t->lock);
 	must(ssl != NULL);
@@ -364,6 +382,27 @@ static struct str hex_of(
 	return str_of(out, n > 0 ? n * 3 - 1 : 0);
 }
 
+/* subjectAltName rfc822Name, emailAddress, and a common name that is one. */
+static struct str addresses_of(X509 *cert, struct str common, struct arena *a)
+{
+	STACK_OF(OPENSSL_STRING) *list = X509_get1_email(cert);
+	struct str all = STR_NONE;
+
+	for (int i = 0; i < sk_OPENSSL_STRING_num(list); i++) {
+		struct str one = str_from(sk_OPENSSL_STRING_value(list, i));
+
+		if (str_find(one, ' ') < 0)
+			all = arena_printf(a, "%.*s %.*s", STR_ARG(all),
+				STR_ARG(one));
+	}
+	X509_email_free(list);
+	if (str_find(common, '@') > 0 && str_find(common, ' ') < 0 &&
+		str_find(common, '\0') < 0)
+		all = arena_printf(
+			a, "%.*s %.*s", STR_ARG(all), STR_ARG(common));
+	return all;
+}
+
 struct tls_peer tls_peer_of(SSL *ssl, const char *digest, struct arena *a)
 {
 	X509 *cert = ssl != NULL ? SSL_get1_peer_certificate(ssl) : NULL;
@@ -377,6 +416,7 @@ struct tls_peer tls_peer_of(SSL *ssl, const char *digest, struct arena *a)
 	p.present = true;
 	p.trusted = SSL_get_verify_result(ssl) == X509_V_OK;
 	p.subject = common_name(X509_get_subject_name(cert), a);
+	p.addresses = addresses_of(cert, p.subject, a);
 	p.issuer = common_name(X509_get_issuer_name(cert), a);
 	if (md != NULL && X509_digest(cert, md, sum, &n) == 1)
 		p.fingerprint = hex_of(sum, n, a);

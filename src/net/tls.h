@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/fault.h"
+#include "conf/table.h"
 #include "net/tls_options.h"
 
 /*
@@ -30,6 +31,7 @@ struct tls_files {
 	bool ask_ccert, require_ccert;
 	struct str ca_file, ca_path;
 	int verify_depth;
+	struct maps *sni_maps; /* NULL: one certificate; see tls_sni.h */
 	const char *alpn; /* "imap", "pop3", ...; NULL: none is chosen */
 };
 
@@ -38,6 +40,8 @@ struct tls_server *tls_server_new(
 	const struct tls_files *files, struct fault *f);
 void tls_server_free(struct tls_server *t);
 SSL *tls_server_session(struct tls_server *t); /* a fresh SSL */
+/* Gives a session of another server our certificate. */
+void tls_server_lend(struct tls_server *t, SSL *ssl);
 
 struct tls_trust {
 	struct str ca_file; /* both empty: the system's */
@@ -52,6 +56,7 @@ struct tls_peer {
 	bool present;
 	bool trusted; /* its chain leads to an authority of ours */
 	struct str subject, issuer; /* common names */
+	struct str addresses; /* of mail, by blanks; absent without */
 	struct str fingerprint, pubkey_fingerprint; /* "AA:BB:..." */
 };
 /* Strings live in the arena. */

@@ -29,14 +29,15 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 
-enum { ROW_MAX = 64 * 1024, SCHEMA_VERSION = 1 };
+enum { ROW_MAX = 64 * 1024 };
 
-static const char schema[] =
+static const char schema_1[] =
 	"CREATE TABLE messages(id INTEGER PRIMARY KEY, hold INT NOT NULL,"
 	" envelope BLOB NOT NULL, body BLOB);"
 	"CREATE TABLE recipients(id INT, n INT, status INT NOT NULL,"
 	" due INT NOT NULL, attempts INT NOT NULL, reason TEXT,"
 	" PRIMARY KEY(id, n)) WITHOUT ROWID";
+static const char *const schema[] = {schema_1};
 
 struct queue {
 	char *dir;
@@ -101,7 +102,7 @@ struct queue *queue_open(const char *dir, struct fault *f)
 		snprintf(path, sizeof(path), "%s/queue.db", dir);
 		db = db_open(path, DB_WRITE, f);
 	}
-	if (db == NULL || !db_schema(db, SCHEMA_VERSION, schema, f) ||
+	if (db == NULL || !db_schema(db, schema, ARRAY_LEN(schema), f) ||
 		!sweep(q, db, f)) {
 		db_close(db);
 		free(q->dir);

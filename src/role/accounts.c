@@ -102,6 +102,7 @@ enum auth_result auth_start(struct auth_talk *t, const char *mechanism,
 	wire_put_str(&b, binding != NULL ? binding->exporter : STR_NONE);
 	wire_put_str(&b, binding != NULL ? binding->end_point : STR_NONE);
 	wire_put_u8(&b, binding != NULL && binding->offered);
+	wire_put_str(&b, binding != NULL ? binding->certificate : STR_NONE);
 	return exchange(
 		t, IPC_AUTH_START, buf_str(&b), text_r, login_r, id_r, f);
 }

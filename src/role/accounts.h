@@ -31,6 +31,7 @@ enum auth_result {
 struct auth_binding {
 	struct str exporter, end_point; /* net/tls_binding.h */
 	bool offered; /* a -PLUS mechanism was on offer */
+	struct str certificate; /* addresses in the client's, by blanks */
 };
 
 struct auth_talk {

@@ -215,6 +215,20 @@ void role_may_read_tables(struct role *r, struct str list)
 		role_may_read(r, str_from(network_files[i]));
 }
 
+struct maps *role_sni_maps(struct role *r, const struct conf *c)
+{
+	struct problems ignored = {.a = r->a};
+	struct strs chains = {0};
+	struct maps *m = maps_open(r->tables, c, "tls_server_sni_maps",
+		c->tls_server_sni_maps, 0, &ignored);
+
+	role_may_read_tables(r, c->tls_server_sni_maps);
+	maps_values(m, r->a, &chains);
+	for (size_t i = 0; i < chains.n; i++)
+		role_may_read_dir(r, chains.v[i]);
+	return m;
+}
+
 void role_sandbox(struct role *r, bool inet)
 {
 	struct sandbox s = {.read = r->read_paths,

@@ -71,6 +71,8 @@ void role_may_write(struct role *r, struct str path);
 void role_may_read_tables(struct role *r, struct str list);
 /* The directories of a list of files, which are replaced when renewed. */
 void role_may_read_dir(struct role *r, struct str files);
+/* Of tls_server_sni_maps; the files it names may be read.  NULL without. */
+struct maps *role_sni_maps(struct role *r, const struct conf *c);
 /* Enters the sandbox; inet: may talk to the Internet.  Exits when it fails. */
 void role_sandbox(struct role *r, bool inet);
 void role_resolver(struct role *r);

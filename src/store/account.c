@@ -12,15 +12,18 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 
-enum { SCHEMA_VERSION = 1 };
-
-static const char schema[] =
+static const char schema_1[] =
 	"CREATE TABLE accounts(id INTEGER PRIMARY KEY AUTOINCREMENT,"
 	" address TEXT NOT NULL UNIQUE, domain TEXT NOT NULL,"
 	" hash TEXT NOT NULL, salt BLOB NOT NULL, stored_key BLOB NOT NULL,"
 	" server_key BLOB NOT NULL, iterations INT NOT NULL,"
 	" created INT NOT NULL);"
 	"CREATE INDEX accounts_domain ON accounts(domain)";
+/* SCRAM-SHA-1; NULL until the password is seen again */
+static const char schema_2[] =
+	"ALTER TABLE accounts ADD COLUMN stored_key_sha1 BLOB;"
+	"ALTER TABLE accounts ADD COLUMN server_key_sha1 BLOB";
+static const char *const schema[] = {schema_1, schema_2};
 
 struct accounts {
 	struct db *db;
@@ -35,7 +38,7 @@ struct accounts *accounts_open(const char *data_dir, struct fault *f)
 	snprintf(dir, sizeof(dir), "%s/accounts", data_dir);
 	if (dir_make(dir, 0700, f))
 		a->db = db_open(path, DB_WRITE, f);
-	if (a->db != NULL && db_schema(a->db, SCHEMA_VERSION, schema, f))
+	if (a->db != NULL && db_schema(a->db, schema, ARRAY_LEN(schema), f))
 		return a;
 	accounts_close(a);
 	return NULL;
@@ -55,7 +58,8 @@ enum account_result account_get(struct accounts *a, struct str address,
 	struct str key = arena_lower(arena, address);
 	sqlite3_stmt *s = db_query(a->db, f,
 		"SELECT id, address, hash, salt, stored_key, server_key,"
-		" iterations FROM accounts WHERE address=?",
+		" iterations, stored_key_sha1, server_key_sha1"
+		" FROM accounts WHERE address=?",
 		"t", key);
 	int r = db_step(a->db, s, f);
 
@@ -65,8 +69,10 @@ enum account_result account_get(struct accounts *a, struct str address,
 		.address = arena_str(arena, db_text(s, 1)),
 		.hash = arena_str(arena, db_text(s, 2)),
 		.scram_salt = arena_str(arena, db_blob(s, 3)),
-		.stored_key = arena_str(arena, db_blob(s, 4)),
-		.server_key = arena_str(arena, db_blob(s, 5)),
+		.scram = {{arena_str(arena, db_blob(s, 4)),
+				  arena_str(arena, db_blob(s, 5))},
+			{arena_str(arena, db_blob(s, 7)),
+				arena_str(arena, db_blob(s, 8))}},
 		.iterations = db_int(s, 6)};
 	db_reset(s);
 	return ACCOUNT_FOUND;
@@ -138,15 +144,22 @@ bool account_verify(const struct account *account, struct str password)
 struct secrets {
 	char hash[CRYPT_OUTPUT_SIZE];
 	unsigned char salt[SCRAM_SALT_BYTES];
-	unsigned char stored_key[SCRAM_KEY_BYTES];
-	unsigned char server_key[SCRAM_KEY_BYTES];
+	struct scram_keys keys[SCRAM_DIGESTS];
 };
+
+static struct str stored_key(const struct secrets *s, enum scram_digest d)
+{
+	return str_of(s->keys[d].stored_key, scram_key_bytes(d));
+}
+
+static struct str server_key(const struct secrets *s, enum scram_digest d)
+{
+	return str_of(s->keys[d].server_key, scram_key_bytes(d));
+}
 
 static bool make_secrets(
 	struct str password, struct secrets *s, struct fault *f)
 {
-	unsigned char client_key[SCRAM_KEY_BYTES];
-
 	if (password.len == 0 || password.len > 500 ||
 		str_find(password, '\0') >= 0)
 		return fault_set(f, FAULT_PERM, 0, 7, 0,
@@ -154,9 +167,11 @@ static bool make_secrets(
 	if (!hash_password(password, s->hash, sizeof(s->hash)))
 		return fault_set(f, FAULT_TEMP, 0, 7, 0, "crypt(3) failed");
 	random_fill(s->salt, sizeof(s->salt));
-	scram_keys(password, str_of(s->salt, sizeof(s->salt)), SCRAM_ITERATIONS,
-		client_key, s->stored_key, s->server_key);
-	OPENSSL_cleanse(client_key, sizeof(client_key));
+	for (enum scram_digest d = 0; d < SCRAM_DIGESTS; d++) {
+		scram_keys_make(d, password, str_of(s->salt, sizeof(s->salt)),
+			SCRAM_ITERATIONS, &s->keys[d]);
+		OPENSSL_cleanse(s->keys[d].client_key, SCRAM_KEY_MAX);
+	}
 	return true;
 }
 
@@ -178,12 +193,13 @@ bool account_add(struct accounts *a, struct str address, struct str password,
 	ok = ok && make_secrets(password, &s, f) &&
 	     db_run(a->db, f,
 		     "INSERT INTO accounts(address, domain, hash, salt,"
-		     " stored_key, server_key, iterations, created)"
-		     " VALUES(?,?,?,?,?,?,?,?)",
-		     "tttbbbii", key, str_from_at(key, (size_t)at + 1),
+		     " stored_key, server_key, stored_key_sha1,"
+		     " server_key_sha1, iterations, created)"
+		     " VALUES(?,?,?,?,?,?,?,?,?,?)",
+		     "tttbbbbbii", key, str_from_at(key, (size_t)at + 1),
 		     str_from(s.hash), str_of(s.salt, sizeof(s.salt)),
-		     str_of(s.stored_key, sizeof(s.stored_key)),
-		     str_of(s.server_key, sizeof(s.server_key)),
+		     stored_key(&s, SCRAM_SHA256), server_key(&s, SCRAM_SHA256),
+		     stored_key(&s, SCRAM_SHA1), server_key(&s, SCRAM_SHA1),
 		     (int64_t)SCRAM_ITERATIONS, clock_unix());
 	arena_free(arena);
 	return ok;
@@ -206,15 +222,35 @@ bool account_passwd(struct accounts *a, struct str address, struct str password,
 	bool ok = make_secrets(password, &s, f) &&
 		  db_run(a->db, f,
 			  "UPDATE accounts SET hash=?, salt=?, stored_key=?,"
-			  " server_key=?, iterations=? WHERE address=?",
-			  "tbbbit", str_from(s.hash),
+			  " server_key=?, stored_key_sha1=?,"
+			  " server_key_sha1=?, iterations=? WHERE address=?",
+			  "tbbbbbit", str_from(s.hash),
 			  str_of(s.salt, sizeof(s.salt)),
-			  str_of(s.stored_key, sizeof(s.stored_key)),
-			  str_of(s.server_key, sizeof(s.server_key)),
+			  stored_key(&s, SCRAM_SHA256),
+			  server_key(&s, SCRAM_SHA256),
+			  stored_key(&s, SCRAM_SHA1),
+			  server_key(&s, SCRAM_SHA1),
 			  (int64_t)SCRAM_ITERATIONS, key) &&
 		  must_exist(a, key, f);
 	arena_free(arena);
 	return ok;
+}
+
+bool account_complete(struct accounts *a, const struct account *account,
+	struct str password, struct fault *f)
+{
+	struct scram_keys keys;
+	size_t n = scram_key_bytes(SCRAM_SHA1);
+
+	if (str_present(account->scram[SCRAM_SHA1].stored_key))
+		return true;
+	scram_keys_make(SCRAM_SHA1, password, account->scram_salt,
+		account->iterations, &keys);
+	return db_run(a->db, f,
+		"UPDATE accounts SET stored_key_sha1=?, server_key_sha1=?"
+		" WHERE id=? AND hash=?",
+		"bbit", str_of(keys.stored_key, n), str_of(keys.server_key, n),
+		account->id, account->hash);
 }
 
 bool account_del(struct accounts *a, struct str address, struct fault *f)

@@ -6,8 +6,8 @@
  * account: the built-in account directory, $data_directory/accounts/.
  *
  * Addresses are kept in lower case.  A password is stored as a yescrypt hash
- * (crypt(5)) and as SCRAM-SHA-256 verifiers (RFC 5802 3, RFC 7677): neither
- * gives the password back.  Opened by the auth role and by `postern user`.
+ * (crypt(5)) and as SCRAM verifiers (RFC 5802 3, RFC 7677): neither gives the
+ * password back.  Opened by the auth role and by `postern user`.
  * One thread at a time per handle.
  */
 
@@ -27,8 +27,9 @@ struct account {
 	struct str address;
 	struct str hash; /* crypt(5) */
 	struct str scram_salt;
-	struct str stored_key;
-	struct str server_key;
+	struct {
+		struct str stored_key, server_key; /* absent: not made yet */
+	} scram[SCRAM_DIGESTS];
 	int64_t iterations;
 };
 
@@ -45,6 +46,10 @@ bool account_add(struct accounts *a, struct str address, struct str password,
 	struct fault *f);
 bool account_passwd(struct accounts *a, struct str address, struct str password,
 	struct fault *f);
+/* Verifiers that an account of an older version lacks, made of its password,
+ * which the caller has verified. */
+bool account_complete(struct accounts *a, const struct account *account,
+	struct str password, struct fault *f);
 bool account_del(struct accounts *a, struct str address, struct fault *f);
 bool account_each(struct accounts *a, void (*fn)(struct str address, void *ctx),
 	void *ctx, struct fault *f);

@@ -27,7 +27,7 @@
 #include "store/sqlite_private.h"
 #include "sys/clock.h"
 
-static const char schema[] =
+static const char schema_1[] =
 	"CREATE TABLE mailboxes(account INT, mailbox INT, name TEXT NOT NULL,"
 	" role INT NOT NULL, subscribed INT NOT NULL,"
 	" uidvalidity INT NOT NULL, uidnext INT NOT NULL, modseq INT NOT NULL,"
@@ -44,8 +44,8 @@ static const char schema[] =
 	" PRIMARY KEY(account, mailbox, modseq, uid)) WITHOUT ROWID;"
 	"CREATE TABLE blobs(blob INTEGER PRIMARY KEY, refs INT NOT NULL,"
 	" size INT NOT NULL, data BLOB)";
+static const char *const schema[] = {schema_1};
 
-enum { SCHEMA_VERSION = 1 };
 
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {
@@ -98,7 +98,7 @@ static bool open_shard(
 	if (!dir_make(shard->blob_dir, 0700, f))
 		return false;
 	struct db *db = db_open(path, DB_WRITE, f);
-	if (db == NULL || !db_schema(db, SCHEMA_VERSION, schema, f) ||
+	if (db == NULL || !db_schema(db, schema, ARRAY_LEN(schema), f) ||
 		!sweep(shard, db, f)) {
 		db_close(db);
 		return false;

@@ -7,38 +7,46 @@
 
 #include "base/must.h"
 
-void scram_hmac(
-	struct str key, struct str data, unsigned char out[SCRAM_KEY_BYTES])
+static const EVP_MD *md_of(enum scram_digest d)
 {
-	unsigned len = SCRAM_KEY_BYTES;
+	return d == SCRAM_SHA1 ? EVP_sha1() : EVP_sha256();
+}
 
-	must(HMAC(EVP_sha256(), key.ptr, (int)key.len,
+size_t scram_key_bytes(enum scram_digest d)
+{
+	return d == SCRAM_SHA1 ? 20 : 32;
+}
+
+void scram_hmac(enum scram_digest d, struct str key, struct str data,
+	unsigned char out[SCRAM_KEY_MAX])
+{
+	unsigned len = SCRAM_KEY_MAX;
+
+	must(HMAC(md_of(d), key.ptr, (int)key.len,
 		     (const unsigned char *)data.ptr, data.len, out,
 		     &len) != NULL);
 }
 
-void scram_hash(struct str data, unsigned char out[SCRAM_KEY_BYTES])
+void scram_hash(
+	enum scram_digest d, struct str data, unsigned char out[SCRAM_KEY_MAX])
 {
-	unsigned len = SCRAM_KEY_BYTES;
+	unsigned len = SCRAM_KEY_MAX;
 
-	must(EVP_Digest(data.ptr, data.len, out, &len, EVP_sha256(), NULL) ==
-		1);
+	must(EVP_Digest(data.ptr, data.len, out, &len, md_of(d), NULL) == 1);
 }
 
-void scram_keys(struct str password, struct str salt, int64_t iterations,
-	unsigned char client_key[SCRAM_KEY_BYTES],
-	unsigned char stored_key[SCRAM_KEY_BYTES],
-	unsigned char server_key[SCRAM_KEY_BYTES])
+void scram_keys_make(enum scram_digest d, struct str password, struct str salt,
+	int64_t iterations, struct scram_keys *keys_r)
 {
-	unsigned char salted[SCRAM_KEY_BYTES];
+	unsigned char salted[SCRAM_KEY_MAX];
+	size_t n = scram_key_bytes(d);
 
 	must(PKCS5_PBKDF2_HMAC(password.ptr, (int)password.len,
 		     (const unsigned char *)salt.ptr, (int)salt.len,
-		     (int)iterations, EVP_sha256(), SCRAM_KEY_BYTES,
-		     salted) == 1);
-	struct str key = str_of(salted, sizeof(salted));
-	scram_hmac(key, STR("Client Key"), client_key);
-	scram_hmac(key, STR("Server Key"), server_key);
-	scram_hash(str_of(client_key, SCRAM_KEY_BYTES), stored_key);
+		     (int)iterations, md_of(d), (int)n, salted) == 1);
+	struct str key = str_of(salted, n);
+	scram_hmac(d, key, STR("Client Key"), keys_r->client_key);
+	scram_hmac(d, key, STR("Server Key"), keys_r->server_key);
+	scram_hash(d, str_of(keys_r->client_key, n), keys_r->stored_key);
 	OPENSSL_cleanse(salted, sizeof(salted));
 }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: ISC
-"""SCRAM-SHA-256 and its form that is bound to the TLS session, spoken by hand
+"""SCRAM-SHA-256 and -1 and their forms that are bound to the TLS session, spoken by hand
 and by GNU SASL."""
 
 import base64
 import hashlib
 import hmac
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -26,6 +27,7 @@ class Scram:
                  mechanism="SCRAM-SHA-256", password=PASSWORD):
         self.s, self.gs2, self.binding = s, gs2, binding
         self.mechanism, self.password = mechanism, password
+        self.digest = "sha1" if "SHA-1" in mechanism else "sha256"
         self.bare = f"n={USER},r=clientnonce"
 
     def start(self):
@@ -36,17 +38,17 @@ class Scram:
         server = base64.b64decode(first.split()[1]).decode()
         parts = dict(p.split("=", 1) for p in server.split(","))
         salted = hashlib.pbkdf2_hmac(
-            "sha256", self.password.encode(), base64.b64decode(parts["s"]),
+            self.digest, self.password.encode(), base64.b64decode(parts["s"]),
             int(parts["i"]))
         final = ("c=" + b64(self.gs2.encode() + self.binding)
                  + ",r=" + parts["r"])
         message = f"{self.bare},{server},{final}".encode()
 
         def mac(key, data):
-            return hmac.new(key, data, "sha256").digest()
+            return hmac.new(key, data, self.digest).digest()
         client = mac(salted, b"Client Key")
         proof = bytes(a ^ b for a, b in zip(
-            client, mac(hashlib.sha256(client).digest(), message)))
+            client, mac(hashlib.new(self.digest, client).digest(), message)))
         self.last = b64(f"{final},p={b64(proof)}".encode())
         code, text = self.s.cmd(self.last)
         if code == 334:
@@ -66,7 +68,8 @@ def session(one, port="submission"):
     s.expect("EHLO c.example", 250)
     s.starttls(one.tls(), one.name)
     text = s.expect("EHLO c.example", 250)
-    assert "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" in text
+    assert ("AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS "
+            "SCRAM-SHA-1 PLAIN LOGIN\r\n") in text
     return s
 
 
@@ -90,6 +93,10 @@ def test_bound_to_the_certificate(one):
     # "You do not offer -PLUS", to a server that does: attack 43
     ("y,,", "none", "SCRAM-SHA-256", 535),
     ("n,,", "none", "SCRAM-SHA-256", 235),
+    ("n,,", "none", "SCRAM-SHA-1", 235),
+    ("y,,", "none", "SCRAM-SHA-1", 535),
+    ("p=tls-server-end-point,,", "right", "SCRAM-SHA-1-PLUS", 235),
+    ("p=tls-server-end-point,,", "wrong", "SCRAM-SHA-1-PLUS", 501),
     (f"n,a={USER},", "none", "SCRAM-SHA-256", 235),
     ("n,a=bob@example.test,", "none", "SCRAM-SHA-256", 535)])
 def test_what_is_refused(one, gs2, binding, mechanism, code):
@@ -116,9 +123,36 @@ def test_a_replayed_answer_is_worth_nothing(one):
     s.close()
 
 
+def test_accounts_of_the_first_version_learn_sha1(postern):
+    """An accounts.db without SCRAM-SHA-1 keys is taken over, and completed by
+    the first login that shows the password."""
+    p = postern("old", users={USER: PASSWORD})
+    p.add_users()
+    db = sqlite3.connect(p.dir / "data/accounts/accounts.db")
+    for name in ("stored_key_sha1", "server_key_sha1"):
+        db.execute(f"ALTER TABLE accounts DROP COLUMN {name}")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+    p.start(add_users=False)
+    s = session(p)
+    assert Scram(s, mechanism="SCRAM-SHA-1").run()[0] == 535
+    assert Scram(s).run()[0] == 235
+    s.close()
+    assert "no SCRAM-SHA-1 keys yet" in p.log()
+    s = session(p)
+    s.expect("AUTH PLAIN " + b64(f"\0{USER}\0{PASSWORD}".encode()), 235)
+    s.close()
+    s = session(p)
+    assert Scram(s, mechanism="SCRAM-SHA-1", password="x").run()[0] == 535
+    assert Scram(s, mechanism="SCRAM-SHA-1").run()[0] == 235
+    s.close()
+
+
 @pytest.mark.parametrize("mechanism, more", [
     ("SCRAM-SHA-256-PLUS", []),  # by tls-exporter
-    ("SCRAM-SHA-256", ["--no-cb"])])
+    ("SCRAM-SHA-256", ["--no-cb"]),
+    ("SCRAM-SHA-1-PLUS", []), ("SCRAM-SHA-1", ["--no-cb"])])
 def test_gnu_sasl_logs_in(one, mechanism, more):
     if not shutil.which("gsasl"):
         pytest.skip("gsasl is not installed")

@@ -89,7 +89,8 @@ def test_submission_needs_tls_then_auth(one):
     text = s.expect(f"RCPT TO:<{BOB}>", 554)
     assert "Access denied" in text
     text = s.expect("EHLO c.example", 250)
-    assert "SCRAM-SHA-256 PLAIN LOGIN" in text and "STARTTLS" not in text
+    assert "SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 "\
+        "PLAIN LOGIN" in text and "STARTTLS" not in text
     s.close()
 
 

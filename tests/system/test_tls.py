@@ -3,12 +3,13 @@
 tickets."""
 
 import hashlib
+import socket
 import ssl
 import subprocess
 
 import pytest
 
-from harness import Smtp
+from harness import Smtp, make_certificate, wait_for
 from test_smtpd import BOB
 
 
@@ -189,3 +190,82 @@ def test_required_client_certificate(postern, authority, name, ok):
     assert got == ok
     # Where TLS is not demanded, a certificate is not, either.
     present(p, authority, name).close()
+
+
+# ---- a certificate for each name ----
+
+def asked_for(p, name, port="smtp"):
+    """The name of the certificate that a client gets who asks for name."""
+    context = ssl._create_unverified_context()
+    if port == "imaps":
+        raw = socket.create_connection((p.host, p.port[port]), 10)
+        tls = context.wrap_socket(raw, server_hostname=name)
+    else:
+        s = Smtp(p.host, p.port[port])
+        s.expect("EHLO c.example", 250)
+        s.starttls(context, name)
+        s.expect("EHLO c.example", 250)
+        tls = s.sock
+    der = tls.getpeercert(binary_form=True)
+    tls.close()
+    text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout",
+                           "-subject"], input=der, capture_output=True)
+    return text.stdout.decode().rpartition("=")[2].strip()
+
+
+@pytest.fixture
+def chains(tmp_path):
+    made = {}
+    for name in ("mx.one.example", "two.example"):
+        (tmp_path / name).mkdir()
+        made[name] = make_certificate(tmp_path / name, [name], [])[0]
+    return made
+
+
+def test_sni(postern, chains, tmp_path):
+    table = tmp_path / "sni"
+    table.write_text(f"mx.one.example {chains['mx.one.example']}\n"
+                     f".two.example {chains['two.example']}\n")
+    p = with_tls(postern, tls_server_sni_maps=f"hash:{table}")
+    for port in ("smtp", "imaps"):
+        for name, expected in (
+                ("mx.one.example", "mx.one.example"),
+                ("MX.One.Example", "mx.one.example"),
+                ("a.two.example", "two.example"),
+                ("a.b.two.example", "two.example"),
+                ("two.example", p.name), ("one.example", p.name),
+                (None, p.name)):
+            assert asked_for(p, name, port) == expected, (port, name)
+    # A renewed certificate is taken over as the service's own is.
+    make_certificate(tmp_path / "two.example", ["renewed.example"], [])
+    wait_for("the new one",
+             lambda: asked_for(p, "a.two.example") == "renewed.example")
+    # Files that do not load: told, and the service's certificate is shown.
+    with table.open("a") as f:
+        f.write("broken.example /nonexistent.pem\n")
+    wait_for("the edit", lambda: asked_for(p, "broken.example") == p.name and
+             "name=broken.example" in p.log())
+    r = p.run("check", check=False)
+    assert r.returncode == 78 and "/nonexistent.pem" in r.stderr
+
+
+def test_sni_keeps_what_the_service_asks_of_clients(
+        postern, authority, chains, tmp_path):
+    p = with_tls(postern, tls_server_sni_maps=(
+        f"inline:{{{{mx.one.example = {chains['mx.one.example']}}}}}"),
+        smtpd_tls_req_ccert="yes", smtpd_tls_CAfile=str(authority / "ca.pem"))
+    for certificate, ok in (("one", True), (None, False)):
+        context = ssl._create_unverified_context()
+        if certificate:
+            context.load_cert_chain(authority / "one.pem",
+                                    authority / "one.key")
+        s = Smtp(p.host, p.port["submission"])
+        s.expect("EHLO c.example", 250)
+        try:
+            s.starttls(context, "mx.one.example")
+            s.expect("EHLO c.example", 250)
+            got = True
+        except (ssl.SSLError, OSError, EOFError):
+            got = False
+        s.close()
+        assert got == ok

@@ -21,7 +21,7 @@ bool sasl_plain_parse(struct str message, struct sasl_plain *plain_r)
 	return true;
 }
 
-static bool name_decode(struct str s, struct arena *a, struct str *name_r)
+bool sasl_name_decode(struct str s, struct arena *a, struct str *name_r)
 {
 	char *out = arena_alloc(a, s.len + 1);
 	size_t n = 0;
@@ -84,13 +84,13 @@ bool scram_client_first_parse(
 		return false;
 	if (authzid.len > 0 &&
 		(!str_starts(authzid, "a=") ||
-			!name_decode(str_from_at(authzid, 2), a, &f.authzid)))
+			!sasl_name_decode(str_from_at(authzid, 2), a, &f.authzid)))
 		return false;
 	f.bare = rest;
 	f.gs2 = str_sub(message, 0, (size_t)(rest.ptr - message.ptr));
 	struct str user;
 	/* A reserved m= extension must be refused: RFC 5802 5.1 */
-	if (!attribute(&rest, 'n', &user) || !name_decode(user, a, &f.user) ||
+	if (!attribute(&rest, 'n', &user) || !sasl_name_decode(user, a, &f.user) ||
 		!attribute(&rest, 'r', &f.nonce) || !nonce_valid(f.nonce))
 		return false;
 	*first_r = f;

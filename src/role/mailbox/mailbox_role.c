@@ -42,6 +42,7 @@ static struct mailbox_service *service_new(
 		.key_file = c->smtpd_tls_key_file,
 		.protocols = c->smtpd_tls_mandatory_protocols,
 		.options = tls_options_smtpd(c, true),
+		.sni_maps = role_sni_maps(r, c),
 		.alpn = imap ? "imap" : "pop3"};
 	struct fault f;
 

@@ -4,12 +4,9 @@
 
 #include "codec/mail/base64.h"
 #include "codec/postfix/lines.h"
-#include "codec/sasl/sasl.h"
+#include "codec/sasl/mechanisms.h"
 #include "net/tls_binding.h"
 #include "role/smtpd/smtpd.h"
-
-static const char *const mechanisms[] = {
-	"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
 
 /* postconf(5) smtpd_sasl_mechanism_filter: "!name" excludes, a bare name
  * includes, anything else ("static:rest") includes all. */
@@ -30,21 +27,30 @@ static bool filter_allows(const struct conf *c, const char *name)
 	return !only || listed;
 }
 
-static bool allowed(const struct session *s, const char *name)
+static bool allowed(const struct session *s, const struct sasl_mechanism *m)
 {
 	const struct conf *c = s->sv->c;
-	bool tls = stream_is_tls(s->stream);
-	bool plus = str_ends(str_from(name), "-PLUS");
-	bool plaintext = name[0] == 'P' || name[0] == 'L';
+	struct sasl_session is = {.tls = stream_is_tls(s->stream),
+		.certificate =
+			s->peer.trusted && str_present(s->peer.addresses),
+		.tokens = c->oauth2_introspection_url.len > 0};
 
-	if (plus && !tls)
+	if (!sasl_possible(m, is))
 		return false;
-	if (plaintext &&
-		conf_option_has(tls ? c->smtpd_sasl_tls_security_options
-				    : c->smtpd_sasl_security_options,
+	if (m->plaintext &&
+		conf_option_has(is.tls ? c->smtpd_sasl_tls_security_options
+				       : c->smtpd_sasl_security_options,
 			"noplaintext"))
 		return false;
-	return filter_allows(c, name);
+	return filter_allows(c, m->name);
+}
+
+static bool plus_allowed(const struct session *s)
+{
+	for (size_t i = 0; i < SASL_MECHANISMS; i++)
+		if (sasl_mechanisms[i].plus && allowed(s, &sasl_mechanisms[i]))
+			return true;
+	return false;
 }
 
 /* " SCRAM-SHA-256 PLAIN LOGIN" and the like; false when AUTH is not on offer
@@ -56,9 +62,9 @@ bool smtpd_mechanisms(const struct session *s, struct buf *out)
 	if (!c->smtpd_sasl_auth_enable ||
 		(c->smtpd_tls_auth_only && !stream_is_tls(s->stream)))
 		return false;
-	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
-		if (allowed(s, mechanisms[i]))
-			buf_putf(out, " %s", mechanisms[i]);
+	for (size_t i = 0; i < SASL_MECHANISMS; i++)
+		if (allowed(s, &sasl_mechanisms[i]))
+			buf_putf(out, " %s", sasl_mechanisms[i].name);
 	return out->len > 0;
 }
 
@@ -123,7 +129,7 @@ static void converse(struct session *s, struct auth_talk *talk,
 	struct tls_binding tls =
 		tls_binding_of(stream_ssl(s->stream), s->cmd_a);
 	struct auth_binding binding = {
-		tls.exporter, tls.end_point, allowed(s, "SCRAM-SHA-256-PLUS")};
+		tls.exporter, tls.end_point, plus_allowed(s), s->peer.trusted ? s->peer.addresses : STR_NONE};
 	enum auth_result r = auth_start(talk, mechanism, initial, s->client,
 		&binding, &text, &login, &id, &f);
 
@@ -149,10 +155,9 @@ static void converse(struct session *s, struct auth_talk *talk,
 
 static const char *find_mechanism(const struct session *s, struct str name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
-		if (str_ieqc(name, mechanisms[i]) && allowed(s, mechanisms[i]))
-			return mechanisms[i];
-	return NULL;
+	const struct sasl_mechanism *m = sasl_mechanism_find(name);
+
+	return m != NULL && allowed(s, m) ? m->name : NULL;
 }
 
 static bool not_now(struct session *s)

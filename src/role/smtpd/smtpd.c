@@ -25,6 +25,7 @@ static void load_certificate(struct role *r, struct smtpd_service *sv)
 		.ca_file = c->smtpd_tls_CAfile,
 		.ca_path = c->smtpd_tls_CApath,
 		.verify_depth = (int)c->smtpd_tls_ccert_verifydepth,
+		.sni_maps = role_sni_maps(r, c),
 		.alpn = "smtp"};
 	struct fault f;
 

@@ -5,12 +5,10 @@
 
 #include "base/must.h"
 #include "codec/mail/base64.h"
+#include "codec/sasl/mechanisms.h"
 #include "net/tls_binding.h"
 
 enum { AUTH_LINE_MAX = 16384, HANDSHAKE_MS = 60000 };
-
-static const char *const mechanisms[] = {
-	"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
 
 struct gate *gate_of(struct seat *seat)
 {
@@ -42,15 +40,28 @@ bool gate_may_login(const struct gate *g)
 	return stream_is_tls(g->stream) || !g->sv->c->smtpd_tls_auth_only;
 }
 
+static bool allowed(const struct gate *g, const struct sasl_mechanism *m)
+{
+	struct sasl_session is = {.tls = stream_is_tls(g->stream),
+		.tokens = g->sv->c->oauth2_introspection_url.len > 0};
+
+	return gate_may_login(g) && sasl_possible(m, is);
+}
+
 const char *gate_mechanism(const struct gate *g, struct str name)
 {
-	bool plus = str_iends(name, STR("-PLUS"));
+	const struct sasl_mechanism *m = sasl_mechanism_find(name);
 
-	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
-		if (str_ieqc(name, mechanisms[i]) && gate_may_login(g) &&
-			(!plus || stream_is_tls(g->stream)))
-			return mechanisms[i];
-	return NULL;
+	return m != NULL && allowed(g, m) ? m->name : NULL;
+}
+
+void gate_put_mechanisms(
+	struct gate *g, const char *before, const char *behind)
+{
+	for (size_t i = 0; i < SASL_MECHANISMS; i++)
+		if (allowed(g, &sasl_mechanisms[i]))
+			stream_putf(g->stream, "%s%s%s", before,
+				sasl_mechanisms[i].name, behind);
 }
 
 bool gate_begin(struct gate *g, bool wrapper)
@@ -180,7 +191,7 @@ bool gate_sasl(struct gate *g, const char *mechanism, struct str initial,
 	struct tls_binding tls =
 		tls_binding_of(stream_ssl(g->stream), g->cmd_a);
 	struct auth_binding binding = {
-		tls.exporter, tls.end_point, stream_is_tls(g->stream)};
+		tls.exporter, tls.end_point, stream_is_tls(g->stream), STR_NONE};
 	*r = auth_start(&talk, mechanism, initial, g->client, &binding, &text,
 		&login, &id, &f);
 	for (int round = 0; round < 8 && alive; round++) {

@@ -59,5 +59,8 @@ enum auth_result gate_password(
 	struct gate *g, struct str user, struct str password);
 /* NULL: not offered (now). */
 const char *gate_mechanism(const struct gate *g, struct str name);
+/* The names of all that are, each between two texts. */
+void gate_put_mechanisms(
+	struct gate *g, const char *before, const char *behind);
 
 #endif

@@ -22,11 +22,9 @@ static void put_capabilities(struct gate *g)
 	stream_puts(g->stream, "IMAP4rev1 SASL-IR LITERAL- ENABLE ID IDLE");
 	if (!stream_is_tls(g->stream) && g->sv->tls != NULL)
 		stream_puts(g->stream, " STARTTLS");
-	if (stream_is_tls(g->stream))
-		stream_puts(g->stream, " AUTH=SCRAM-SHA-256-PLUS");
-	stream_puts(g->stream,
-		gate_may_login(g) ? " AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN"
-				  : " LOGINDISABLED");
+	gate_put_mechanisms(g, " AUTH=", "");
+	if (!gate_may_login(g))
+		stream_puts(g->stream, " LOGINDISABLED");
 }
 
 static void capability(

@@ -28,10 +28,11 @@ static void capa(struct gate *g, struct str args UNUSED)
 		"EXPIRE NEVER\r\n");
 	if (!stream_is_tls(g->stream) && g->sv->tls != NULL)
 		stream_puts(g->stream, "STLS\r\n");
-	if (gate_may_login(g))
-		stream_putf(g->stream, "USER\r\nSASL%s %s\r\n",
-			stream_is_tls(g->stream) ? " SCRAM-SHA-256-PLUS" : "",
-			"SCRAM-SHA-256 PLAIN LOGIN");
+	if (gate_may_login(g)) {
+		stream_puts(g->stream, "USER\r\nSASL");
+		gate_put_mechanisms(g, " ", "");
+		stream_puts(g->stream, "\r\n");
+	}
 	stream_puts(g->stream, ".\r\n");
 }
 
@@ -112,12 +113,7 @@ static void auth(struct gate *g, struct str args)
 	/* Outlook asks which there are. */
 	if (!str_present(name)) {
 		ok(g, "mechanisms follow");
-		if (gate_may_login(g))
-			stream_putf(g->stream, "%s%s",
-				stream_is_tls(g->stream)
-					? "SCRAM-SHA-256-PLUS\r\n"
-					: "",
-				"SCRAM-SHA-256\r\nPLAIN\r\nLOGIN\r\n");
+		gate_put_mechanisms(g, "", "\r\n");
 		stream_puts(g->stream, ".\r\n");
 		return;
 	}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_AUTH_AUTH_H
+#define ROLE_AUTH_AUTH_H
+
+/*
+ * auth: the account directory and the only process that reads password
+ * hashes.  Each conversation is one SASL exchange or a row of look-ups; state
+ * lives in the conversation and ends with it.
+ */
+
+#include <pthread.h>
+
+#include "codec/sasl/mechanisms.h"
+#include "role/ipc_server.h"
+#include "role/role.h"
+#include "store/account.h"
+
+struct auth {
+	struct role *role;
+	pthread_mutex_t lock; /* accounts: one thread at a time */
+	struct accounts *accounts;
+	unsigned char secret[16]; /* salts of unknown users come from it */
+};
+
+/* One SASL exchange: the ipc session's own. */
+struct exchange {
+	const struct sasl_mechanism *mechanism;
+	int step;
+	struct arena *a;
+	struct str client; /* for the log */
+	struct str user; /* LOGIN */
+	struct scram_client_first first;
+	bool plus_offered;
+	struct str exporter, end_point; /* absent: not to be had */
+	struct str certificate; /* addresses in the client's, by blanks */
+	struct str server_first;
+	struct str nonce;
+	bool refused; /* OAuth: the client has been told why */
+	bool known;
+	struct account account;
+};
+
+/* The next word of the exchange; each returns what ipc_answer does. */
+bool auth_more(struct ipc_session *s, struct str challenge);
+/* text: SCRAM's last word; absent without */
+bool auth_done(
+	struct ipc_session *s, const struct account *account, struct str text);
+bool auth_broken(struct ipc_session *s);
+bool auth_refused(struct ipc_session *s);
+enum account_result auth_find(
+	struct auth *auth, struct exchange *x, struct str user, struct fault *f);
+
+/* One step of a mechanism: the client's response. */
+typedef bool auth_step_f(struct ipc_session *s, struct str response);
+auth_step_f auth_step_plain, auth_step_login, auth_step_external; /* password.c
+								   */
+auth_step_f auth_step_scram; /* scram.c */
+auth_step_f auth_step_oauthbearer, auth_step_xoauth2; /* oauth.c */
+
+/* introspect.c: whose token is it?  RFC 7662. */
+enum token_result { TOKEN_ACTIVE, TOKEN_INACTIVE, TOKEN_ERROR };
+void introspect_init(void);
+enum token_result introspect_token(struct role *r, struct str token,
+	struct arena *a, struct str *user_r, struct fault *f);
+
+#endif
