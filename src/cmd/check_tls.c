@@ -57,7 +57,6 @@ bool check_certificate(const struct conf *c, const char *param,
 	return true;
 }
 
-
 void check_sni(const struct conf *c, struct tables *tables, struct problems *p)
 {
 	static const char param[] = "tls_server_sni_maps";
@@ -74,7 +73,8 @@ void check_sni(const struct conf *c, struct tables *tables, struct problems *p)
 	for (size_t i = 0; i < chains.n; i++)
 		if (chains.v[i].len == 0)
 			conf_problem(c, p, PROBLEM_ERROR, param,
-				STR("tls_server_sni_maps: a name without files"),
+				STR("tls_server_sni_maps: a name without "
+				    "files"),
 				STR("name PEM files that hold key and chain"));
 		else
 			check_certificate(c, param, chains.v[i], p);

@@ -37,6 +37,9 @@ static const struct {
 		"queue list [--json] | show ID | flush|hold|release|delete "
 		"ID|ALL",
 		"look at the queue and change it"},
+	{"why", cmd_why,
+		"why ID|ADDRESS|MESSAGE-ID|CLIENT [--json] [--limit N]",
+		"tell all that was decided about a message"},
 	{"send", cmd_send,
 		"send --server HOST:PORT [--starttls|--tls] [--ca-file FILE] "
 		"[--auth-user USER --password-stdin]\n            --from A "

@@ -59,8 +59,7 @@ int64_t db_int(sqlite3_stmt *stmt, int n);
  * leads from version i to i + 1, each in a transaction of its own.  Newer
  * than ours is refused, untouched.
  */
-bool db_schema(
-	struct db *db, const char *const *steps, int n, struct fault *f);
+bool db_schema(struct db *db, const char *const *steps, int n, struct fault *f);
 
 /* ---- group commit ---- */
 

@@ -11,8 +11,7 @@
 enum { NONCE_BYTES = 18, ITERATIONS_MIN = 1, ITERATIONS_MAX = 1000000 };
 
 void scram_client_begin(struct scram_client *s, enum scram_digest digest,
-	struct str user,
-	struct str password, struct arena *a)
+	struct str user, struct str password, struct arena *a)
 {
 	unsigned char nonce[NONCE_BYTES];
 
@@ -41,8 +40,8 @@ bool scram_client_answer(
 		first.nonce.len <= s->nonce.len ||
 		!str_eq(str_sub(first.nonce, 0, s->nonce.len), s->nonce))
 		return false;
-	scram_keys_make(s->digest, s->password, salt, (int64_t)first.iterations,
-		&keys);
+	scram_keys_make(
+		s->digest, s->password, salt, (int64_t)first.iterations, &keys);
 	struct str final =
 		arena_printf(s->a, "c=biws,r=%.*s", STR_ARG(first.nonce));
 	struct str message = arena_printf(s->a, "%.*s,%.*s,%.*s",
@@ -60,9 +59,8 @@ bool scram_client_answer(
 
 bool scram_client_verify(const struct scram_client *s, struct str server_final)
 {
-	struct str expected =
-		base64_encode_a(str_of(s->server_signature, scram_key_bytes(s->digest)),
-		s->a);
+	struct str expected = base64_encode_a(
+		str_of(s->server_signature, scram_key_bytes(s->digest)), s->a);
 
 	return str_starts(server_final, "v=") &&
 	       str_eq_secret(str_from_at(server_final, 2), expected);

@@ -20,8 +20,7 @@ struct scram_client {
 };
 
 void scram_client_begin(struct scram_client *s, enum scram_digest digest,
-	struct str user,
-	struct str password, struct arena *a);
+	struct str user, struct str password, struct arena *a);
 /* server-first to client-final; false when it is broken or too costly. */
 bool scram_client_answer(
 	struct scram_client *s, struct str server_first, struct str *final_r);

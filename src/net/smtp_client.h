@@ -61,8 +61,8 @@ bool smtp_client_hello(struct smtp_client *c, struct fault *f);
 bool smtp_client_starttls(struct smtp_client *c, SSL *ssl, const char *name,
 	bool verify, struct fault *f);
 
-/* Mechanisms, best first: SCRAM-SHA-256, -1, PLAIN, LOGIN.  plaintext: may PLAIN
- * and LOGIN be used.  A refused password is FAULT_PERM 535. */
+/* Mechanisms, best first: SCRAM-SHA-256, -1, PLAIN, LOGIN.  plaintext: may
+ * PLAIN and LOGIN be used.  A refused password is FAULT_PERM 535. */
 bool smtp_client_auth(struct smtp_client *c, struct str user,
 	struct str password, bool plaintext, struct fault *f);
 

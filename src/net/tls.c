@@ -392,8 +392,8 @@ static struct str addresses_of(X509 *cert, struct str common, struct arena *a)
 		struct str one = str_from(sk_OPENSSL_STRING_value(list, i));
 
 		if (str_find(one, ' ') < 0)
-			all = arena_printf(a, "%.*s %.*s", STR_ARG(all),
-				STR_ARG(one));
+			all = arena_printf(
+				a, "%.*s %.*s", STR_ARG(all), STR_ARG(one));
 	}
 	X509_email_free(list);
 	if (str_find(common, '@') > 0 && str_find(common, ' ') < 0 &&

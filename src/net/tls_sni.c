@@ -85,8 +85,8 @@ static int by_name(SSL *ssl, int *alert UNUSED, void *arg)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(65536);
 	struct tls_sni *s = arg;
-	struct str name = str_from(
-		SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+	struct str name =
+		str_from(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 	struct tls_server *t = NULL;
 	struct str chain;
 	struct fault f;

@@ -340,6 +340,7 @@ struct decision restrict_stage(struct check *c, enum restriction_stage stage)
 	const struct list *l = &c->policy->restrictions->stage[stage];
 	struct decision d = {.verdict = VERDICT_PERMIT};
 
+	c->param = stage_params[stage];
 	enum outcome out = restrict_run(c, l->v, l->n, &d);
 	if (out == OUT_REJECT && d.code >= 500 &&
 		str_present(c->defer_if_reject))

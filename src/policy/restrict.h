@@ -58,6 +58,7 @@ struct check {
 
 	/* results of the evaluation */
 	struct str rule; /* the restriction that decided */
+	const char *param; /* the list that it stands in */
 	struct str defer_if_permit; /* reply kept until a permit; absent */
 	struct str defer_if_reject;
 	struct str redirect; /* REDIRECT of an access map */

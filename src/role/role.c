@@ -18,6 +18,7 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/sandbox.h"
+#include "sys/trail.h"
 
 enum { END_WAIT_MS = 4000 };
 
@@ -102,6 +103,18 @@ static struct str inherited_text(int fd)
 	return map.map != NULL ? map.bytes : STR("");
 }
 
+static void open_trail(struct role *r)
+{
+	struct str dir = arena_printf(
+		r->a, "%.*s/trail", STR_ARG(r->conf->queue_directory));
+	struct trail_limits limits = {
+		r->conf->trail_size_limit, r->conf->trail_lifetime};
+
+	role_may_write(r, dir);
+	trail_open(dir.ptr, arena_printf(r->a, "%s.%u", r->name, r->index).ptr,
+		&limits);
+}
+
 static void open_log(const struct role *r)
 {
 	char ident[96];
@@ -146,6 +159,7 @@ void role_begin(struct role *r, int argc, char **argv)
 	r->conf = conf_load_texts(argv[0], inherited_text(main_cf),
 		inherited_text(master_cf), NULL, 0, &problems);
 	open_log(r);
+	open_trail(r);
 	r->services = services_load(r->conf, &problems);
 	for (int i = 3; i + 1 < argc; i += 2)
 		if (strcmp(argv[i], "--listen") == 0)

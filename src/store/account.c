@@ -219,19 +219,19 @@ bool account_passwd(struct accounts *a, struct str address, struct str password,
 	struct str key = arena_lower(arena, address);
 	struct secrets s;
 
-	bool ok = make_secrets(password, &s, f) &&
-		  db_run(a->db, f,
-			  "UPDATE accounts SET hash=?, salt=?, stored_key=?,"
-			  " server_key=?, stored_key_sha1=?,"
-			  " server_key_sha1=?, iterations=? WHERE address=?",
-			  "tbbbbbit", str_from(s.hash),
-			  str_of(s.salt, sizeof(s.salt)),
-			  stored_key(&s, SCRAM_SHA256),
-			  server_key(&s, SCRAM_SHA256),
-			  stored_key(&s, SCRAM_SHA1),
-			  server_key(&s, SCRAM_SHA1),
-			  (int64_t)SCRAM_ITERATIONS, key) &&
-		  must_exist(a, key, f);
+	bool ok =
+		make_secrets(password, &s, f) &&
+		db_run(a->db, f,
+			"UPDATE accounts SET hash=?, salt=?, stored_key=?,"
+			" server_key=?, stored_key_sha1=?,"
+			" server_key_sha1=?, iterations=? WHERE address=?",
+			"tbbbbbit", str_from(s.hash),
+			str_of(s.salt, sizeof(s.salt)),
+			stored_key(&s, SCRAM_SHA256),
+			server_key(&s, SCRAM_SHA256),
+			stored_key(&s, SCRAM_SHA1), server_key(&s, SCRAM_SHA1),
+			(int64_t)SCRAM_ITERATIONS, key) &&
+		must_exist(a, key, f);
 	arena_free(arena);
 	return ok;
 }

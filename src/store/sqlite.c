@@ -46,7 +46,6 @@ static const char schema_1[] =
 	" size INT NOT NULL, data BLOB)";
 static const char *const schema[] = {schema_1};
 
-
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {
 	return &s->shards[(uint64_t)account % s->n_shards];

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/utf8.h"
 #include "sys/clock.h"
+#include "sys/trail.h"
 
 enum { LINE_MAX_BYTES = 4000, VALUE_MAX_BYTES = 1024 };
 
@@ -20,6 +21,8 @@ static struct {
 	bool to_syslog;
 	enum log_level max;
 } state = {.ident = "postern", .max = LOG_LEVEL_INFO};
+
+static _Thread_local const char *context;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
@@ -49,6 +52,11 @@ void log_open(const char *ident, bool json, const char *syslog_facility)
 	if (state.to_syslog)
 		openlog(state.ident, LOG_PID | LOG_NDELAY,
 			facility_of(syslog_facility));
+}
+
+void log_context(const char *session)
+{
+	context = session;
 }
 
 void log_level_max(enum log_level level)
@@ -110,15 +118,15 @@ static bool is_plain(struct str s)
 	return s.len > 0;
 }
 
-static void put_value(struct buf *b, const struct log_kv *kv)
+static void put_value(struct buf *b, const struct log_kv *kv, bool json)
 {
 	if (!str_present(kv->s)) {
 		buf_putf(b, "%lld", (long long)kv->n);
-	} else if (!state.json && is_plain(kv->s)) {
+	} else if (!json && is_plain(kv->s)) {
 		buf_put(b, kv->s);
 	} else {
 		buf_putc(b, '"');
-		put_escaped(b, kv->s, state.json);
+		put_escaped(b, kv->s, json);
 		buf_putc(b, '"');
 	}
 }
@@ -158,34 +166,55 @@ static void put_head_text(
 	buf_puts(b, event);
 }
 
+static void put_pair(struct buf *b, const struct log_kv *kv, bool json)
+{
+	buf_putf(b, json ? ",\"%s\":" : " %s=", kv->key);
+	put_value(b, kv, json);
+}
+
+static void format(struct buf *b, bool json, enum log_level level,
+	const char *event, const struct log_kv *kv)
+{
+	if (json)
+		put_head_json(b, level, event);
+	else
+		put_head_text(b, level, event);
+	for (; kv->key != NULL && b->len + VALUE_MAX_BYTES < LINE_MAX_BYTES;
+		kv++)
+		put_pair(b, kv, json);
+	if (context != NULL) {
+		struct log_kv session = log_z("session", context);
+
+		put_pair(b, &session, json);
+	}
+	if (json)
+		buf_putc(b, '}');
+}
+
 void log_put(enum log_level level, const char *event, const struct log_kv *kv)
 {
+	static const int priorities[] = {
+		LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 	struct buf b CLEANUP(buf_fini);
 	int saved = errno;
 
 	if (level > state.max)
 		return;
-	buf_init(&b, LINE_MAX_BYTES);
-	if (state.json)
-		put_head_json(&b, level, event);
-	else
-		put_head_text(&b, level, event);
-	for (; kv->key != NULL && b.len + VALUE_MAX_BYTES < LINE_MAX_BYTES;
-		kv++) {
-		buf_putf(&b, state.json ? ",\"%s\":" : " %s=", kv->key);
-		put_value(&b, kv);
-	}
-	if (state.json)
-		buf_putc(&b, '}');
+	buf_init(&b, LINE_MAX_BYTES + 16);
+	format(&b, state.json, level, event, kv);
 	if (state.to_syslog) {
-		static const int priorities[] = {
-			LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 		syslog(priorities[level], "%.*s", STR_ARG(buf_str(&b)));
 	} else {
 		buf_putc(&b, '\n');
 		/* One write: lines of several processes do not mix. */
 		if (write(2, b.data, b.len) < 0)
 			errno = saved;
+	}
+	if (trail_is_open() && level <= LOG_LEVEL_INFO) {
+		buf_reset(&b);
+		format(&b, true, level, event, kv);
+		buf_putc(&b, '\n');
+		trail_put(buf_str(&b));
 	}
 	errno = saved;
 }

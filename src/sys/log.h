@@ -7,7 +7,8 @@
  * a process shares; thread-safe.  Only role/ and cmd/ call it.
  *
  * Values are written so that no byte of theirs can end or forge a line.
- * Lines go to a descriptor (stderr, a file opened for append) or to syslog.
+ * Lines go to a descriptor (stderr, a file opened for append) or to syslog,
+ * and into the trail (sys/trail.h) where it is open.
  */
 
 #include "base/fault.h"
@@ -29,6 +30,10 @@ struct log_kv {
 /* ident: "postern/smtpd".  facility: syslog(3) facility name or NULL: fd 2 */
 void log_open(const char *ident, bool json, const char *syslog_facility);
 void log_level_max(enum log_level level);
+
+/* Goes with every line of this thread until the next call: the session that
+ * is being served.  The text is the caller's; NULL: none. */
+void log_context(const char *session);
 
 void log_put(enum log_level level, const char *event, const struct log_kv *kv);
 

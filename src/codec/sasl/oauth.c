@@ -58,8 +58,7 @@ bool oauthbearer_parse(
 		return false;
 	if (authzid.len > 0 &&
 		(!str_starts(authzid, "a=") ||
-			!sasl_name_decode(
-				str_from_at(authzid, 2), a, &t.user)))
+			!sasl_name_decode(str_from_at(authzid, 2), a, &t.user)))
 		return false;
 	if (!pairs(rest, NULL, &t.token))
 		return false;

@@ -84,13 +84,15 @@ bool scram_client_first_parse(
 		return false;
 	if (authzid.len > 0 &&
 		(!str_starts(authzid, "a=") ||
-			!sasl_name_decode(str_from_at(authzid, 2), a, &f.authzid)))
+			!sasl_name_decode(
+				str_from_at(authzid, 2), a, &f.authzid)))
 		return false;
 	f.bare = rest;
 	f.gs2 = str_sub(message, 0, (size_t)(rest.ptr - message.ptr));
 	struct str user;
 	/* A reserved m= extension must be refused: RFC 5802 5.1 */
-	if (!attribute(&rest, 'n', &user) || !sasl_name_decode(user, a, &f.user) ||
+	if (!attribute(&rest, 'n', &user) ||
+		!sasl_name_decode(user, a, &f.user) ||
 		!attribute(&rest, 'r', &f.nonce) || !nonce_valid(f.nonce))
 		return false;
 	*first_r = f;

@@ -47,8 +47,8 @@ bool auth_done(
 	struct ipc_session *s, const struct account *account, struct str text);
 bool auth_broken(struct ipc_session *s);
 bool auth_refused(struct ipc_session *s);
-enum account_result auth_find(
-	struct auth *auth, struct exchange *x, struct str user, struct fault *f);
+enum account_result auth_find(struct auth *auth, struct exchange *x,
+	struct str user, struct fault *f);
 
 /* One step of a mechanism: the client's response. */
 typedef bool auth_step_f(struct ipc_session *s, struct str response);

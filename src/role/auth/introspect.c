@@ -37,8 +37,8 @@ static bool look_up(struct role *r, const char *url, struct arena *a,
 	struct buf b CLEANUP(buf_fini);
 	bool ok = curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
 		  curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-		  curl_url_get(u, CURLUPART_PORT, &port,
-			  CURLU_DEFAULT_PORT) == CURLUE_OK;
+		  curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) ==
+			  CURLUE_OK;
 
 	buf_init(&b, 8192);
 	if (!ok)
@@ -53,8 +53,7 @@ static bool look_up(struct role *r, const char *url, struct arena *a,
 	for (size_t i = 0; ok && i < addrs.n; i++) {
 		struct sock_addr addr;
 
-		sock_addr_make(
-			addrs.v[i].bytes, addrs.v[i].len, 0, &addr);
+		sock_addr_make(addrs.v[i].bytes, addrs.v[i].len, 0, &addr);
 		buf_putf(&b, "%s%.*s", i > 0 ? "," : "",
 			STR_ARG(sock_addr_text(&addr, a)));
 	}
@@ -111,14 +110,13 @@ static bool ask(struct role *r, struct str token, struct arena *a,
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, answer);
 	if (c->oauth2_tls_CAfile.len > 0)
-		curl_easy_setopt(h, CURLOPT_CAINFO,
-			arena_cstr(a, c->oauth2_tls_CAfile));
+		curl_easy_setopt(
+			h, CURLOPT_CAINFO, arena_cstr(a, c->oauth2_tls_CAfile));
 	if (c->oauth2_client_id.len > 0) {
 		curl_easy_setopt(h, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		curl_easy_setopt(h, CURLOPT_USERNAME,
 			arena_cstr(a, c->oauth2_client_id));
-		curl_easy_setopt(
-			h, CURLOPT_PASSWORD, arena_cstr(a, password));
+		curl_easy_setopt(h, CURLOPT_PASSWORD, arena_cstr(a, password));
 	}
 	curl_easy_setopt(h, CURLOPT_POSTFIELDS,
 		arena_printf(a, "token=%s&token_type_hint=access_token", form)

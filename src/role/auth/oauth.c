@@ -57,8 +57,9 @@ bool auth_step_oauthbearer(struct ipc_session *s, struct str response)
 
 	if (after_refusal(s))
 		return auth_refused(s);
-	return oauthbearer_parse(response, x->a, &token) ? check_token(s, &token)
-							 : auth_broken(s);
+	return oauthbearer_parse(response, x->a, &token)
+		       ? check_token(s, &token)
+		       : auth_broken(s);
 }
 
 bool auth_step_xoauth2(struct ipc_session *s, struct str response)

@@ -3,8 +3,7 @@
 #include "base/must.h"
 #include "role/auth/auth.h"
 
-static void complete(
-	struct auth *auth, struct exchange *x, struct str password)
+static void complete(struct auth *auth, struct exchange *x, struct str password)
 {
 	struct fault f;
 

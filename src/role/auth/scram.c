@@ -13,8 +13,8 @@ static struct str fake_salt(struct ipc_session *s)
 	struct exchange *x = s->own;
 	unsigned char sum[SCRAM_KEY_MAX];
 
-	scram_hmac(SCRAM_SHA256,
-		str_of(auth->secret, sizeof(auth->secret)), x->first.user, sum);
+	scram_hmac(SCRAM_SHA256, str_of(auth->secret, sizeof(auth->secret)),
+		x->first.user, sum);
 	return arena_str(x->a, str_of(sum, SCRAM_SALT_BYTES));
 }
 
@@ -57,9 +57,9 @@ static bool scram_first(struct ipc_session *s, struct str response)
 	}
 	if (auth_find(s->role_ctx, x, x->first.user, &f) == ACCOUNT_ERROR)
 		return ipc_answer_fault(s, &f);
-	if (x->known && !str_present(
-				x->account.scram[x->mechanism->digest]
-					.stored_key)) {
+	if (x->known &&
+		!str_present(
+			x->account.scram[x->mechanism->digest].stored_key)) {
 		log_info("no SCRAM-SHA-1 keys yet: the account is older than "
 			 "they are; they are made at its next login with "
 			 "PLAIN or LOGIN, or when its password is set",

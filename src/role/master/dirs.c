@@ -31,7 +31,8 @@ static bool make(struct arena *a, struct str base, const char *sub, int64_t uid,
 bool master_make_dirs(
 	const struct conf *c, int64_t uid, int64_t gid, struct fault *f)
 {
-	static const char *const queue_subs[] = {"", "run", "tmp", "queue"};
+	static const char *const queue_subs[] = {
+		"", "run", "tmp", "queue", "trail"};
 	static const char *const data_subs[] = {"", "accounts"};
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 

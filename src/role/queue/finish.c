@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "codec/mail/date.h"
 #include "codec/mail/dsn.h"
 #include "codec/smtp/command.h"
 #include "role/queue/sched_private.h"
@@ -63,11 +64,27 @@ static bool by_passed(const struct finish *x, const struct item *it)
 	return by != 0 && x->now >= by && it->tried < by;
 }
 
+/* "smtp:[192.0.2.1]:25", where a route was found */
+static struct str via(const struct finish *x, uint32_t n)
+{
+	const struct dest *d = x->m->items[n].dest;
+
+	return d != NULL ? arena_printf(x->a, "%.*s:%.*s",
+				   STR_ARG(d->transport), STR_ARG(d->nexthop))
+			 : STR("");
+}
+
 static void log_outcome(
 	const struct finish *x, const struct outcome_of *o, const char *status)
 {
 	const struct recipient *r = &x->m->env.rcpts[o->n];
+	const struct rcpt_state *st = &x->states[o->n];
+	struct buf next_try CLEANUP(buf_fini);
 	char id[ID_TEXT];
+
+	buf_init(&next_try, 64);
+	if (st->due > 0)
+		internet_date_put(st->due, &next_try);
 
 	id_text(x->m->env.id, id);
 	log_info("delivery", log_z("queue_id", id), log_s("to", r->address),
@@ -79,7 +96,9 @@ static void log_outcome(
 							  : 4,
 				     o->subject, o->detail)),
 		log_n("delay", x->now - x->m->env.arrival),
-		log_s("reply", o->text));
+		log_s("via", via(x, o->n)),
+		log_n("attempt", x->m->items[o->n].attempts + 1),
+		log_s("next_try", buf_str(&next_try)), log_s("reply", o->text));
 }
 
 static void tell(struct finish *x, const struct outcome_of *o,

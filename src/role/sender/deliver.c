@@ -76,6 +76,19 @@ static void settle_all(struct delivery *d, const struct fault *f, bool from_mta)
 	}
 }
 
+static void log_sent(const struct delivery *d, const struct smtp_client *c)
+{
+	char id[ID_TEXT];
+
+	id_text(d->job->env.id, id);
+	log_info("sent", log_z("queue_id", id), log_s("relay", d->mta),
+		log_z("tls", d->tls_version),
+		log_z("cipher", stream_tls_cipher(c->stream)),
+		log_z("verified", tls_level(d) == TLS_VERIFY ? "yes" : "no"),
+		log_n("size", (int64_t)d->message.len),
+		log_n("nrcpt", d->job->n_pick));
+}
+
 static void settle_sent(struct delivery *d, struct smtp_client *c)
 {
 	struct str text = arena_str(d->a, buf_str(&c->reply.text));
@@ -365,8 +378,10 @@ static enum try converse(
 		return retry ? TRY_WITHOUT_TLS : TRY_NEXT_HOST;
 	}
 	bool sent = send_open(d, &client, f);
-	if (sent)
+	if (sent) {
+		log_sent(d, &client);
 		settle_sent(d, &client);
+	}
 	bool broken = stream_failed(client.stream);
 	bool from_mta = client.reply.code >= 400;
 	if (!broken && stream_is_tls(client.stream))

@@ -128,8 +128,9 @@ static void converse(struct session *s, struct auth_talk *talk,
 	struct fault f;
 	struct tls_binding tls =
 		tls_binding_of(stream_ssl(s->stream), s->cmd_a);
-	struct auth_binding binding = {
-		tls.exporter, tls.end_point, plus_allowed(s), s->peer.trusted ? s->peer.addresses : STR_NONE};
+	struct auth_binding binding = {tls.exporter, tls.end_point,
+		plus_allowed(s),
+		s->peer.trusted ? s->peer.addresses : STR_NONE};
 	enum auth_result r = auth_start(talk, mechanism, initial, s->client,
 		&binding, &text, &login, &id, &f);
 

@@ -15,6 +15,7 @@ void smtpd_accepted(int fd, void *ctx)
 	struct session *s = must_alloc(sizeof(*s));
 
 	sock_no_delay(fd);
+	id_text(id_new(), s->log_id);
 	s->sv = sv;
 	s->stream = stream_new(fd, SMTPD_INPUT_BYTES);
 	s->a = arena_new(SMTPD_SESSION_BYTES);
@@ -135,7 +136,7 @@ bool smtpd_greet(struct session *s)
 	arena_reset(s->cmd_a);
 	log_info("connect", log_s("client", s->client),
 		log_s("client_name", s->client_name),
-		log_s("service", s->sv->service->name));
+		log_s("listener", s->sv->service->name));
 	if (c->smtpd_tls_wrappermode && !smtpd_tls_handshake(s))
 		return false;
 	if (s->sv->service->screen && s->addr_len > 0 &&

@@ -182,6 +182,21 @@ static uint32_t flags_of(const struct session *s, const struct spool *sp)
 	       (s->tx.hold ? ENV_HOLD : 0u);
 }
 
+/* Where an address became another one, or several. */
+static void log_rewriting(
+	struct session *s, const struct expanded *x, const char *id)
+{
+	if (!str_eq(s->tx.sender, s->tx.sender_said))
+		log_info("rewritten", log_z("queue_id", id),
+			log_s("from", s->tx.sender_said),
+			log_s("to", s->tx.sender));
+	for (uint32_t i = 0; i < x->n; i++)
+		if (!str_eq(x->v[i].address, x->v[i].original))
+			log_info("rewritten", log_z("queue_id", id),
+				log_s("from", x->v[i].original),
+				log_s("to", x->v[i].address));
+}
+
 bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	const struct spool *sp, struct fault *f)
 {
@@ -215,9 +230,12 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size,
 					     : put_in_queue(s, &env, fd, f);
 	id_text(s->tx.id, id);
 	if (ok)
+		log_rewriting(s, &x, id);
+	if (ok)
 		log_info("accepted", log_z("queue_id", id),
 			log_s("client", s->client), log_s("login", s->login),
 			log_s("from", s->tx.sender),
+			log_s("message_id", s->tx.message_id),
 			log_n("size", (int64_t)size), log_n("nrcpt", n),
 			log_n("queued", env.n_rcpts));
 	return ok;

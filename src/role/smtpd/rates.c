@@ -31,7 +31,7 @@ static bool over(
 		return false;
 	log_warn("limit exceeded", log_z("limit", what), log_n("count", count),
 		log_s("client", s->client),
-		log_s("service", s->sv->service->name));
+		log_s("listener", s->sv->service->name));
 	return true;
 }
 

@@ -94,13 +94,25 @@ static void count_error(struct session *s)
 	}
 }
 
+/* Why was it refused?  Each refusal leaves a line; a credential never. */
+static void log_refusal(struct session *s, int code, const char *text)
+{
+	log_info("refused", log_s("client", s->client),
+		log_s("command", s->command), log_s("login", s->login),
+		log_s("from", s->tx.open ? s->tx.sender_said : STR_NONE),
+		log_n("code", code), log_z("reply", text));
+}
+
 void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
 {
+	char text[900];
 	va_list args;
 
 	va_start(args, fmt);
-	put_reply(s, code, fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	smtpd_reply(s, code, "%s", text);
+	log_refusal(s, code, text);
 	count_error(s);
 }
 
@@ -113,6 +125,22 @@ static void log_warnings(struct session *s, const struct check *c)
 			log_s("reason", c->warnings.v[i]));
 }
 
+/* The line of the configuration that decided: "main.cf:12" */
+static struct str set_in(struct session *s, const struct check *c)
+{
+	const struct conf_entry *e =
+		c->param != NULL ? conf_entry(s->sv->c, str_from(c->param))
+				 : NULL;
+
+	if (c->param == NULL)
+		return STR("");
+	if (e == NULL)
+		return STR("its default");
+	return e->line > 0 ? arena_printf(s->cmd_a, "%.*s:%u", STR_ARG(e->file),
+				     e->line)
+			   : STR("-o in master.cf");
+}
+
 void smtpd_refuse_decision(struct session *s, const struct check *c,
 	const struct decision *d, const char *stage)
 {
@@ -120,10 +148,12 @@ void smtpd_refuse_decision(struct session *s, const struct check *c,
 		log_s("client_name", s->client_name), log_s("helo", s->helo),
 		log_s("from", s->tx.open ? s->tx.sender_said : c->sender),
 		log_s("to", c->recipient), log_s("login", s->login),
-		log_s("rule", c->rule), log_n("code", d->code),
+		log_s("rule", c->rule), log_z("list", c->param),
+		log_s("set_in", set_in(s, c)), log_n("code", d->code),
 		log_s("reply", d->text));
 	log_warnings(s, c);
-	smtpd_refuse(s, d->code, "%.*s", STR_ARG(d->text));
+	smtpd_reply(s, d->code, "%.*s", STR_ARG(d->text));
+	count_error(s);
 	if (d->code == 421 || d->code == 521)
 		s->closing = true;
 }
@@ -267,6 +297,21 @@ static void too_eager(struct session *s, struct str verb)
 	s->closing = true;
 }
 
+/* What AUTH says behind the mechanism is nobody's business. */
+static struct str for_log(struct session *s, struct str line)
+{
+	struct str rest = line;
+	struct str verb = str_word(&rest, " \t");
+
+	if (str_ieqc(verb, "AUTH")) {
+		struct str mechanism = str_word(&rest, " \t");
+
+		return arena_printf(s->cmd_a, "AUTH %.*s",
+			STR_ARG(str_sub(mechanism, 0, 40)));
+	}
+	return arena_str(s->cmd_a, str_sub(line, 0, 200));
+}
+
 static void run_command(struct session *s, struct str line)
 {
 	struct smtp_command cmd;
@@ -277,6 +322,7 @@ static void run_command(struct session *s, struct str line)
 	if (s->sv->command_filter != NULL)
 		maps_lookup(s->sv->command_filter, str_trim_right(line),
 			s->cmd_a, &line, &f);
+	s->command = for_log(s, line);
 	if (!smtp_command_parse(line, &cmd)) {
 		smtpd_refuse(s, 500, "5.5.2 Error: bad syntax");
 		return;
@@ -404,6 +450,7 @@ static void take_line(struct session *s, enum line_result r, struct str line)
 		smtpd_refuse(s, 500, "5.5.2 Error: line too long");
 	else
 		run_command(s, line);
+	s->command = STR_NONE;
 	arena_reset(s->cmd_a);
 	if (arena_over(s->a) || arena_over(s->tx_a)) {
 		smtpd_reply(
@@ -412,9 +459,8 @@ static void take_line(struct session *s, enum line_result r, struct str line)
 	}
 }
 
-enum next smtpd_serve(struct seat *seat)
+static enum next serve(struct session *s, struct seat *seat)
 {
-	struct session *s = session_of(seat);
 	bool slept =
 		seat->timed_out && s->greeted && stream_out(s->stream)->len > 0;
 
@@ -452,4 +498,14 @@ enum next smtpd_serve(struct seat *seat)
 			return end(s);
 		take_line(s, r, line);
 	}
+}
+
+enum next smtpd_serve(struct seat *seat)
+{
+	struct session *s = session_of(seat);
+
+	log_context(s->log_id);
+	enum next next = serve(s, seat);
+	log_context(NULL);
+	return next;
 }

@@ -65,6 +65,7 @@ struct transaction {
 	bool open;
 	struct str sender; /* rewritten */
 	struct str sender_said;
+	struct str message_id; /* of the header, for the log */
 	struct smtp_mail mail;
 	struct recipient *rcpts;
 	size_t n_rcpts; /* accepted RCPTs; before aliases */
@@ -89,6 +90,8 @@ struct session {
 	struct arena *a; /* session */
 	struct arena *tx_a; /* transaction */
 	struct arena *cmd_a; /* command */
+	char log_id[ID_TEXT]; /* in each line of the log */
+	struct str command; /* at work, for the log: without credentials */
 	unsigned char addr[16];
 	size_t addr_len;
 	struct str client; /* address as text */

@@ -86,8 +86,10 @@ static void add_missing(struct session *s, struct str head, struct buf *out)
 	}
 	if (!str_present(mail_field_value(head, "Message-ID"))) {
 		id_text(s->tx.id, id);
-		buf_putf(out, "Message-ID: <%s@%.*s>\r\n", id,
-			STR_ARG(c->myhostname));
+		s->tx.message_id = arena_printf(
+			s->tx_a, "<%s@%.*s>", id, STR_ARG(c->myhostname));
+		buf_putf(
+			out, "Message-ID: %.*s\r\n", STR_ARG(s->tx.message_id));
 	}
 	if (!str_present(mail_field_value(head, "From"))) {
 		buf_putf(out, "From: %.*s\r\n",
@@ -103,6 +105,14 @@ static bool is_dropped(struct str name, const struct session *s)
 	return str_ieqc(name, "Return-Path") ||
 	       (completes_headers(s) &&
 		       (str_ieqc(name, "Bcc") || str_ieqc(name, "Resent-Bcc")));
+}
+
+static void note_message_id(struct session *s, struct str head)
+{
+	struct str value = mail_field_value(head, "Message-ID");
+
+	if (str_present(value))
+		s->tx.message_id = arena_str(s->tx_a, str_sub(value, 0, 250));
 }
 
 static void put_head(struct spool *sp, struct str head, struct buf *out)
@@ -131,6 +141,7 @@ static void put_head(struct spool *sp, struct str head, struct buf *out)
 	} else {
 		buf_put(out, buf_str(&kept));
 	}
+	note_message_id(s, head);
 	if (completes_headers(s))
 		add_missing(s, buf_str(&kept), out);
 }

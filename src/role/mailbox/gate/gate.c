@@ -55,8 +55,7 @@ const char *gate_mechanism(const struct gate *g, struct str name)
 	return m != NULL && allowed(g, m) ? m->name : NULL;
 }
 
-void gate_put_mechanisms(
-	struct gate *g, const char *before, const char *behind)
+void gate_put_mechanisms(struct gate *g, const char *before, const char *behind)
 {
 	for (size_t i = 0; i < SASL_MECHANISMS; i++)
 		if (allowed(g, &sasl_mechanisms[i]))
@@ -73,7 +72,7 @@ bool gate_begin(struct gate *g, bool wrapper)
 		return false;
 	g->client = sock_addr_text(&peer, g->a);
 	log_info("connect", log_s("client", g->client),
-		log_s("service", g->sv->service->name));
+		log_s("listener", g->sv->service->name));
 	return !wrapper || gate_start_tls(g);
 }
 
@@ -126,7 +125,7 @@ static void note(struct gate *g, enum auth_result r, struct str login,
 		g->account = id;
 		log_info("login", log_s("client", g->client),
 			log_s("login", g->login),
-			log_s("service", g->sv->service->name));
+			log_s("listener", g->sv->service->name));
 	} else if (r == AUTH_TEMP) {
 		log_warn("AUTH failed", log_s("client", g->client),
 			log_fault(f));
@@ -190,8 +189,8 @@ bool gate_sasl(struct gate *g, const char *mechanism, struct str initial,
 	auth_talk_init(&talk, g->sv->m->role->auth, g->cmd_a);
 	struct tls_binding tls =
 		tls_binding_of(stream_ssl(g->stream), g->cmd_a);
-	struct auth_binding binding = {
-		tls.exporter, tls.end_point, stream_is_tls(g->stream), STR_NONE};
+	struct auth_binding binding = {tls.exporter, tls.end_point,
+		stream_is_tls(g->stream), STR_NONE};
 	*r = auth_start(&talk, mechanism, initial, g->client, &binding, &text,
 		&login, &id, &f);
 	for (int round = 0; round < 8 && alive; round++) {
