@@ -43,6 +43,35 @@ enum table_result accounts_id(struct ipc_client *auth, struct str address,
 	return r;
 }
 
+bool accounts_spend(struct ipc_client *auth, int64_t account,
+	const struct strs *recipients, const struct usage_limits *limits,
+	struct usage_result *result_r, struct fault *f)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+
+	ipc_frame_init(&reply);
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	wire_put_u64(&b, (uint64_t)account);
+	wire_put_u64(&b, (uint64_t)limits->messages);
+	wire_put_u64(&b, (uint64_t)limits->recipients);
+	wire_put_u64(&b, (uint64_t)limits->new_recipients);
+	wire_put_u32(&b, (uint32_t)recipients->n);
+	for (size_t i = 0; i < recipients->n; i++)
+		wire_put_str(&b, recipients->v[i]);
+	if (!ipc_call(auth, IPC_ACCOUNT_SPEND, buf_str(&b), -1, AUTH_TIMEOUT_MS,
+		    &reply, f))
+		return false;
+	struct wire w = {.rest = buf_str(&reply.payload)};
+	uint8_t over = wire_u8(&w);
+	result_r->over = over <= USAGE_NEW_RECIPIENTS ? (enum usage_over)over
+						      : USAGE_WITHIN;
+	result_r->count = (int64_t)wire_u64(&w);
+	result_r->first = wire_u8(&w) != 0;
+	return wire_ok(&w) ||
+	       fault_set(f, FAULT_TEMP, 451, 3, 0, "auth sent nonsense");
+}
+
 void auth_talk_init(
 	struct auth_talk *t, struct ipc_client *auth, struct arena *a)
 {

@@ -8,6 +8,7 @@
 
 #include "conf/table.h"
 #include "ipc/ipc.h"
+#include "store/usage.h"
 
 /* The accounts: table, see conf/table.h; ctx: struct ipc_client of auth.
  * user@domain gives the account's id, a domain "1" when it has accounts. */
@@ -16,6 +17,11 @@ enum table_result accounts_table_lookup(struct str key, struct arena *a,
 /* The id of an account. */
 enum table_result accounts_id(struct ipc_client *auth, struct str address,
 	struct arena *a, int64_t *id_r, struct fault *f);
+
+/* Counts a message of an account in: store/usage.h. */
+bool accounts_spend(struct ipc_client *auth, int64_t account,
+	const struct strs *recipients, const struct usage_limits *limits,
+	struct usage_result *result_r, struct fault *f);
 
 /* ---- SASL: one conversation ---- */
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "store/usage.h"
 #include "sys/clock.h"
 
 bool auth_more(struct ipc_session *s, struct str challenge)
@@ -160,6 +161,8 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 		ok = step(s, wire_str(&w));
 	else if (frame->type == IPC_ACCOUNT)
 		ok = lookup(s, &w);
+	else if (frame->type == IPC_ACCOUNT_SPEND)
+		ok = auth_spend(s, &w);
 	/* The frame may have held a password. */
 	if (frame->payload.len > 0)
 		OPENSSL_cleanse(frame->payload.data, frame->payload.len);
@@ -175,11 +178,13 @@ int role_auth(struct role *r)
 	auth->role = r;
 	random_fill(auth->secret, sizeof(auth->secret));
 	pthread_mutex_init(&auth->lock, NULL);
+	pthread_mutex_init(&auth->usage_lock, NULL);
 	role_may_write(r, arena_printf(r->a, "%.*s/accounts",
 				  STR_ARG(r->conf->data_directory)));
 	auth->accounts =
 		accounts_open(arena_cstr(r->a, r->conf->data_directory), &f);
-	if (auth->accounts == NULL)
+	auth->usage = usage_open(arena_cstr(r->a, r->conf->data_directory), &f);
+	if (auth->accounts == NULL || auth->usage == NULL)
 		role_die(r, &f);
 	bool tokens = r->conf->oauth2_introspection_url.len > 0;
 	if (tokens) {

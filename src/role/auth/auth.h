@@ -19,6 +19,8 @@ struct auth {
 	struct role *role;
 	pthread_mutex_t lock; /* accounts: one thread at a time */
 	struct accounts *accounts;
+	pthread_mutex_t usage_lock; /* the same for usage */
+	struct usage *usage;
 	unsigned char secret[16]; /* salts of unknown users come from it */
 };
 
@@ -56,6 +58,9 @@ auth_step_f auth_step_plain, auth_step_login, auth_step_external; /* password.c
 								   */
 auth_step_f auth_step_scram; /* scram.c */
 auth_step_f auth_step_oauthbearer, auth_step_xoauth2; /* oauth.c */
+
+/* usage.c: IPC_ACCOUNT_SPEND */
+bool auth_spend(struct ipc_session *s, struct wire *w);
 
 /* introspect.c: whose token is it?  RFC 7662. */
 enum token_result { TOKEN_ACTIVE, TOKEN_INACTIVE, TOKEN_ERROR };

@@ -128,7 +128,7 @@ static bool all_in_store(struct session *s, const struct expanded *x)
 	return true;
 }
 
-static bool put_in_queue(
+bool smtpd_put_in_queue(
 	struct session *s, const struct envelope *env, int fd, struct fault *f)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
@@ -155,15 +155,15 @@ static bool deliver_now(
 	envelope_put(&b, env);
 	if (!ipc_call(s->sv->role->mailbox, IPC_DELIVER, buf_str(&b), fd,
 		    DELIVER_TIMEOUT_MS, &reply, f))
-		return put_in_queue(s, env, fd, f);
+		return smtpd_put_in_queue(s, env, fd, f);
 	struct wire w = {.rest = buf_str(&reply.payload)};
 	if (!outcomes_read(&w, s->cmd_a, &o))
-		return put_in_queue(s, env, fd, f);
+		return smtpd_put_in_queue(s, env, fd, f);
 	for (uint32_t i = 0; i < o.n; i++)
 		if (o.v[i].kind != DELIVERED && o.v[i].n < env->n_rcpts)
 			env->rcpts[left++] = env->rcpts[o.v[i].n];
 	env->n_rcpts = left;
-	return left == 0 || put_in_queue(s, env, fd, f);
+	return left == 0 || smtpd_put_in_queue(s, env, fd, f);
 }
 
 static uint32_t flags_of(const struct session *s, const struct spool *sp)
@@ -201,12 +201,14 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	const struct spool *sp, struct fault *f)
 {
 	struct expanded x = {0};
+	struct usage_result usage;
 	char id[ID_TEXT];
 
 	if (!expand_all(s, &x, f) ||
 		(!smtpd_overrides(s, "no_address_mappings") &&
 			!add_copies(s, &x, f)))
 		return false;
+	smtpd_account_check(s, &usage);
 	struct str filter =
 		s->tx.filter.len > 0 ? s->tx.filter : s->sv->c->content_filter;
 	struct envelope env = {.id = s->tx.id,
@@ -227,16 +229,17 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	uint32_t n = x.n;
 	bool now = !s->tx.hold && filter.len == 0 && s->tx.hold_until == 0;
 	bool ok = now && all_in_store(s, &x) ? deliver_now(s, &env, fd, f)
-					     : put_in_queue(s, &env, fd, f);
+					     : smtpd_put_in_queue(s, &env, fd, f);
 	id_text(s->tx.id, id);
-	if (ok)
-		log_rewriting(s, &x, id);
-	if (ok)
-		log_info("accepted", log_z("queue_id", id),
+	if (!ok)
+		return false;
+	log_rewriting(s, &x, id);
+	log_info("accepted", log_z("queue_id", id),
 			log_s("client", s->client), log_s("login", s->login),
 			log_s("from", s->tx.sender),
 			log_s("message_id", s->tx.message_id),
 			log_n("size", (int64_t)size), log_n("nrcpt", n),
 			log_n("queued", env.n_rcpts));
-	return ok;
+	smtpd_account_tell(s, &usage);
+	return true;
 }

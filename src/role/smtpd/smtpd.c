@@ -75,6 +75,10 @@ static struct smtpd_service *service_new(
 		"smtpd_client_event_limit_exceptions",
 		sv->c->smtpd_client_event_limit_exceptions, MATCH_ADDRESSES,
 		false, &ignored);
+	sv->account_exceptions = match_list_new(r->tables, sv->c,
+		"smtpd_account_limit_exceptions",
+		sv->c->smtpd_account_limit_exceptions, MATCH_NAMES, false,
+		&ignored);
 	smtpd_screen_rules(sv, r->tables, &ignored);
 	sv->content = content_checks_new(sv->c, r->tables, &ignored);
 	sv->milters = milter_list_parse(
@@ -100,6 +104,7 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->fast_flush_domains, c->smtpd_tls_chain_files,
 		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps,
 		c->smtpd_client_event_limit_exceptions,
+		c->smtpd_account_limit_exceptions,
 		c->smtpd_authorized_xclient_hosts, c->postscreen_access_list,
 		c->relocated_maps, c->sender_bcc_maps, c->recipient_bcc_maps,
 		c->smtpd_discard_ehlo_keyword_address_maps,

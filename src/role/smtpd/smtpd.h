@@ -57,6 +57,7 @@ struct smtpd_service {
 	struct match_list *xclient_hosts, *xforward_hosts;
 	struct anvil *anvil;
 	struct match_list *limit_exceptions;
+	struct match_list *account_exceptions;
 };
 
 /* RFC 5321 3.3: what MAIL begins and RSET, the end of the data or an error
@@ -253,10 +254,17 @@ void reception_end(struct reception *r);
 /* True: the list refused and answered. */
 bool smtpd_data_list_refuses(struct session *s, enum restriction_stage stage);
 
+/* account.c: counts the mail of a login, and has it held beyond its limits;
+ * then tells the owner. */
+void smtpd_account_check(struct session *s, struct usage_result *result_r);
+void smtpd_account_tell(struct session *s, const struct usage_result *r);
+
 /* trace.c */
 void smtpd_put_received(struct session *s, struct buf *out);
 
 /* handover.c: from 354's end to 250. */
+bool smtpd_put_in_queue(struct session *s, const struct envelope *env, int fd,
+	struct fault *f);
 bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	const struct spool *sp, struct fault *f);
 
