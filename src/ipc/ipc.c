@@ -116,11 +116,15 @@ static bool recv_exact(int sock, char *to, size_t len, int64_t deadline_ms,
 			.msg_control = control.room,
 			.msg_controllen = sizeof(control.room)};
 
-		if (!wait_readable(sock, deadline_ms, f))
-			return false;
-		ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		ssize_t n =
+			recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN) {
+			if (!wait_readable(sock, deadline_ms, f))
+				return false;
+			continue;
+		}
 		if (n < 0)
 			return fault_sys(f, "receive from another role");
 		if (n == 0)
@@ -134,6 +138,13 @@ static bool recv_exact(int sock, char *to, size_t len, int64_t deadline_ms,
 		at += (size_t)n;
 	}
 	return true;
+}
+
+bool ipc_readable(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
 }
 
 bool ipc_recv(

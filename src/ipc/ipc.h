@@ -61,6 +61,8 @@ void ipc_frame_fini(struct ipc_frame *frame); /* also for CLEANUP */
 /* fd: descriptor to pass, -1 for none; stays the caller's. */
 bool ipc_send(int sock, enum ipc_type type, struct str payload, int fd,
 	struct fault *f);
+/* Is there a frame, or its beginning, or the end?  Does not wait. */
+bool ipc_readable(int sock);
 /* timeout_ms < 0: wait for ever.  False at the end of the stream too. */
 bool ipc_recv(
 	int sock, int64_t timeout_ms, struct ipc_frame *frame, struct fault *f);

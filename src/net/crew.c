@@ -253,14 +253,17 @@ static void serve(struct crew *c, struct seat *s)
 		if (!linger || poll(&p, 1, LINGER_MS) <= 0)
 			break;
 		s->timed_out = s->rung = false;
+		s->readable = true;
 		next = s->serve(s);
 	}
+	if (next == NEXT_PARK && s->idle != NULL)
+		s->idle(s);
 	pthread_mutex_lock(&c->lock);
 	if (next == NEXT_CLOSE) {
 		forget(c);
 		return;
 	}
-	s->timed_out = s->rung = false;
+	s->timed_out = s->rung = s->readable = false;
 	c->slots[s->fd].seat = s;
 	park(c, s, next == NEXT_PARK);
 }
@@ -294,6 +297,7 @@ void crew_add(struct crew *c, struct seat *s)
 	s->crew = c;
 	s->heap_at = -1;
 	s->in_epoll = s->bell = s->timed_out = s->rung = false;
+	s->readable = false;
 	remember(c, s);
 	make_ready(c, s);
 	pthread_mutex_unlock(&c->lock);
@@ -367,8 +371,10 @@ static void take_event(struct crew *c, uint64_t key)
 				 ? c->slots[fd].seat
 				 : NULL;
 	/* A bell may have come first; then it is not parked any more. */
-	if (s != NULL && s->state == SEAT_PARKED && s->in_epoll)
+	if (s != NULL && s->state == SEAT_PARKED && s->in_epoll) {
+		s->readable = true;
 		unpark(c, s);
+	}
 	pthread_mutex_unlock(&c->lock);
 }
 

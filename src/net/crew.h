@@ -24,15 +24,19 @@ struct crew;
 struct seat;
 
 typedef enum next seat_serve_f(struct seat *seat);
+/* It will be quiet for a while: gives memory back. */
+typedef void seat_idle_f(struct seat *seat);
 
-/* Embedded in a session; the session fills fd and serve, then deadline_ms
- * before each return of PARK or SLEEP.  The rest is the crew's. */
+/* Embedded in a session; the session fills fd, serve and idle, then
+ * deadline_ms before each return of PARK or SLEEP.  The rest is the crew's. */
 struct seat {
 	int fd;
 	seat_serve_f *serve;
+	seat_idle_f *idle; /* NULL: nothing to give back */
 	int64_t deadline_ms; /* clock_mono_ms; 0: none */
 	bool timed_out; /* why serve was called */
 	bool rung;
+	bool readable; /* there are bytes, or the end */
 	/* private */
 	struct crew *crew;
 	struct seat *next;

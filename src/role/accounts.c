@@ -7,16 +7,16 @@
 
 enum { AUTH_TIMEOUT_MS = 30000 };
 
-enum table_result accounts_table_lookup(struct str key, struct arena *a,
-	struct str *value_r, struct fault *f, void *ctx)
+static enum table_result ask(struct ipc_client *auth, struct str key,
+	struct arena *a, struct str *value_r, struct fault *f)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf b CLEANUP(buf_fini);
 
 	ipc_frame_init(&reply);
 	buf_init(&b, 4096);
-	wire_put_str(&b, str_sub(key, 0, 2000));
-	if (!ipc_call(ctx, IPC_ACCOUNT, buf_str(&b), -1, AUTH_TIMEOUT_MS,
+	wire_put_str(&b, key);
+	if (!ipc_call(auth, IPC_ACCOUNT, buf_str(&b), -1, AUTH_TIMEOUT_MS,
 		    &reply, f))
 		return TABLE_ERROR;
 	struct wire w = {.rest = buf_str(&reply.payload)};
@@ -31,12 +31,27 @@ enum table_result accounts_table_lookup(struct str key, struct arena *a,
 	return found ? TABLE_FOUND : TABLE_NONE;
 }
 
-enum table_result accounts_id(struct ipc_client *auth, struct str address,
+enum table_result accounts_table_lookup(struct str key, struct arena *a,
+	struct str *value_r, struct fault *f, void *ctx)
+{
+	struct accounts_directory *d = ctx;
+	enum table_result r;
+	uint64_t version;
+
+	key = arena_lower(a, str_sub(key, 0, 2000));
+	if (accounts_cache_get(d->cache, key, a, &r, value_r, &version))
+		return r;
+	r = ask(d->auth, key, a, value_r, f);
+	if (r != TABLE_ERROR)
+		accounts_cache_put(d->cache, key, r, *value_r, version);
+	return r;
+}
+
+enum table_result accounts_id(struct accounts_directory *d, struct str address,
 	struct arena *a, int64_t *id_r, struct fault *f)
 {
 	struct str value;
-	enum table_result r =
-		accounts_table_lookup(address, a, &value, f, auth);
+	enum table_result r = accounts_table_lookup(address, a, &value, f, d);
 
 	if (r == TABLE_FOUND && !str_i64(value, id_r))
 		r = TABLE_NONE;

@@ -8,14 +8,21 @@
 
 #include "conf/table.h"
 #include "ipc/ipc.h"
+#include "role/accounts_cache.h"
 #include "store/usage.h"
 
-/* The accounts: table, see conf/table.h; ctx: struct ipc_client of auth.
+/* The directory as a role sees it: auth, and what it answered before. */
+struct accounts_directory {
+	struct ipc_client *auth;
+	struct accounts_cache *cache;
+};
+
+/* The accounts: table, see conf/table.h; ctx: struct accounts_directory.
  * user@domain gives the account's id, a domain "1" when it has accounts. */
 enum table_result accounts_table_lookup(struct str key, struct arena *a,
 	struct str *value_r, struct fault *f, void *ctx);
 /* The id of an account. */
-enum table_result accounts_id(struct ipc_client *auth, struct str address,
+enum table_result accounts_id(struct accounts_directory *d, struct str address,
 	struct arena *a, int64_t *id_r, struct fault *f);
 
 /* Counts a message of an account in: store/usage.h. */

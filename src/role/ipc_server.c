@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/ipc_server.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -40,24 +39,23 @@ static enum next end(struct session *x)
 	return NEXT_CLOSE;
 }
 
+/* One frame a call: the crew waits a moment for the next one. */
 static enum next serve(struct seat *seat)
 {
 	struct session *x = session_of(seat);
+	struct ipc_frame frame CLEANUP(ipc_frame_fini);
+	struct fault f;
 
-	for (;;) {
-		struct ipc_frame frame CLEANUP(ipc_frame_fini);
-		struct pollfd p = {.fd = seat->fd, .events = POLLIN};
-		struct fault f;
-
-		ipc_frame_init(&frame);
-		if (crew_ending(seat->crew))
-			return end(x);
-		if (poll(&p, 1, 0) <= 0)
-			return NEXT_PARK;
-		if (!ipc_recv(seat->fd, FRAME_TIMEOUT_MS, &frame, &f) ||
-			!x->server->handlers->frame(&x->s, &frame))
-			return end(x);
-	}
+	ipc_frame_init(&frame);
+	if (crew_ending(seat->crew))
+		return end(x);
+	/* Who has just connected may not have said anything yet. */
+	if (!seat->readable && !ipc_readable(seat->fd))
+		return NEXT_PARK;
+	if (!ipc_recv(seat->fd, FRAME_TIMEOUT_MS, &frame, &f) ||
+		!x->server->handlers->frame(&x->s, &frame))
+		return end(x);
+	return NEXT_PARK;
 }
 
 static void accepted(int fd, void *ctx)

@@ -172,9 +172,13 @@ void role_begin(struct role *r, int argc, char **argv)
 	r->queue = client_of(r, "queue");
 	r->mailbox = client_of(r, "mailbox");
 	r->master = client_of(r, "master");
+	r->accounts = arena_make(r->a, struct accounts_directory);
+	r->accounts->auth = r->auth;
+	r->accounts->cache =
+		accounts_cache_new(arena_cstr(r->a, r->conf->data_directory));
 	struct table_env env = {.account = accounts_table_lookup,
 		.notice = table_notice,
-		.ctx = r->auth};
+		.ctx = r->accounts};
 	r->tables = tables_new(&env);
 	common_paths(r);
 }

@@ -54,6 +54,7 @@ struct role {
 	struct role_listener listeners[ROLE_LISTENERS_MAX];
 	unsigned n_listeners;
 	struct ipc_client *auth, *queue, *mailbox, *master;
+	struct accounts_directory *accounts; /* role/accounts.h */
 	const char *read_paths[ROLE_PATHS_MAX];
 	size_t n_read;
 	const char *write_paths[ROLE_PATHS_MAX];

@@ -34,8 +34,7 @@ struct usage *usage_open(const char *data_dir, struct fault *f)
 		snprintf(path, sizeof(path), "%s/accounts/usage.db", data_dir);
 		u->db = db_open(path, DB_WRITE, f);
 	}
-	if (u->db != NULL &&
-		db_schema(u->db, schema, ARRAY_LEN(schema), f) &&
+	if (u->db != NULL && db_schema(u->db, schema, ARRAY_LEN(schema), f) &&
 		db_exec(u->db, "PRAGMA synchronous=OFF", f))
 		return u;
 	usage_close(u);
@@ -97,8 +96,8 @@ static bool learn(struct usage *u, int64_t account, int64_t day,
 		if (!db_run(u->db, f,
 			    "INSERT INTO known(account, address, day)"
 			    " VALUES(?,?,?) ON CONFLICT DO UPDATE SET day=?",
-			    "ibii", account,
-			    digest(recipients->v[i], a, sum), day, day))
+			    "ibii", account, digest(recipients->v[i], a, sum),
+			    day, day))
 			return false;
 	return true;
 }

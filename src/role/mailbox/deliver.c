@@ -66,7 +66,8 @@ static enum table_result find_account(struct mailbox_role *m,
 	struct str address, struct arena *a, int64_t *id_r, struct fault *f)
 {
 	struct str local, domain, user, ext;
-	enum table_result r = accounts_id(m->role->auth, address, a, id_r, f);
+	enum table_result r =
+		accounts_id(m->role->accounts, address, a, id_r, f);
 
 	if (r != TABLE_NONE)
 		return r;
@@ -74,7 +75,7 @@ static enum table_result find_account(struct mailbox_role *m,
 	if (!address_extension(local, m->role->conf->recipient_delimiter,
 		    m->role->conf->owner_request_special, &user, &ext))
 		return TABLE_NONE;
-	return accounts_id(m->role->auth,
+	return accounts_id(m->role->accounts,
 		arena_printf(a, "%.*s@%.*s", STR_ARG(user), STR_ARG(domain)), a,
 		id_r, f);
 }

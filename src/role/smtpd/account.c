@@ -13,8 +13,7 @@
 #include "sys/file.h"
 
 static const char *const over_names[] = {"", "smtpd_account_message_limit",
-	"smtpd_account_recipient_limit",
-	"smtpd_account_new_recipient_limit"};
+	"smtpd_account_recipient_limit", "smtpd_account_new_recipient_limit"};
 
 /* Mail that stays here harms nobody. */
 static bool leaves_us(struct session *s, struct str address)
@@ -24,8 +23,8 @@ static bool leaves_us(struct session *s, struct str address)
 	struct fault f;
 
 	return !policy_class(s->sv->policy,
-		       str_from_at(address, (size_t)(at + 1)), s->cmd_a,
-		       &class, &f) ||
+		       str_from_at(address, (size_t)(at + 1)), s->cmd_a, &class,
+		       &f) ||
 	       class == CLASS_DEFAULT || class == CLASS_RELAY;
 }
 
@@ -61,8 +60,8 @@ void smtpd_account_check(struct session *s, struct usage_result *result_r)
 	 */
 	if (!accounts_spend(s->sv->role->auth, s->login_id, &out, &limits,
 		    result_r, &f)) {
-		log_warn("account limits not checked",
-			log_s("login", s->login), log_fault(&f));
+		log_warn("account limits not checked", log_s("login", s->login),
+			log_fault(&f));
 		return;
 	}
 	if (result_r->over == USAGE_WITHIN)
@@ -103,8 +102,7 @@ static void put_notice(struct session *s, const struct usage_result *r,
 		"For the administrator: postern why %s tells more; postern "
 		"queue list\r\nshows what is held, postern queue release ID "
 		"sends it,\r\n%s in main.cf is the limit.\r\n",
-		STR_ARG(c->myhostname), STR_ARG(s->login),
-		(long long)r->count,
+		STR_ARG(c->myhostname), STR_ARG(s->login), (long long)r->count,
 		r->over == USAGE_MESSAGES     ? "messages"
 		: r->over == USAGE_RECIPIENTS ? "recipients"
 					      : "recipients that it never "
@@ -115,10 +113,9 @@ static void put_notice(struct session *s, const struct usage_result *r,
 void smtpd_account_tell(struct session *s, const struct usage_result *r)
 {
 	struct buf text CLEANUP(buf_fini);
-	struct recipient to[2] = {
-		{.address = s->login,
-			.original = s->login,
-			.notify = SMTP_NOTIFY_NEVER},
+	struct recipient to[2] = {{.address = s->login,
+					  .original = s->login,
+					  .notify = SMTP_NOTIFY_NEVER},
 		{.notify = SMTP_NOTIFY_NEVER}};
 	char id[ID_TEXT];
 	struct fault f;
@@ -126,8 +123,8 @@ void smtpd_account_tell(struct session *s, const struct usage_result *r)
 	if (!r->first)
 		return;
 	id_text(s->tx.id, id);
-	to[1].address = to[1].original = rewrite_trivial(
-		s->sv->policy, STR("postmaster"), s->cmd_a);
+	to[1].address = to[1].original =
+		rewrite_trivial(s->sv->policy, STR("postmaster"), s->cmd_a);
 	buf_init(&text, 16384);
 	put_notice(s, r, id, &text);
 	struct envelope env = {.id = id_new(),

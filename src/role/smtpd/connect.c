@@ -23,6 +23,7 @@ void smtpd_accepted(int fd, void *ctx)
 	s->cmd_a = arena_new(SMTPD_COMMAND_BYTES);
 	s->seat.fd = fd;
 	s->seat.serve = smtpd_serve;
+	s->seat.idle = smtpd_idle;
 	__atomic_add_fetch(&sv->role->slot->served, 1, __ATOMIC_RELAXED);
 	crew_add(sv->role->crew, &s->seat);
 }

@@ -228,18 +228,18 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size,
 		.n_rcpts = x.n};
 	uint32_t n = x.n;
 	bool now = !s->tx.hold && filter.len == 0 && s->tx.hold_until == 0;
-	bool ok = now && all_in_store(s, &x) ? deliver_now(s, &env, fd, f)
-					     : smtpd_put_in_queue(s, &env, fd, f);
+	bool ok = now && all_in_store(s, &x)
+			  ? deliver_now(s, &env, fd, f)
+			  : smtpd_put_in_queue(s, &env, fd, f);
 	id_text(s->tx.id, id);
 	if (!ok)
 		return false;
 	log_rewriting(s, &x, id);
-	log_info("accepted", log_z("queue_id", id),
-			log_s("client", s->client), log_s("login", s->login),
-			log_s("from", s->tx.sender),
-			log_s("message_id", s->tx.message_id),
-			log_n("size", (int64_t)size), log_n("nrcpt", n),
-			log_n("queued", env.n_rcpts));
+	log_info("accepted", log_z("queue_id", id), log_s("client", s->client),
+		log_s("login", s->login), log_s("from", s->tx.sender),
+		log_s("message_id", s->tx.message_id),
+		log_n("size", (int64_t)size), log_n("nrcpt", n),
+		log_n("queued", env.n_rcpts));
 	smtpd_account_tell(s, &usage);
 	return true;
 }

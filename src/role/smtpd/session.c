@@ -433,15 +433,19 @@ static enum next park(struct session *s)
 		return end(s);
 	if (s->handshake && !start_tls(s))
 		return end(s);
-	if (stream_readable(s->stream, 0))
-		return NEXT_PARK;
+	s->seat.deadline_ms = clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
+	return NEXT_PARK;
+}
+
+void smtpd_idle(struct seat *seat)
+{
+	struct session *s = session_of(seat);
+
 	stream_trim(s->stream);
 	milters_trim(s);
 	arena_trim(s->cmd_a);
 	if (!s->tx.open)
 		arena_trim(s->tx_a);
-	s->seat.deadline_ms = clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
-	return NEXT_PARK;
 }
 
 static void take_line(struct session *s, enum line_result r, struct str line)
@@ -468,6 +472,8 @@ static enum next serve(struct session *s, struct seat *seat)
 		return say_goodbye(s, "timeout exceeded");
 	if (crew_ending(seat->crew))
 		return say_goodbye(s, "the server is shutting down");
+	/* Woken by bytes: they are read before anything is waited for. */
+	bool bytes = seat->readable && !s->screening;
 	if (!s->greeted) {
 		if (!smtpd_greet(s))
 			return end(s);
@@ -483,12 +489,13 @@ static enum next serve(struct session *s, struct seat *seat)
 		/* Replies to a pipelined group go out together; a delay, a
 		 * handshake or the end come at once. */
 		if (s->delay_ms > 0 || s->closing || s->handshake ||
-			!stream_buffered(s->stream)) {
+			(!bytes && !stream_buffered(s->stream))) {
 			enum next next = park(s);
 
-			if (next != NEXT_PARK || !stream_readable(s->stream, 0))
+			if (next != NEXT_PARK || !stream_buffered(s->stream))
 				return next;
 		}
+		bytes = false;
 		stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
 		enum line_result r =
 			stream_line(s->stream, SMTP_LINE_MAX, false, &line);

@@ -110,6 +110,7 @@ struct session {
 	unsigned server_port;
 	int64_t login_id;
 	bool trusted; /* in mynetworks */
+	bool own_known, own; /* the client's address is one of ours */
 	bool xclient_allowed, xforward_allowed; /* the real client may */
 	unsigned uid; /* of sendmail's user, on pickup */
 	bool pipelined;
@@ -142,6 +143,7 @@ smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
 
 /* session.c */
 enum next smtpd_serve(struct seat *seat);
+void smtpd_idle(struct seat *seat);
 void smtpd_reply(struct session *s, int code, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 /* The same for a bad command: counts it, may delay or end the session. */
@@ -263,8 +265,8 @@ void smtpd_account_tell(struct session *s, const struct usage_result *r);
 void smtpd_put_received(struct session *s, struct buf *out);
 
 /* handover.c: from 354's end to 250. */
-bool smtpd_put_in_queue(struct session *s, const struct envelope *env, int fd,
-	struct fault *f);
+bool smtpd_put_in_queue(
+	struct session *s, const struct envelope *env, int fd, struct fault *f);
 bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	const struct spool *sp, struct fault *f);
 

@@ -10,6 +10,8 @@
 
 enum { AUTH_LINE_MAX = 16384, HANDSHAKE_MS = 60000 };
 
+static seat_idle_f idle;
+
 struct gate *gate_of(struct seat *seat)
 {
 	union {
@@ -31,6 +33,7 @@ void gate_accepted(int fd, struct mailbox_service *sv, seat_serve_f *serve)
 	g->cmd_a = arena_new(1 << 20);
 	g->seat.fd = fd;
 	g->seat.serve = serve;
+	g->seat.idle = idle;
 	__atomic_add_fetch(&sv->m->role->slot->served, 1, __ATOMIC_RELAXED);
 	crew_add(sv->m->role->crew, &g->seat);
 }
@@ -112,9 +115,13 @@ enum next gate_park(struct gate *g, int64_t timeout_ms)
 		return gate_end(g);
 	if (g->handshake && !gate_start_tls(g))
 		return gate_end(g);
-	stream_trim(g->stream);
 	g->seat.deadline_ms = clock_mono_ms() + timeout_ms;
 	return NEXT_PARK;
+}
+
+static void idle(struct seat *seat)
+{
+	stream_trim(gate_of(seat)->stream);
 }
 
 static void note(struct gate *g, enum auth_result r, struct str login,

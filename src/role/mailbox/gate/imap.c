@@ -254,6 +254,7 @@ static enum next serve(struct seat *seat)
 		return bye(g, "the server is shutting down");
 	if (seat->timed_out && g->greeted && !slept)
 		return bye(g, "Autologout; login took too long");
+	bool bytes = seat->readable;
 	if (!g->greeted) {
 		if (!gate_begin(g, g->sv->c->imapd_tls_wrappermode))
 			return gate_end(g);
@@ -261,12 +262,13 @@ static enum next serve(struct seat *seat)
 	}
 	for (;;) {
 		if (g->delay_ms > 0 || g->closing || g->handshake ||
-			!stream_buffered(g->stream)) {
+			(!bytes && !stream_buffered(g->stream))) {
 			enum next next = gate_park(g, PRELOGIN_TIMEOUT_MS);
 
-			if (next != NEXT_PARK || !stream_readable(g->stream, 0))
+			if (next != NEXT_PARK || !stream_buffered(g->stream))
 				return next;
 		}
+		bytes = false;
 		if (!one_command(g)) {
 			stream_flush(g->stream);
 			return gate_end(g);

@@ -176,6 +176,7 @@ static enum next serve(struct seat *seat)
 	if (crew_ending(seat->crew) ||
 		(seat->timed_out && g->greeted && !slept))
 		return gate_end(g);
+	bool bytes = seat->readable;
 	if (!g->greeted) {
 		if (!gate_begin(g, g->sv->c->pop3d_tls_wrappermode))
 			return gate_end(g);
@@ -185,12 +186,13 @@ static enum next serve(struct seat *seat)
 		struct str line;
 
 		if (g->delay_ms > 0 || g->closing || g->handshake ||
-			!stream_buffered(g->stream)) {
+			(!bytes && !stream_buffered(g->stream))) {
 			enum next next = gate_park(g, PRELOGIN_TIMEOUT_MS);
 
-			if (next != NEXT_PARK || !stream_readable(g->stream, 0))
+			if (next != NEXT_PARK || !stream_buffered(g->stream))
 				return next;
 		}
+		bytes = false;
 		stream_deadline(g->stream, PRELOGIN_TIMEOUT_MS);
 		enum line_result r =
 			stream_line(g->stream, GATE_LINE_MAX, false, &line);

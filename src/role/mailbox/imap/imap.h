@@ -68,6 +68,7 @@ imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);
 enum next imap_serve(struct seat *seat);
+void imap_idle_seat(struct seat *seat); /* gives memory back */
 /* Tagged replies.  text starts with a [CODE] where there is one. */
 void imap_ok(struct imap *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void imap_no(struct imap *s, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -163,6 +163,7 @@ void imap_begin(struct gate *g, struct str tag)
 	s->tag = arena_str(s->a, tag);
 	s->seat.fd = stream_fd(g->stream);
 	s->seat.serve = imap_serve;
+	s->seat.idle = imap_idle_seat;
 	buf_init(&s->input, INPUT_MAX);
 	stream_puts(s->stream, "");
 	stream_putf(s->stream, "%.*s OK [CAPABILITY ", STR_ARG(s->tag));
@@ -317,12 +318,16 @@ static enum next park(struct imap *s)
 	stream_deadline(s->stream, 60000);
 	if (!stream_flush(s->stream) || s->closing)
 		return end(s);
-	if (stream_readable(s->stream, 0))
-		return NEXT_PARK;
-	stream_trim(s->stream);
-	buf_shrink(&s->input);
 	s->seat.deadline_ms = clock_mono_ms() + timeout;
 	return NEXT_PARK;
+}
+
+void imap_idle_seat(struct seat *seat)
+{
+	struct imap *s = imap_of(seat);
+
+	stream_trim(s->stream);
+	buf_shrink(&s->input);
 }
 
 enum next imap_serve(struct seat *seat)
@@ -333,14 +338,16 @@ enum next imap_serve(struct seat *seat)
 		return say_bye(s, "the server is shutting down");
 	if (take_wake(s, seat))
 		return say_bye(s, "Autologout; idle for too long");
+	bool bytes = seat->readable;
 	seat->timed_out = seat->rung = false;
 	for (;;) {
-		if (!stream_buffered(s->stream)) {
+		if (!bytes && !stream_buffered(s->stream)) {
 			enum next next = park(s);
 
-			if (next != NEXT_PARK || !stream_readable(s->stream, 0))
+			if (next != NEXT_PARK || !stream_buffered(s->stream))
 				return next;
 		}
+		bytes = false;
 		if (s->idling) {
 			idle_line(s);
 			continue;

@@ -278,31 +278,41 @@ static enum next end(struct pop3 *s)
 	return NEXT_CLOSE;
 }
 
-static enum next serve(struct seat *seat)
+static struct pop3 *pop3_of(struct seat *seat)
 {
 	union {
 		struct seat *seat;
 		struct pop3 *pop3;
 	} u = {.seat = seat};
-	struct pop3 *s = u.pop3;
+
+	return u.pop3;
+}
+
+static void idle(struct seat *seat)
+{
+	stream_trim(pop3_of(seat)->stream);
+}
+
+static enum next serve(struct seat *seat)
+{
+	struct pop3 *s = pop3_of(seat);
 	int64_t timeout = s->sv->c->pop3d_timeout * 1000;
 
 	/* RFC 1939 3: a session that ends without QUIT deletes nothing. */
 	if (crew_ending(seat->crew) || seat->timed_out)
 		return end(s);
+	bool bytes = seat->readable;
 	for (;;) {
 		struct str line;
 
-		if (s->closing || !stream_buffered(s->stream)) {
+		if (s->closing || (!bytes && !stream_buffered(s->stream))) {
 			stream_deadline(s->stream, 60000);
 			if (!stream_flush(s->stream) || s->closing)
 				return end(s);
-			if (!stream_readable(s->stream, 0)) {
-				stream_trim(s->stream);
-				seat->deadline_ms = clock_mono_ms() + timeout;
-				return NEXT_PARK;
-			}
+			seat->deadline_ms = clock_mono_ms() + timeout;
+			return NEXT_PARK;
 		}
+		bytes = false;
 		stream_deadline(s->stream, timeout);
 		enum line_result r =
 			stream_line(s->stream, POP3_LINE_MAX, false, &line);
@@ -359,6 +369,7 @@ void pop3_begin(struct gate *g)
 	s->account = g->account;
 	s->seat.fd = stream_fd(g->stream);
 	s->seat.serve = serve;
+	s->seat.idle = idle;
 	free(g);
 	if (load(s, &f)) {
 		stream_putf(s->stream, "+OK %zu messages\r\n", s->n);
