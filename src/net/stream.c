@@ -22,6 +22,7 @@ enum {
 };
 
 struct stream {
+	bool bare; /* the last line ended in LF alone */
 	int fd;
 	SSL *ssl;
 	struct buf in;
@@ -253,6 +254,11 @@ static enum line_result drop_line(struct stream *s, bool strict)
 	}
 }
 
+bool stream_bare_newline(const struct stream *s)
+{
+	return s->bare;
+}
+
 enum line_result stream_line(
 	struct stream *s, size_t max, bool strict, struct str *line_r)
 {
@@ -266,6 +272,7 @@ enum line_result stream_line(
 		if (end > 0 && len <= max) {
 			*line_r = str_sub(data, 0, len);
 			s->in_at += end;
+			s->bare = end == len + 1;
 			return LINE_OK;
 		}
 		if (end > 0) {

@@ -39,6 +39,8 @@ void stream_trim(struct stream *s);
  * Next line without its line end; the view is good until the next read.
  * strict: only CRLF ends a line, else LF does too.
  */
+/* Did the last line end in LF alone? */
+bool stream_bare_newline(const struct stream *s);
 enum line_result stream_line(
 	struct stream *s, size_t max, bool strict, struct str *line_r);
 /* Some bytes, at least one; the view is good until the next read. */

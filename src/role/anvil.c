@@ -9,12 +9,13 @@
 #include "role/role.h"
 #include "sys/clock.h"
 
-enum { BUCKETS = 2048, WAYS = 8 };
+enum { BUCKETS = 2048, WAYS = 8, VERSION = 1, GREY_KEEP_MS = 3600000 };
 
 struct entry {
 	struct anvil_key key; /* len 0: free */
 	int64_t window_ms; /* start of the counts */
-	int64_t passed_ms; /* until when; 0: never passed */
+	int64_t passed_ms[ANVIL_PASSES]; /* until when, Unix time; 0: never */
+	int64_t grey_ms; /* first seen; 0: never */
 	uint32_t counts[ANVIL_EVENTS];
 	uint16_t open[BOARD_SLOTS]; /* by process */
 };
@@ -24,27 +25,64 @@ struct bucket {
 	struct entry v[WAYS];
 };
 
+/* The file: who reads one of another version begins anew. */
+struct table {
+	char magic[8];
+	uint32_t version;
+	uint32_t entry_bytes;
+	struct bucket buckets[BUCKETS];
+};
+
+static const char magic[8] = "postanv";
+
 struct anvil {
 	struct bucket *buckets;
 	unsigned slot;
 	int64_t window_ms;
 };
 
+static int64_t unix_ms(void)
+{
+	return clock_unix_us() / 1000;
+}
+
 size_t anvil_bytes(void)
 {
-	return sizeof(struct bucket) * BUCKETS;
+	return sizeof(struct table);
+}
+
+/* Counts and locks are of processes that are gone. */
+static void clear_counts(struct entry *e)
+{
+	memset(e->counts, 0, sizeof(e->counts));
+	memset(e->open, 0, sizeof(e->open));
+	e->window_ms = 0;
 }
 
 void anvil_init(void *memory)
 {
-	struct bucket *b = memory;
+	struct table *t = memory;
 	pthread_mutexattr_t attr;
+	bool known = memcmp(t->magic, magic, sizeof(magic)) == 0 &&
+		     t->version == VERSION &&
+		     t->entry_bytes == sizeof(struct entry);
 
+	if (!known)
+		memset(t, 0, sizeof(*t));
+	memcpy(t->magic, magic, sizeof(magic));
+	t->version = VERSION;
+	t->entry_bytes = sizeof(struct entry);
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	for (size_t i = 0; i < BUCKETS; i++)
-		pthread_mutex_init(&b[i].lock, &attr);
+	for (size_t i = 0; i < BUCKETS; i++) {
+		struct bucket *b = &t->buckets[i];
+
+		memset(&b->lock, 0, sizeof(b->lock));
+		pthread_mutex_init(&b->lock, &attr);
+		for (size_t k = 0; k < WAYS; k++)
+			clear_counts(&b->v[k]);
+	}
 	pthread_mutexattr_destroy(&attr);
 }
 
@@ -60,7 +98,8 @@ struct anvil *anvil_attach(void *memory, unsigned slot)
 	struct anvil *a = must_alloc(sizeof(*a));
 
 	must(slot < BOARD_SLOTS);
-	a->buckets = memory;
+	struct table *t = memory;
+	a->buckets = t->buckets;
 	a->slot = slot;
 	a->window_ms = 60000;
 	for (size_t i = 0; i < BUCKETS; i++) {
@@ -121,6 +160,17 @@ static unsigned open_now(const struct entry *e)
 	return n;
 }
 
+/* Until when something is worth remembering. */
+static int64_t known_until(const struct entry *e)
+{
+	int64_t until = e->grey_ms > 0 ? e->grey_ms + GREY_KEEP_MS : 0;
+
+	for (size_t i = 0; i < ANVIL_PASSES; i++)
+		if (e->passed_ms[i] > until)
+			until = e->passed_ms[i];
+	return until;
+}
+
 /* Under the lock: the entry of k, made when there is room; NULL. */
 static struct entry *find(
 	struct anvil *a, struct bucket *b, const struct anvil_key *k)
@@ -141,10 +191,10 @@ static struct entry *find(
 			return e;
 		}
 		/* Who is there goes before who passed and will come again. */
-		int rank = e->key.len == 0            ? 3
-			   : !over || open_now(e) > 0 ? 0
-			   : e->passed_ms < now       ? 2
-						      : 1;
+		int rank = e->key.len == 0              ? 3
+			   : !over || open_now(e) > 0   ? 0
+			   : known_until(e) < unix_ms() ? 2
+							: 1;
 		if (rank > best) {
 			best = rank;
 			victim = e;
@@ -203,26 +253,64 @@ unsigned anvil_count(
 	return n;
 }
 
-bool anvil_passed(struct anvil *a, const struct anvil_key *k)
+/* Under the lock; NULL: nothing is known. */
+static struct entry *look(struct bucket *b, const struct anvil_key *k)
+{
+	for (size_t i = 0; i < WAYS; i++)
+		if (b->v[i].key.len != 0 && same(&b->v[i].key, k))
+			return &b->v[i];
+	return NULL;
+}
+
+bool anvil_passed(
+	struct anvil *a, const struct anvil_key *k, enum anvil_pass pass)
 {
 	struct bucket *b = bucket_of(a, k);
-	bool passed = false;
 
 	lock(b);
-	for (size_t i = 0; i < WAYS; i++)
-		passed |= b->v[i].key.len != 0 && same(&b->v[i].key, k) &&
-			  b->v[i].passed_ms > clock_mono_ms();
+	const struct entry *e = look(b, k);
+	bool passed = e != NULL && e->passed_ms[pass] > unix_ms();
 	pthread_mutex_unlock(&b->lock);
 	return passed;
 }
 
-void anvil_pass(struct anvil *a, const struct anvil_key *k, int64_t seconds)
+void anvil_pass(struct anvil *a, const struct anvil_key *k,
+	enum anvil_pass pass, int64_t seconds)
 {
 	struct bucket *b = bucket_of(a, k);
 
 	lock(b);
 	struct entry *e = find(a, b, k);
 	if (e != NULL)
-		e->passed_ms = clock_mono_ms() + seconds * 1000;
+		e->passed_ms[pass] = unix_ms() + seconds * 1000;
 	pthread_mutex_unlock(&b->lock);
+}
+
+bool anvil_greylist(struct anvil *a, const struct anvil_key *k,
+	const struct greylist *g, int64_t *wait_r)
+{
+	struct bucket *b = bucket_of(a, k);
+	int64_t now = unix_ms();
+	bool in = true; /* without room nobody is kept waiting */
+
+	*wait_r = 0;
+	lock(b);
+	struct entry *e = find(a, b, k);
+	if (e != NULL) {
+		bool known = e->passed_ms[PASS_GREYLIST] > now;
+
+		if (!known && (e->grey_ms == 0 ||
+				      now - e->grey_ms > g->window * 1000))
+			e->grey_ms = now;
+		int64_t left = e->grey_ms + g->delay * 1000 - now;
+		in = known || left <= 0;
+		if (in) {
+			e->passed_ms[PASS_GREYLIST] = now + g->ttl * 1000;
+			e->grey_ms = 0;
+		} else {
+			*wait_r = (left + 999) / 1000;
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+	return in;
 }

@@ -10,7 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/must.h"
 #include "sys/clock.h"
+
+enum { READ_MAX = 64 * 1024 };
 
 static int (*fault_hook)(enum file_op op);
 
@@ -212,6 +215,31 @@ int file_memory(struct str data, struct fault *f)
 	return fd;
 }
 
+/* Taking pages away costs every thread of the process: small files are read.
+ */
+static bool read_whole(
+	int fd, size_t size, struct file_map *map_r, struct fault *f)
+{
+	char *p = must_alloc(size);
+	size_t at = 0;
+
+	while (at < size) {
+		ssize_t n = pread(fd, p + at, size - at, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			free(p);
+			return fault_sys(f, "read");
+		}
+		if (n == 0)
+			break;
+		at += (size_t)n;
+	}
+	*map_r = (struct file_map){str_of(p, at), p, true};
+	return true;
+}
+
 bool file_map_fd(int fd, struct file_map *map_r, struct fault *f)
 {
 	struct stat st;
@@ -222,17 +250,20 @@ bool file_map_fd(int fd, struct file_map *map_r, struct fault *f)
 		*map_r = (struct file_map){.bytes = STR("")};
 		return true;
 	}
+	if (st.st_size <= READ_MAX)
+		return read_whole(fd, (size_t)st.st_size, map_r, f);
 	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)
 		return fault_sys(f, "mmap");
-	map_r->map = p;
-	map_r->bytes = str_of(p, (size_t)st.st_size);
+	*map_r = (struct file_map){str_of(p, (size_t)st.st_size), p, false};
 	return true;
 }
 
 void file_unmap(struct file_map *map)
 {
-	if (map->map != NULL)
+	if (map->heap)
+		free(map->map);
+	else if (map->map != NULL)
 		munmap(map->map, map->bytes.len);
 	*map = (struct file_map){0};
 }

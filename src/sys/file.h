@@ -45,10 +45,11 @@ bool file_replace(
 /* A nameless file in memory that holds data. -1 on failure */
 int file_memory(struct str data, struct fault *f);
 
-/* A whole file mapped for reading. */
+/* A whole file for reading: mapped, or read where it is small. */
 struct file_map {
 	struct str bytes;
 	void *map; /* NULL for an empty file */
+	bool heap; /* map is on the heap */
 };
 bool file_map_fd(int fd, struct file_map *map_r, struct fault *f);
 void file_unmap(struct file_map *map); /* for CLEANUP */

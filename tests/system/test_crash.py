@@ -14,7 +14,7 @@ import time
 
 from harness import Postern, wait_for
 
-CLIENTS, MESSAGES = 20, 500
+CLIENTS, MESSAGES = 20, 2000
 USERS = {f"u{i}@example.test": f"pw-{i}" for i in range(4)}
 
 

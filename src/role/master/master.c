@@ -140,6 +140,31 @@ static void *share(const char *name, size_t bytes, int *fd_r, struct fault *f)
 	return NULL;
 }
 
+/* The same in a file, for what is still worth something after a restart. */
+static void *share_file(const struct master *m, const char *name, size_t bytes,
+	int *fd_r, struct fault *f)
+{
+	char path[4096];
+	void *memory = MAP_FAILED;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%.*s/%s",
+		STR_ARG(m->conf->data_directory), name);
+	*fd_r = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* All blocks now: a full disk must not be met in the middle. */
+	if (*fd_r >= 0 && fstat(*fd_r, &st) == 0 && S_ISREG(st.st_mode) &&
+		st.st_nlink == 1 && ftruncate(*fd_r, (off_t)bytes) == 0 &&
+		posix_fallocate(*fd_r, 0, (off_t)bytes) == 0 &&
+		(m->uid < 0 ||
+			fchown(*fd_r, (uid_t)m->uid, (gid_t)m->gid) == 0))
+		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			*fd_r, 0);
+	if (memory != MAP_FAILED)
+		return memory;
+	fault_sys(f, "%s", path);
+	return NULL;
+}
+
 static bool set_up(struct master *m, struct fault *f)
 {
 	static const enum role_id servers[] = {R_AUTH, R_QUEUE, R_MAILBOX};
@@ -166,7 +191,7 @@ static bool set_up(struct master *m, struct fault *f)
 		return false;
 	m->board = share("postern-board",
 		BOARD_SLOTS * sizeof(struct board_slot), &m->board_fd, f);
-	void *anvil = share("postern-anvil", anvil_bytes(), &m->anvil_fd, f);
+	void *anvil = share_file(m, "anvil", anvil_bytes(), &m->anvil_fd, f);
 	if (m->board == NULL || anvil == NULL)
 		return false;
 	anvil_init(anvil);

@@ -17,14 +17,14 @@ static enum screen_action action_of(struct str text)
 					 : IGNORE;
 }
 
-static struct anvil_key key_of(const struct session *s)
+struct anvil_key smtpd_screen_key(const struct session *s)
 {
 	return anvil_key(
 		"postscreen", s->addr, s->addr_len, s->addr_len == 4 ? 32 : 64);
 }
 
 /* A test failed; false: the session ends here. */
-static bool failed(struct session *s, const char *test, struct str action,
+bool smtpd_screen_failed(struct session *s, const char *test, struct str action,
 	const char *drop, struct str refusal)
 {
 	log_info("screen", log_z("test", test), log_s("client", s->client),
@@ -77,39 +77,6 @@ static enum access access_list(struct session *s)
 
 /* ---- DNS lists ---- */
 
-/* "list.example=127.0.0.[2..11]*3" */
-static int64_t weight_of(struct str *site)
-{
-	ptrdiff_t star = str_rfind(*site, '*');
-	int64_t weight = 1;
-
-	if (star > 0 && str_i64(str_from_at(*site, (size_t)star + 1), &weight))
-		*site = str_sub(*site, 0, (size_t)star);
-	return weight;
-}
-
-static int64_t dnsbl_score(struct session *s, struct str *worst_r)
-{
-	struct str rest = s->sv->c->postscreen_dnsbl_sites, site;
-	struct str query = dnsbl_address(s->addr, s->addr_len, s->cmd_a);
-	int64_t score = 0, most = 0;
-
-	*worst_r = STR("");
-	while (str_present(site = list_item(&rest))) {
-		int64_t weight = weight_of(&site);
-		struct str name;
-
-		if (!dnsbl_listed(s->sv->policy, site, query, s->cmd_a, &name))
-			continue;
-		score += weight;
-		if (weight > most) {
-			most = weight;
-			*worst_r = str_cut(&site, '=');
-		}
-	}
-	return score;
-}
-
 /* False: the session ends here.  *good_r: well known, no more tests. */
 static bool check_lists(struct session *s, bool *good_r)
 {
@@ -119,7 +86,7 @@ static bool check_lists(struct session *s, bool *good_r)
 
 	if (c->postscreen_dnsbl_sites.len == 0)
 		return true;
-	score = dnsbl_score(s, &list);
+	score = smtpd_screen_dnsbl(s, &list);
 	*good_r = c->postscreen_dnsbl_allowlist_threshold < 0 &&
 		  score <= c->postscreen_dnsbl_allowlist_threshold;
 	if (score < c->postscreen_dnsbl_threshold)
@@ -128,7 +95,7 @@ static bool check_lists(struct session *s, bool *good_r)
 		"550 5.7.1 Service unavailable; client [%.*s] blocked using "
 		"%.*s",
 		STR_ARG(s->client), STR_ARG(list));
-	return failed(s, "dnsbl", c->postscreen_dnsbl_action,
+	return smtpd_screen_failed(s, "dnsbl", c->postscreen_dnsbl_action,
 		str_from_at(text, 4).ptr, text);
 }
 
@@ -137,14 +104,15 @@ static bool check_lists(struct session *s, bool *good_r)
 bool smtpd_screen_begin(struct session *s)
 {
 	const struct conf *c = s->sv->c;
-	struct anvil_key key = key_of(s);
+	struct anvil_key key = smtpd_screen_key(s);
 	bool good = false;
 
 	switch (access_list(s)) {
 	case ACCESS_PERMIT:
 		return true;
 	case ACCESS_REJECT:
-		if (!failed(s, "denylist", c->postscreen_denylist_action,
+		if (!smtpd_screen_failed(s, "denylist",
+			    c->postscreen_denylist_action,
 			    "5.3.2 Service currently unavailable",
 			    STR("550 5.3.2 Service currently unavailable")))
 			return false;
@@ -152,10 +120,16 @@ bool smtpd_screen_begin(struct session *s)
 	case ACCESS_NONE:
 		break;
 	}
-	if (anvil_passed(s->sv->anvil, &key))
+	smtpd_screen_deep(s);
+	s->stranger = true;
+	if (anvil_passed(s->sv->anvil, &key, PASS_GREET))
 		return true;
 	if (!check_lists(s, &good))
 		return false;
+	if (good) {
+		s->stranger = false;
+		s->screen_tests = 0;
+	}
 	if (good || c->postscreen_greet_wait <= 0) {
 		smtpd_screen_end(s, false);
 		return true;
@@ -174,19 +148,44 @@ bool smtpd_screen_begin(struct session *s)
 bool smtpd_screen_end(struct session *s, bool talked)
 {
 	const struct conf *c = s->sv->c;
-	struct anvil_key key = key_of(s);
+	struct anvil_key key = smtpd_screen_key(s);
 
 	s->screening = false;
 	if (talked && !stream_readable(s->stream, 0))
 		return false; /* hung up */
 	if (talked) {
 		s->pipelined = true;
-		return failed(s, "pregreet", c->postscreen_greet_action,
-			"5.5.1 Protocol error",
+		return smtpd_screen_failed(s, "pregreet",
+			c->postscreen_greet_action, "5.5.1 Protocol error",
 			STR("550 5.5.1 Protocol error"));
 	}
 	if (!s->screen_failed)
-		anvil_pass(s->sv->anvil, &key, c->postscreen_greet_ttl);
+		anvil_pass(s->sv->anvil, &key, PASS_GREET,
+			c->postscreen_greet_ttl);
+	return true;
+}
+
+/* A network that was never here comes again, if it is a mail server. */
+static bool greylisted(struct session *s)
+{
+	const struct conf *c = s->sv->c;
+	struct greylist g = {c->postscreen_greylist_delay,
+		c->postscreen_greylist_window, c->postscreen_greylist_ttl};
+	struct anvil_key key = anvil_key(
+		"greylist", s->addr, s->addr_len, s->addr_len == 4 ? 24 : 64);
+	int64_t wait;
+
+	if (!c->postscreen_greylist_enable || !s->stranger || s->trusted ||
+		str_present(s->login) ||
+		anvil_greylist(s->sv->anvil, &key, &g, &wait))
+		return false;
+	log_info("reject", log_z("stage", "rcpt"), log_s("client", s->client),
+		log_s("helo", s->helo), log_s("from", s->tx.sender_said),
+		log_z("rule", "postscreen_greylist_enable"),
+		log_n("seconds", wait));
+	smtpd_reply(s, 450,
+		"4.7.1 Greylisted: please try again in %lld seconds",
+		(long long)wait);
 	return true;
 }
 
@@ -196,7 +195,7 @@ bool smtpd_screen_refuses(struct session *s)
 	uint64_t code = 550;
 
 	if (text.len == 0)
-		return false;
+		return greylisted(s);
 	str_u64(str_cut(&text, ' '), &code);
 	log_info("reject", log_z("stage", "rcpt"), log_s("client", s->client),
 		log_s("helo", s->helo), log_s("from", s->tx.sender_said),

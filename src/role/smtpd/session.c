@@ -236,6 +236,8 @@ struct check smtpd_check(struct session *s, struct arena *a)
 
 static enum next end(struct session *s)
 {
+	if (s->mails > 0 && s->screen_tests != 0)
+		smtpd_screen_passes(s);
 	log_info("disconnect", log_s("client", s->client),
 		log_n("mails", s->mails), log_n("errors", s->errors));
 	transaction_reset(s);
@@ -251,8 +253,19 @@ static enum next end(struct session *s)
 
 /* ---- one command ---- */
 
+/* postscreen_forbidden_commands, and a header where commands belong */
+static bool is_no_smtp(struct session *s, struct str verb)
+{
+	return conf_option_has(s->sv->c->postscreen_forbidden_commands,
+		       arena_cstr(s->cmd_a, verb)) ||
+	       str_ends(verb, ":");
+}
+
 static void unknown_command(struct session *s, struct str verb)
 {
+	if (is_no_smtp(s, verb) &&
+		smtpd_screen_violates(s, PASS_NON_SMTP_COMMAND))
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
 		if (str_ieqc(verb, foreign[i])) {
 			smtpd_reply(s, 421, "4.7.0 This is a mail server");
@@ -285,6 +298,8 @@ static bool junk_limit(struct session *s)
 static void too_eager(struct session *s, struct str verb)
 {
 	s->pipelined = true;
+	if (smtpd_screen_violates(s, PASS_PIPELINING))
+		return;
 	if (!s->sv->c->smtpd_forbid_unauth_pipelining || s->trusted)
 		return;
 	log_info("session ended", log_s("client", s->client),
@@ -450,6 +465,9 @@ void smtpd_idle(struct seat *seat)
 
 static void take_line(struct session *s, enum line_result r, struct str line)
 {
+	if (stream_bare_newline(s->stream) &&
+		smtpd_screen_violates(s, PASS_BARE_NEWLINE))
+		return;
 	if (r == LINE_TOO_LONG)
 		smtpd_refuse(s, 500, "5.5.2 Error: line too long");
 	else

@@ -122,6 +122,8 @@ struct session {
 	struct anvil_key anvil_key; /* with counted */
 	bool screening; /* waits before the greeting */
 	bool screen_failed;
+	bool stranger; /* tested, not let in by a list */
+	unsigned screen_tests; /* bits of anvil_pass: behind the greeting */
 	struct str screen_refusal; /* of each RCPT: "550 5.7.1 ..." */
 	bool counted; /* no exception from the limits */
 	unsigned errors;
@@ -197,6 +199,18 @@ bool smtpd_begin(struct session *s);
 bool smtpd_screen_begin(struct session *s); /* may set s->screening */
 bool smtpd_screen_end(struct session *s, bool talked);
 bool smtpd_screen_refuses(struct session *s); /* at RCPT: answered */
+struct anvil_key smtpd_screen_key(const struct session *s);
+/* A test failed; false: the session ends here, and has been told so. */
+bool smtpd_screen_failed(struct session *s, const char *test, struct str action,
+	const char *drop, struct str refusal);
+/* screen_dnsbl.c: the sum of weights; *worst_r: the heaviest list */
+int64_t smtpd_screen_dnsbl(struct session *s, struct str *worst_r);
+/* screen_deep.c: which tests there are for this client */
+void smtpd_screen_deep(struct session *s);
+/* True: it broke the rule of a test, and the session ends. */
+bool smtpd_screen_violates(struct session *s, enum anvil_pass pass);
+/* It has brought a mail and broken none. */
+void smtpd_screen_passes(struct session *s);
 void smtpd_screen_rules(struct smtpd_service *sv, struct tables *tables,
 	struct problems *problems);
 
