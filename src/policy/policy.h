@@ -16,6 +16,7 @@ struct policy {
 	const struct conf *c;
 	struct tables *tables;
 	struct resolver *resolver; /* NULL: DNS checks answer "temporary" */
+	struct dnsbl_watch *dnsbl_watch; /* smtpd's; NULL: none */
 
 	struct match_list *mynetworks;
 	struct match_list *mydestination;

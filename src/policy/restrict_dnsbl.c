@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Names and addresses that a DNS list knows: RFC 5782. */
 #include "codec/dns/rdata.h"
+#include "policy/dnsbl_watch.h"
 #include "policy/restrict_private.h"
 
 /* "list.example=127.0.0.[2..11]": does one of the answers fit? */
@@ -88,7 +89,8 @@ bool dnsbl_listed(const struct policy *p, struct str spec, struct str query,
 	struct str list = str_cut(&filter, '=');
 	struct fault f;
 
-	if (p->resolver == NULL || query.len == 0)
+	if (p->resolver == NULL || query.len == 0 ||
+		dnsbl_watch_ignores(p->dnsbl_watch, list))
 		return false;
 	*name_r = arena_printf(a, "%.*s.%.*s", STR_ARG(query), STR_ARG(list));
 	if (resolver_host(p->resolver, *name_r, RESOLVER_V4, a, &addrs, &f) !=

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """postscreen lines of master.cf: strangers are tested before the greeting."""
 
+import socket
+import threading
 import time
 
 import pytest
@@ -161,3 +163,181 @@ def test_hanging_up_while_waiting(postern):
     s, code, _, _ = greeted(p)
     assert code == 220
     s.close()
+
+
+def deliver(s):
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    code, text = s.cmd(f"RCPT TO:<{BOB}>")
+    if code == 250:
+        s.expect("DATA", 354)
+        s.send("Subject: s\r\n\r\nx\r\n.\r\n")
+        assert s.reply()[0] == 250
+    return code, text
+
+
+def test_who_passed_is_known_after_a_restart(postern):
+    p = screened(postern)
+    s, *_ = greeted(p)
+    deliver(s)
+    s.close()
+    p.stop()
+    p.start(add_users=False)
+    s, code, text, _ = greeted(p)
+    assert text.count("220") == 1
+    s.close()
+    # Nor does a file of another kind stop anything.
+    p.stop()
+    (p.dir / "data/anvil").write_bytes(b"\xff" * 100000)
+    p.start(add_users=False)
+    s, code, text, _ = greeted(p)
+    assert code == 220 and text.startswith("220-")
+    s.close()
+
+
+DEEP = {"pipelining": b"DATA\r\nNOOP\r\n", "bare_newline": b"NOOP\n",
+        "non_smtp_command": b"From: you\r\n"}
+
+
+@pytest.mark.parametrize("test, lines", DEEP.items())
+@pytest.mark.parametrize("action, rcpt", [
+    ("enforce", 550), ("ignore", 250), ("drop", None)])
+def test_tests_behind_the_greeting(postern, test, lines, action, rcpt):
+    p = screened(postern, **{
+        f"postscreen_{test}_enable": "yes",
+        f"postscreen_{test}_action": action,
+        "postscreen_greet_wait": "0s",
+        "smtpd_forbid_unauth_pipelining": "no"})
+    s, *_ = greeted(p)
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    s.send(lines)
+    code, text = s.reply()
+    if action == "drop":
+        assert code == 521
+        try:
+            assert s.file.readline() == b""
+        except ConnectionResetError:
+            pass
+    else:
+        if test == "pipelining":
+            s.reply()
+        s.expect(f"RCPT TO:<{BOB}>", rcpt)
+    s.close()
+    assert f"test={test}" in p.log()
+    # A good client notices nothing, and is not tested again.
+    s, *_ = greeted(p, "127.0.0.7")
+    assert deliver(s)[0] == 250
+    s.expect("QUIT", 221)
+    s.close()
+    wait_for("its end", lambda: "mails=1" in p.log())
+    s, *_ = greeted(p, "127.0.0.7")
+    s.expect("EHLO c.example", 250)
+    s.send(lines)
+    assert s.reply()[0] != 521
+    s.close()
+
+
+def test_greylisting_by_network(postern):
+    p = screened(postern, postscreen_greylist_enable="yes",
+                 postscreen_greylist_delay="2s", postscreen_greet_wait="0s",
+                 postscreen_access_list="permit_mynetworks",
+                 mynetworks="127.9.0.0/16")
+    s, *_ = greeted(p, "127.0.3.1")
+    code, text = deliver(s)
+    assert code == 450 and "4.7.1 Greylisted" in text
+    # Each recipient of the session; asking at once does not help.
+    assert s.cmd(f"RCPT TO:<{BOB}>")[0] == 450
+    s.close()
+    s, *_ = greeted(p, "127.9.0.1")  # our own network
+    assert deliver(s)[0] == 250
+    s.close()
+
+    def again():
+        s, *_ = greeted(p, "127.0.3.77")  # a neighbour in the same network
+        code = deliver(s)[0]
+        s.close()
+        return code == 250
+    wait_for("the network to be let in", again)
+    s, *_ = greeted(p, "127.0.4.1")
+    assert deliver(s)[0] == 450
+    s.close()
+    assert len(inbox(p)) == 2
+    assert "postscreen_greylist_enable" in p.run("why", "127.0.4.1").stdout
+
+
+class SlowDns:
+    """Knows nobody, takes its time, and counts whom it keeps waiting."""
+
+    def __init__(self, delay):
+        self.delay, self.waiting, self.most = delay, set(), 0
+        self.lock = threading.Lock()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                query, peer = self.socket.recvfrom(2000)
+            except OSError:
+                return
+            name = query[12:]
+            with self.lock:
+                if name.startswith(b"\x011\x010"):  # of the client
+                    self.waiting.add(name[:20])
+                self.most = max(self.most, len(self.waiting))
+            threading.Timer(self.delay, self._answer, (query, peer)).start()
+
+    def _answer(self, query, peer):
+        with self.lock:
+            self.waiting.discard(query[12:32])
+        try:  # NXDOMAIN, the question repeated
+            self.socket.sendto(query[:2] + b"\x81\x83\x00\x01" + b"\0" * 6
+                               + query[12:].split(b"\0\x01\0\x01")[0]
+                               + b"\0\x01\0\x01", peer)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.socket.close()
+
+
+def test_dns_lists_are_asked_at_once(postern):
+    """Eight lists behind a server that takes its time cost the time of one."""
+    server = SlowDns(0.4)
+    sites = " ".join(f"l{i}.test" for i in range(8))
+    p = screened(postern, postscreen_dnsbl_sites=sites,
+                 postscreen_greet_wait="0s", smtpd_peername_lookup="no",
+                 dns_resolvers=f"[127.0.0.1]:{server.port}",
+                 dnsbl_check_interval="1h")
+    s, code, _, _ = greeted(p)
+    s.close()
+    assert code == 220
+    assert server.most >= 8
+    server.stop()
+
+
+def test_a_list_that_answers_everything_does_not_count(postern, dns):
+    server = dns({"all.test": "* A 127.0.0.2",
+                  "none.test": "9.9.9.9 A 127.0.0.2",
+                  "good.test": "2.0.0.127 A 127.0.0.2"})
+    p = postern("w", users={BOB: "b"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{server.port}",
+        "dnsbl_check_interval": "1s", "smtpd_processes": "1",
+        "smtpd_recipient_restrictions":
+            "reject_rbl_client all.test, reject_rbl_client none.test, "
+            "reject_rbl_client good.test, permit"}).start()
+
+    def accepted():
+        s = Smtp(p.host, p.port["smtp"])
+        code, _ = deliver(s)
+        s.close()
+        return code == 250
+    wait_for("the list to be ignored", accepted)
+    wait_for("the words", lambda: "list=none.test" in p.log())
+    log = p.log()
+    assert "list=all.test reason=\"the DNS list answers everything" in log
+    assert "list=good.test" not in log
+    assert log.count("list=all.test reason") == 1

@@ -3,6 +3,7 @@
 #include "role/smtpd/smtpd.h"
 
 #include "base/must.h"
+#include "policy/dnsbl_watch.h"
 
 static bool has_certificate(const struct conf *c)
 {
@@ -123,6 +124,22 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 	role_may_read_tables(r, c->relay_clientcerts);
 }
 
+/* The processes see the same: one of them tells. */
+static void dnsbl_notice(
+	struct str list, const char *text, bool well, void *ctx)
+{
+	const struct role *r = ctx;
+
+	if (r->index != 0)
+		return;
+	if (well)
+		log_info(
+			"dns list", log_s("list", list), log_z("reason", text));
+	else
+		log_warn(
+			"dns list", log_s("list", list), log_z("reason", text));
+}
+
 int role_smtpd(struct role *r)
 {
 	struct smtpd_service *services[ROLE_LISTENERS_MAX];
@@ -141,6 +158,13 @@ int role_smtpd(struct role *r)
 	role_may_write(r, arena_printf(r->a, "%.*s/tmp",
 				  STR_ARG(r->conf->queue_directory)));
 	role_sandbox(r, true);
+	if (r->resolver != NULL) {
+		struct dnsbl_watch *watch = dnsbl_watch_new(r->resolver,
+			r->conf->dnsbl_check_interval, dnsbl_notice, r);
+
+		for (unsigned i = 0; i < n; i++)
+			services[i]->policy->dnsbl_watch = watch;
+	}
 	r->crew = crew_new((unsigned)r->conf->smtpd_threads);
 	for (unsigned i = 0; i < n; i++)
 		crew_listen(r->crew, r->listeners[i].fd, smtpd_accepted,
