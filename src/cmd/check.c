@@ -392,7 +392,7 @@ static void check_service(struct checker *x, const struct service *s)
 		c->smtpd_discard_ehlo_keyword_address_maps, 0, x->p);
 	maps_open(x->tables, c, "smtpd_command_filter", c->smtpd_command_filter,
 		0, x->p);
-	milter_list_parse(c, "smtpd_milters", c->smtpd_milters, x->p);
+	milter_list_parse(c, "smtpd_milters", c->smtpd_milters, c->a, x->p);
 	maps_open(x->tables, c, "smtpd_milter_maps", c->smtpd_milter_maps, 0,
 		x->p);
 	check_networks(x, c, p);
@@ -437,7 +437,8 @@ static void check_all(const char *dir, struct problems *p)
 	check_aliases(x.c, x.tables, p);
 	check_sni(x.c, x.tables, p);
 	check_oauth(x.c, p);
-	milter_list_parse(x.c, "non_smtpd_milters", x.c->non_smtpd_milters, p);
+	milter_list_parse(
+		x.c, "non_smtpd_milters", x.c->non_smtpd_milters, x.c->a, p);
 	struct policy *policy = policy_new(x.c, x.tables, NULL, p);
 	check_classes(&x, policy);
 	bool any = false;

@@ -39,7 +39,7 @@ static bool set(struct milter_def *d, struct str name, struct str value)
 	return true;
 }
 
-static bool parse_one(const struct conf *c, struct str item,
+static bool parse_one(const struct conf *c, struct str item, struct arena *a,
 	struct milter_def *d, struct fault *f)
 {
 	struct str rest = list_unbrace(item), option, name, value;
@@ -56,7 +56,7 @@ static bool parse_one(const struct conf *c, struct str item,
 		d->on_failure = MILTER_DEFAULT_TEMPFAIL;
 	if (!str_present(where))
 		return fault_set(f, FAULT_TEMP, 451, 3, 5, "empty");
-	if (!endpoint_parse(where, c->queue_directory, c->a, &d->endpoint, f))
+	if (!endpoint_parse(where, c->queue_directory, a, &d->endpoint, f))
 		return false;
 	while (str_present(option = list_item(&rest)))
 		if (assignment_parse(list_unbrace(option), &name, &value) !=
@@ -68,7 +68,7 @@ static bool parse_one(const struct conf *c, struct str item,
 }
 
 struct milter_list milter_list_parse(const struct conf *c, const char *param,
-	struct str list, struct problems *problems)
+	struct str list, struct arena *a, struct problems *problems)
 {
 	struct milter_list m = {0};
 	struct str rest = list, item;
@@ -78,15 +78,15 @@ struct milter_list milter_list_parse(const struct conf *c, const char *param,
 
 	while (str_present(item = list_item(&rest)))
 		n++;
-	m.v = arena_alloc(c->a, (n + 1) * sizeof(*m.v));
+	m.v = arena_alloc(a, (n + 1) * sizeof(*m.v));
 	rest = list;
 	while (str_present(item = list_item(&rest))) {
-		if (parse_one(c, item, &m.v[m.n], &f)) {
+		if (parse_one(c, item, a, &m.v[m.n], &f)) {
 			m.n++;
 			continue;
 		}
 		conf_problem(c, problems, PROBLEM_ERROR, param,
-			arena_printf(c->a, "%s: %.*s: %s", param, STR_ARG(item),
+			arena_printf(a, "%s: %.*s: %s", param, STR_ARG(item),
 				f.text),
 			STR("write inet:host:port or unix:path"));
 	}

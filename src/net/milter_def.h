@@ -15,9 +15,9 @@ struct milter_list {
 /*
  * list: "inet:host:port", "unix:path" or "{ endpoint, connect_timeout=10s,
  * command_timeout=, content_timeout=, default_action= }".  Bad items are
- * problems of param and left out.  Lives as long as c.
+ * problems of param and left out.  Lives in the arena, and no longer than c.
  */
 struct milter_list milter_list_parse(const struct conf *c, const char *param,
-	struct str list, struct problems *problems);
+	struct str list, struct arena *a, struct problems *problems);
 
 #endif

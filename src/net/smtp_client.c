@@ -461,6 +461,8 @@ bool smtp_client_send(
 		*f = m->rcpts[0].fault;
 		return false;
 	}
+	if (m->probe)
+		return true;
 	stream_puts(c->stream, "DATA\r\n");
 	if (!expect(c, c->timeouts.data_init_ms, 3, f))
 		return false;

@@ -82,6 +82,7 @@ struct smtp_client_mail {
 	bool ret_hdrs;
 	bool utf8; /* needs SMTPUTF8 */
 	bool has_8bit;
+	bool probe; /* ends behind RCPT: would the server take it? */
 	bool requiretls; /* the caller has seen CAP_REQUIRETLS */
 	int priority;
 	bool with_by; /* DELIVERBY */

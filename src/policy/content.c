@@ -40,6 +40,16 @@ struct content_checks *content_checks_new(
 	return any ? k : NULL;
 }
 
+struct content_checks *content_checks_milter(
+	const struct conf *c, struct tables *tables, struct problems *problems)
+{
+	struct content_checks *k = arena_make(c->a, struct content_checks);
+
+	k->header = k->mime = maps_open(tables, c, "milter_header_checks",
+		c->milter_header_checks, 0, problems);
+	return k->header != NULL ? k : NULL;
+}
+
 /* ---- actions ---- */
 
 static void edit(struct walk *w, size_t at, size_t len, struct str text)

@@ -23,6 +23,11 @@ struct content_checks {
 struct content_checks *content_checks_new(
 	const struct conf *c, struct tables *tables, struct problems *problems);
 
+/* milter_header_checks: one set of rules for fields that filters add.  NULL
+ * when no table is named. */
+struct content_checks *content_checks_milter(
+	const struct conf *c, struct tables *tables, struct problems *problems);
+
 /* Bytes at..at+len become text (len 0: text comes in between). */
 struct content_edit {
 	size_t at, len;

@@ -149,7 +149,7 @@ struct dnsbl_watch *dnsbl_watch_new(struct resolver *resolver,
 	w->a = arena_new(SIZE_MAX);
 	w->by_name = map_new();
 	w->resolver = resolver;
-	w->interval_s = interval_s > 0 ? interval_s : 1;
+	w->interval_s = interval_s;
 	w->notice = notice;
 	w->ctx = ctx;
 	pthread_attr_init(&attr);

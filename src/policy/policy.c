@@ -22,6 +22,8 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->mynetworks = LIST(mynetworks, MATCH_ADDRESSES);
 	p->mydestination = LIST(mydestination, MATCH_DOMAINS);
 	p->relay_domains = LIST(relay_domains, MATCH_DOMAINS);
+	p->mx_backup_networks =
+		LIST(permit_mx_backup_networks, MATCH_ADDRESSES);
 	p->fast_flush_domains = LIST(fast_flush_domains, MATCH_DOMAINS);
 	p->virtual_alias_domains = LIST(virtual_alias_domains, MATCH_DOMAINS);
 	p->virtual_mailbox_domains =
@@ -207,6 +209,16 @@ static enum table_result known_in_class(const struct policy *p,
 	return TABLE_FOUND;
 }
 
+/* The sender of our probes: mail for it is taken and forgotten, as Postfix
+ * does, for those who ask back. */
+static bool is_double_bounce(
+	const struct policy *p, struct str local, struct str domain)
+{
+	return p->c->double_bounce_sender.len > 0 &&
+	       str_ieq(local, p->c->double_bounce_sender) &&
+	       str_ieq(domain, p->c->myorigin);
+}
+
 bool policy_recipient_known(const struct policy *p, struct str address,
 	struct arena *a, bool *known_r, enum address_class *class_r,
 	const char **table_r, struct fault *f)
@@ -219,7 +231,8 @@ bool policy_recipient_known(const struct policy *p, struct str address,
 	smtp_address_split(address, &local, &domain);
 	if (!policy_class(p, domain, a, class_r, f))
 		return false;
-	if (*class_r == CLASS_LOCAL && always_known(local))
+	if ((*class_r == CLASS_LOCAL && always_known(local)) ||
+		is_double_bounce(p, local, domain))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(rewriting); i++) {
 		enum table_result r = in_maps(p, rewriting[i], address, a, f);
@@ -324,6 +337,13 @@ bool policy_route(const struct policy *p, struct str sender,
 	smtp_address_split(recipient, &local, &domain);
 	if (!policy_class(p, domain, a, &route.class, f))
 		return false;
+	if (route.class != CLASS_DEFAULT &&
+		is_double_bounce(p, local, domain)) {
+		route.transport = STR("discard");
+		route.nexthop = STR("");
+		*route_r = route;
+		return true;
+	}
 	switch (route.class) {
 	case CLASS_LOCAL:
 		set_route(&route, p->c->local_transport, domain);

@@ -12,17 +12,25 @@
 #include "conf/match.h"
 #include "net/resolver.h"
 
+/* Is somebody else's address deliverable?  text_r: why not. */
+enum verify_status { VERIFY_OK, VERIFY_REJECT, VERIFY_TEMP, VERIFY_PENDING };
+typedef enum verify_status policy_verify_f(
+	struct str address, struct arena *a, struct str *text_r, void *ctx);
+
 struct policy {
 	const struct conf *c;
 	struct tables *tables;
 	struct resolver *resolver; /* NULL: DNS checks answer "temporary" */
 	struct dnsbl_watch *dnsbl_watch; /* smtpd's; NULL: none */
+	policy_verify_f *verify; /* smtpd's; NULL: nobody can be asked */
+	void *verify_ctx;
 
 	struct match_list *mynetworks;
 	struct match_list *mydestination;
 	struct match_list *relay_domains;
 	struct match_list *virtual_alias_domains;
 	struct match_list *virtual_mailbox_domains;
+	struct match_list *mx_backup_networks;
 	struct match_list *fast_flush_domains;
 	struct match_list *bare_newline_exclusions;
 

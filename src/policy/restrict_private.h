@@ -67,6 +67,14 @@ enum outcome restrict_rhswl_client(
 	struct check *c, const struct rule *rule, struct decision *d);
 /* restrict_rules.c: do we relay or deliver for the recipient's domain? */
 bool restrict_is_auth_destination(struct check *c);
+/* restrict_verify.c */
+enum outcome restrict_unverified_recipient(
+	struct check *c, const struct rule *rule, struct decision *d);
+enum outcome restrict_unverified_sender(
+	struct check *c, const struct rule *rule, struct decision *d);
+/* restrict_mx_backup.c */
+enum outcome restrict_mx_backup(
+	struct check *c, const struct rule *rule, struct decision *d);
 /* restrict_policy.c: check_policy_service */
 enum outcome restrict_policy_service(
 	struct check *c, const struct rule *rule, struct decision *d);

@@ -119,6 +119,8 @@ class Postern:
             "maximal_backoff_time": "2s",
             "login_failure_delay": "0s",
             "smtpd_error_sleep_time": "0s",
+            # The clients here are 127.0.0.1, which no sane list has.
+            "dnsbl_check_interval": "0s",
         }
         settings.update(self.options)
         text = "".join(f"{k} = {v}\n" for k, v in settings.items())

@@ -305,12 +305,46 @@ def test_a_refusal_is_of_one_client(postern):
     s.close()
 
 
-def test_other_filters_of_the_map_are_told_of(postern):
-    m = Milter()
-    p = with_milters(postern, m, smtpd_milter_maps=
-                     "inline:{{127.0.0.1=inet:127.0.0.1:1}}")
+def test_filters_of_a_client_of_its_own(postern, tmp_path):
+    m, own = Milter(), Milter({"M": b"r"})
+    table = tmp_path / "milters.cidr"
+    table.write_text(f"127.0.0.9 {{ inet:127.0.0.1:{own.port}, "
+                     "default_action=accept }\n")
+    p = with_milters(postern, m, smtpd_milter_maps=f"cidr:{table}")
     assert submit(p)[0] == 250
-    assert len(m.told("E")) == 1 and "only DISABLE acts" in p.log()
+    assert len(m.told("E")) == 1 and own.connections == 0
+    s = Smtp(p.host, p.port["smtp"], source="127.0.0.9")
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@b.example>", 550)
+    s.close()
+    assert len(m.told("E")) == 1 and own.connections == 1
+
+
+@pytest.mark.parametrize("action, codes, found", [
+    ("REDIRECT alice@example.test", 250, "alice"), ("DISCARD", 250, None),
+    ("HOLD", 250, "hold"), ("IGNORE", 250, "without"),
+    ("REPLACE X-Verdict: other", 250, "replaced"),
+    ("REJECT no", 250, "unchanged")])
+def test_milter_header_checks(postern, tmp_path, action, codes, found):
+    table = tmp_path / "checks"
+    table.write_text(f"/^X-Verdict: spam/ {action}\n")
+    m = Milter({"E": [b"hX-Verdict\0spam\0", b"c"]})
+    p = with_milters(postern, m, milter_header_checks=f"regexp:{table}")
+    # What the client writes itself is not for this table.
+    assert submit(p, text=b"X-Verdict: spam\r\nSubject: s\r\n\r\nx\r\n.\r\n")[0] \
+        == codes
+    bob, alice = inbox(p), inbox(p, "alice@example.test")
+    if found == "alice":
+        assert len(alice) == 1 and bob == []
+    elif found == "hold":
+        assert p.queue()[0]["state"] == "hold"
+    elif found is None:
+        assert bob == alice == [] and p.queue() == []
+    else:
+        said, = bob
+        assert said.count(b"X-Verdict: spam") == \
+            (2 if found == "unchanged" else 1)
+        assert (b"X-Verdict: other" in said) == (found == "replaced")
 
 
 def test_a_second_filter_sees_what_the_first_changed(postern):

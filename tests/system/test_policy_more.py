@@ -154,3 +154,55 @@ def test_commands_of_the_administrator(postern):
     text = s.expect("EHLO c.example", 250)
     assert "DSN" not in text and "CHUNKING" not in text and "SIZE" in text
     s.close()
+
+
+@pytest.mark.parametrize("networks, rcpt, code", [
+    ("", "x@second.test", 250), ("192.0.2.0/24", "x@second.test", 250),
+    ("198.51.100.0/24", "x@second.test", 454),
+    ("", "x@first.test", 454), ("", "x@none.test", 454),
+    ("", "x%y@second.test", 454), ("", "x@missing.test", 454), ("", BOB, 250)])
+def test_permit_mx_backup(postern, dns, networks, rcpt, code):
+    """We are the second exchanger of second.test and the first of first.test.
+    """
+    server = dns({
+        "second.test": "@ MX 5 mx\n@ MX 10 us\nmx A 192.0.2.1\n"
+                       "us A 127.0.0.1\n",
+        "first.test": "@ MX 5 us\n@ MX 10 mx\nmx A 192.0.2.1\n"
+                      "us A 127.0.0.1\n",
+        "none.test": "@ MX 5 mx\nmx A 192.0.2.1\n"})
+    p = postern("mxb", users={BOB: "b"}, options={
+        "smtpd_relay_restrictions":
+            "permit_mx_backup, defer_unauth_destination",
+        "permit_mx_backup_networks": networks,
+        "dns_resolvers": f"[127.0.0.1]:{server.port}"}).start()
+    got = answer(p, rcpt=rcpt)
+    assert got[0] == code, got
+
+
+# ---- the footer of refusals ----
+
+def test_reject_footer(postern, tmp_path):
+    table = tmp_path / "footers"
+    table.write_text("/Relay access denied/ \\c. Ask $$recipient's postmaster\n")
+    p = postern("foot", users={BOB: "b"}, options={
+        "smtpd_reject_footer": "For help call 555-0101.\\nYou are "
+                               "$client_address:$client_port at $server_name",
+        "smtpd_reject_footer_maps": f"regexp:{table}",
+        "smtpd_helo_required": "yes"}).start()
+    s = Smtp(p.host, p.port["smtp"])
+    code, text = s.cmd("MAIL FROM:<a@b.example>")
+    port = s.sock.getsockname()[1]
+    assert text == (
+        "503-5.5.1 Error: send HELO/EHLO first\r\n"
+        "503-5.5.1 For help call 555-0101.\r\n"
+        f"503 5.5.1 You are 127.0.0.1:{port} at {p.name}\r\n")
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    assert s.cmd("RCPT TO:<x@far.example>")[1] == (
+        "454 4.7.1 <x@far.example>: Relay access denied. Ask "
+        "x@far.example's postmaster\r\n")
+    # A stranger's bytes end no line and name no macro.
+    assert s.cmd("RCPT TO:<$localtime@far.example>")[1].count("\r\n") == 1
+    s.expect(f"RCPT TO:<{BOB}>", 250)
+    s.expect("QUIT", 221)
+    s.close()

@@ -339,8 +339,29 @@ static void add_reports(struct finish *x)
 		sched_add(x->s, &x->reports[i].env);
 }
 
+/* Nothing of a probe is on disk, and nobody is told but who asked. */
+static void finish_probe(
+	struct sched *s, struct message *m, const struct outcomes *o)
+{
+	bool over = o->n > 0;
+
+	if (over && s->on_probe != NULL)
+		s->on_probe(m->env.rcpts[0].address, &o->v[0], s->probe_ctx);
+	pthread_mutex_lock(&s->lock);
+	m->leased--;
+	if (over && m->leased == 0)
+		sched_forget(s, m);
+	else
+		sched_wake(s, clock_unix());
+	pthread_mutex_unlock(&s->lock);
+}
+
 void sched_finish(struct sched *s, struct message *m, const struct outcomes *o)
 {
+	if (is_probe(m)) {
+		finish_probe(s, m, o);
+		return;
+	}
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct finish x = {.s = s, .m = m, .a = a, .now = clock_unix()};
 	struct rcpt_state *changed =

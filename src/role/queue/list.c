@@ -83,7 +83,7 @@ void sched_list(struct sched *s, uint64_t id_filter,
 	 * must not stop the mail. */
 	pthread_mutex_lock(&s->lock);
 	for (struct message *m = s->first; m != NULL; m = m->next) {
-		if (id_filter != 0 && m->env.id != id_filter)
+		if ((id_filter != 0 && m->env.id != id_filter) || is_probe(m))
 			continue;
 		if (n == cap) {
 			cap = cap > 0 ? cap * 2 : 64;
@@ -234,7 +234,7 @@ uint64_t sched_act(struct sched *s, enum queue_action action, uint64_t id)
 	pthread_mutex_lock(&s->lock);
 	for (struct message *m = s->first, *next; m != NULL; m = next) {
 		next = m->next;
-		if (id == 0 || m->env.id == id)
+		if ((id == 0 || m->env.id == id) && !is_probe(m))
 			n += act_on(s, action, m);
 	}
 	for (struct dest *d = s->dests; d != NULL && action == QUEUE_FLUSH;

@@ -2,6 +2,7 @@
 /* The queue role: owns queue.db, answers smtpd, the agents and people. */
 #include "base/must.h"
 #include "role/queue/sched.h"
+#include "role/queue/verify.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 
@@ -9,6 +10,7 @@ struct queue_role {
 	struct role *role;
 	struct queue *queue;
 	struct sched *sched;
+	struct verify *verify;
 };
 
 static bool put(struct ipc_session *s, struct ipc_frame *frame)
@@ -39,6 +41,12 @@ static bool job_body(struct ipc_session *s)
 
 	if (id == 0)
 		return false;
+	if (sched_agent_probes(q->sched, s)) {
+		int none CLEANUP(fd_close) = file_memory(STR(""), &f);
+
+		return none < 0 ? ipc_answer_fault(s, &f)
+				: ipc_answer(s, IPC_OK, STR_NONE, none);
+	}
 	int fd CLEANUP(fd_close) = queue_body(q->queue, id, &f);
 	return fd < 0 ? ipc_answer_fault(s, &f)
 		      : ipc_answer(s, IPC_OK, STR_NONE, fd);
@@ -115,6 +123,31 @@ static bool flush_site(struct ipc_session *s, struct wire *w)
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
 }
 
+static bool verify(struct ipc_session *s, struct wire *w)
+{
+	struct queue_role *q = s->role_ctx;
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct buf b CLEANUP(buf_fini);
+	struct str address = wire_str(w), text;
+	uint32_t wait_ms = wire_u32(w);
+
+	if (!wire_ok(w))
+		return false;
+	enum verify_status status =
+		verify_ask(q->verify, address, wait_ms, a, &text);
+	buf_init(&b, 8192);
+	wire_put_u8(&b, (uint8_t)status);
+	wire_put_str(&b, str_sub(text, 0, 1000));
+	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+}
+
+static void probed(struct str address, const struct outcome_of *o, void *ctx)
+{
+	struct queue_role *q = ctx;
+
+	verify_done(q->verify, address, o);
+}
+
 static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 {
 	struct queue_role *q = s->role_ctx;
@@ -138,6 +171,8 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 	}
 	if (frame->type == IPC_QUEUE_SHOW)
 		return show(s, &w);
+	if (frame->type == IPC_VERIFY)
+		return verify(s, &w);
 	if (frame->type == IPC_QUEUE_FLUSH_SITE)
 		return flush_site(s, &w);
 	return frame->type == IPC_QUEUE_ACT && act(s, &w);
@@ -178,6 +213,10 @@ int role_queue(struct role *r)
 	if (q->queue == NULL)
 		role_die(r, &f);
 	q->sched = sched_new(r, q->queue, p);
+	q->verify = verify_new(r, q->sched, dir.ptr, &f);
+	if (q->verify == NULL)
+		role_die(r, &f);
+	sched_on_probe(q->sched, probed, q);
 	r->crew = crew_new(128);
 	if (!sched_start(q->sched, &f))
 		role_die(r, &f);

@@ -173,6 +173,10 @@ static void schedule_item(
 		    a, &route, &f)) {
 		o.kind = DEFERRED;
 		o.text = arena_str(a, str_from(f.text));
+	} else if (is_probe(m) && kind_of(route.transport) == AGENT_MAILBOX) {
+		/* Who asked has looked our own users up. */
+		o.kind = DELIVERED;
+		o.text = STR("ours");
 	} else if (!internal_transport(&route, &o)) {
 		line_up(dest_get(s, route.transport, route.nexthop), it);
 		return;
@@ -364,6 +368,22 @@ uint64_t sched_agent_job(struct sched *s, struct ipc_session *session)
 		id = a->job->env.id;
 	pthread_mutex_unlock(&s->lock);
 	return id;
+}
+
+bool sched_agent_probes(struct sched *s, struct ipc_session *session)
+{
+	const struct agent *a = session->own;
+
+	pthread_mutex_lock(&s->lock);
+	bool probes = a != NULL && a->job != NULL && is_probe(a->job);
+	pthread_mutex_unlock(&s->lock);
+	return probes;
+}
+
+void sched_on_probe(struct sched *s, sched_probe_f *fn, void *ctx)
+{
+	s->on_probe = fn;
+	s->probe_ctx = ctx;
 }
 
 /* The job leaves the agent; what it holds stays leased until finished. */

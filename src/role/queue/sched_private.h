@@ -72,7 +72,14 @@ struct sched {
 	struct agent *agents;
 	unsigned in_flight;
 	int64_t next_due;
+	sched_probe_f *on_probe;
+	void *probe_ctx;
 };
+
+static inline bool is_probe(const struct message *m)
+{
+	return (m->env.flags & ENV_PROBE) != 0;
+}
 
 /* sched.c */
 struct message *sched_find(struct sched *s, uint64_t id);

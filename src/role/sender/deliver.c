@@ -295,6 +295,7 @@ static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
 		.ret_hdrs = (env->flags & ENV_RET_HDRS) != 0,
 		.utf8 = (env->flags & ENV_UTF8) != 0,
 		.has_8bit = (env->flags & ENV_8BIT) != 0,
+		.probe = (env->flags & ENV_PROBE) != 0,
 		.requiretls = requires_tls(d),
 		.priority = env->priority,
 		.with_by = env->deliver_by != 0 && !d->site.lmtp,

@@ -6,7 +6,8 @@
 #include "role/smtpd/smtpd.h"
 #include "sys/file.h"
 
-static void take_actions(struct session *s, const struct content_result *r)
+void smtpd_take_content_actions(
+	struct session *s, const struct content_result *r)
 {
 	struct transaction *tx = &s->tx;
 
@@ -25,6 +26,18 @@ static void take_actions(struct session *s, const struct content_result *r)
 		b.original = b.address;
 		transaction_add_rcpt(s, b);
 	}
+}
+
+void smtpd_log_content(struct session *s, const struct content_result *r)
+{
+	char id[ID_TEXT];
+
+	id_text(s->tx.id, id);
+	for (size_t i = 0; i < r->log.n; i++)
+		log_info("content", log_z("queue_id", id),
+			log_s("client", s->client),
+			log_s("from", s->tx.sender_said),
+			log_s("action", r->log.v[i]));
 }
 
 static bool apply(struct session *s, struct str message,
@@ -51,7 +64,6 @@ bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct content_result r;
-	char id[ID_TEXT];
 
 	if (s->sv->content == NULL ||
 		smtpd_overrides(s, "no_header_body_checks"))
@@ -59,17 +71,12 @@ bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
 	if (!file_map_fd(*fd, &map, f) ||
 		!content_check(s->sv->content, map.bytes, s->cmd_a, &r, f))
 		return false;
-	id_text(s->tx.id, id);
-	for (size_t i = 0; i < r.log.n; i++)
-		log_info("content", log_z("queue_id", id),
-			log_s("client", s->client),
-			log_s("from", s->tx.sender_said),
-			log_s("action", r.log.v[i]));
+	smtpd_log_content(s, &r);
 	if (r.code != 0) {
 		*refused_r = true;
 		smtpd_refuse(s, r.code, "%.*s", STR_ARG(r.text));
 		return true;
 	}
-	take_actions(s, &r);
+	smtpd_take_content_actions(s, &r);
 	return r.edits == NULL || apply(s, map.bytes, r.edits, fd, size, f);
 }

@@ -121,27 +121,36 @@ static struct str macro(struct str name, void *ctx)
 
 /* ---- the filters of a session ---- */
 
-static bool are_disabled(struct session *s)
+/* smtpd_milter_maps: DISABLE, or filters of the client's own. */
+static const struct milter_list *own_list(struct session *s)
 {
+	struct problems problems = {.a = s->a};
+	struct milter_list *own = arena_make(s->a, struct milter_list);
 	struct str value;
 	struct fault f;
 
 	if (maps_lookup(s->sv->milter_maps, s->client, s->cmd_a, &value, &f) !=
 		TABLE_FOUND)
-		return false;
+		return &s->sv->milters;
 	if (str_ieqc(str_trim(value), "DISABLE"))
-		return true;
-	log_warn("smtpd_milter_maps: only DISABLE acts here",
-		log_s("client", s->client), log_s("value", value));
-	return false;
+		return own;
+	*own = milter_list_parse(s->sv->c, "smtpd_milter_maps",
+		arena_str(s->a, value), s->a, &problems);
+	for (size_t i = 0; i < problems.n; i++)
+		log_warn("smtpd_milter_maps", log_s("client", s->client),
+			log_s("reason", problems.v[i].what));
+	return own;
 }
 
 static void make(struct session *s)
 {
-	const struct milter_list *list = &s->sv->milters;
+	const struct milter_list *list;
 
-	if (list->n == 0 || s->milters != NULL ||
-		smtpd_overrides(s, "no_milters") || are_disabled(s))
+	if (s->milters_known || smtpd_overrides(s, "no_milters"))
+		return;
+	s->milters_known = true;
+	list = own_list(s);
+	if (list->n == 0)
 		return;
 	s->milters = must_alloc((list->n + 1) * sizeof(*s->milters));
 	for (size_t i = 0; i < list->n; i++)

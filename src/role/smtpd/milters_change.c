@@ -108,11 +108,42 @@ static size_t position(const struct draft *d, uint32_t n)
 	return i;
 }
 
+/* milter_header_checks on a field that a filter sets: what is left of it;
+ * absent: nothing.  A refusal is none here: the text has been judged. */
+static struct str checked(struct draft *d, struct str field)
+{
+	struct session *s = d->s;
+	struct str message = arena_concat(s->cmd_a, field, STR("\r\n"));
+	struct content_result r;
+	struct buf out CLEANUP(buf_fini);
+	size_t at = 0;
+	struct fault f;
+
+	if (s->sv->milter_content == NULL)
+		return field;
+	if (!content_check(s->sv->milter_content, message, s->cmd_a, &r, &f)) {
+		log_warn("milter_header_checks", log_fault(&f));
+		return field;
+	}
+	smtpd_log_content(s, &r);
+	smtpd_take_content_actions(s, &r);
+	buf_init(&out, HEAD_MAX);
+	for (const struct content_edit *e = r.edits; e != NULL; e = e->next) {
+		buf_put(&out, str_sub(message, at, e->at - at));
+		buf_put(&out, e->text);
+		at = e->at + e->len;
+	}
+	if (at < field.len)
+		buf_put(&out, str_sub(message, at, field.len - at));
+	return out.len > 0 ? arena_str(s->cmd_a, buf_str(&out)) : STR_NONE;
+}
+
 static void change_header(struct draft *d, const struct milter_reply *r)
 {
 	uint32_t n = r->index > 0 ? r->index : 1;
 	struct str whole =
-		r->value.len > 0 ? make_field(d, r->name, r->value) : STR_NONE;
+		r->value.len > 0 ? checked(d, make_field(d, r->name, r->value))
+				 : STR_NONE;
 
 	for (size_t i = 0; i < d->n; i++) {
 		struct field *v = &d->v[i];
@@ -185,8 +216,8 @@ static void apply(struct draft *d, const struct milter_reply *r)
 	case MILTER_SAYS_INSERT_HEADER:
 		if (!is_name(r->name))
 			return;
-		field = (struct field){
-			r->name, make_field(d, r->name, r->value), false};
+		field = (struct field){r->name,
+			checked(d, make_field(d, r->name, r->value)), false};
 		insert(d,
 			r->kind == MILTER_SAYS_ADD_HEADER
 				? d->n

@@ -102,6 +102,7 @@ void smtpd_rcpt(struct session *s, struct str args)
 		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
 		return;
 	}
+	s->rcpt_said = rcpt.to.whole;
 	struct recipient r = {.original = arena_str(s->tx_a, rcpt.to.whole),
 		.orcpt = arena_str(s->tx_a, rcpt.orcpt),
 		.notify = rcpt.notify};

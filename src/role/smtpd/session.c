@@ -53,133 +53,6 @@ static struct session *session_of(struct seat *seat)
 	return u.session;
 }
 
-/* ---- replies ---- */
-
-static void put_reply(
-	struct session *s, int code, const char *fmt, va_list args)
-{
-	char text[900];
-
-	vsnprintf(text, sizeof(text), fmt, args);
-	for (char *p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	for (unsigned i = 0; i < 1 + s->tx.more_replies; i++)
-		stream_putf(s->stream, "%d %s\r\n", code, text);
-}
-
-void smtpd_reply(struct session *s, int code, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	put_reply(s, code, fmt, args);
-	va_end(args);
-}
-
-static void count_error(struct session *s)
-{
-	const struct conf *c = s->sv->c;
-
-	s->errors++;
-	if (s->errors >= (unsigned)c->smtpd_hard_error_limit) {
-		s->tx.more_replies = 0; /* this one is of the session */
-		smtpd_reply(s, 421, "4.7.0 %.*s Error: too many errors",
-			STR_ARG(c->myhostname));
-		log_info("session ended", log_s("client", s->client),
-			log_z("reason", "too many errors"));
-		s->closing = true;
-	} else if (s->errors > (unsigned)c->smtpd_soft_error_limit) {
-		s->delay_ms += c->smtpd_error_sleep_time * 1000;
-	}
-}
-
-/* Why was it refused?  Each refusal leaves a line; a credential never. */
-static void log_refusal(struct session *s, int code, const char *text)
-{
-	log_info("refused", log_s("client", s->client),
-		log_s("command", s->command), log_s("login", s->login),
-		log_s("from", s->tx.open ? s->tx.sender_said : STR_NONE),
-		log_n("code", code), log_z("reply", text));
-}
-
-void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
-{
-	char text[900];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	smtpd_reply(s, code, "%s", text);
-	log_refusal(s, code, text);
-	count_error(s);
-}
-
-static void log_warnings(struct session *s, const struct check *c)
-{
-	for (size_t i = 0; i < c->warnings.n; i++)
-		log_warn("restriction", log_s("client", s->client),
-			log_s("from", s->tx.sender_said),
-			log_s("to", c->recipient),
-			log_s("reason", c->warnings.v[i]));
-}
-
-/* The line of the configuration that decided: "main.cf:12" */
-static struct str set_in(struct session *s, const struct check *c)
-{
-	const struct conf_entry *e =
-		c->param != NULL ? conf_entry(s->sv->c, str_from(c->param))
-				 : NULL;
-
-	if (c->param == NULL)
-		return STR("");
-	if (e == NULL)
-		return STR("its default");
-	return e->line > 0 ? arena_printf(s->cmd_a, "%.*s:%u", STR_ARG(e->file),
-				     e->line)
-			   : STR("-o in master.cf");
-}
-
-void smtpd_refuse_decision(struct session *s, const struct check *c,
-	const struct decision *d, const char *stage)
-{
-	log_info("reject", log_z("stage", stage), log_s("client", s->client),
-		log_s("client_name", s->client_name), log_s("helo", s->helo),
-		log_s("from", s->tx.open ? s->tx.sender_said : c->sender),
-		log_s("to", c->recipient), log_s("login", s->login),
-		log_s("rule", c->rule), log_z("list", c->param),
-		log_s("set_in", set_in(s, c)), log_n("code", d->code),
-		log_s("reply", d->text));
-	log_warnings(s, c);
-	smtpd_reply(s, d->code, "%.*s", STR_ARG(d->text));
-	count_error(s);
-	if (d->code == 421 || d->code == 521)
-		s->closing = true;
-}
-
-void smtpd_keep_actions(struct session *s, const struct check *c)
-{
-	s->tx.hold |= c->hold;
-	s->tx.discard |= c->discard;
-	if (c->filter.len > 0)
-		s->tx.filter = arena_str(s->tx_a, c->filter);
-	if (c->redirect.len > 0)
-		s->tx.redirect = arena_str(s->tx_a, c->redirect);
-	for (size_t i = 0; i < c->prepend.n; i++)
-		if (!strs_has(&s->tx.prepend, c->prepend.v[i]))
-			strs_add(&s->tx.prepend, s->tx_a,
-				arena_str(s->tx_a, c->prepend.v[i]));
-	log_warnings(s, c);
-}
-
-bool smtpd_overrides(const struct session *s, const char *word)
-{
-	struct str list = s->sv->c->receive_override_options;
-
-	return list.len > 0 && conf_option_has(list, word);
-}
-
 /* ---- state ---- */
 
 void transaction_reset(struct session *s)
@@ -472,7 +345,7 @@ static void take_line(struct session *s, enum line_result r, struct str line)
 		smtpd_refuse(s, 500, "5.5.2 Error: line too long");
 	else
 		run_command(s, line);
-	s->command = STR_NONE;
+	s->command = s->rcpt_said = STR_NONE;
 	arena_reset(s->cmd_a);
 	if (arena_over(s->a) || arena_over(s->tx_a)) {
 		smtpd_reply(

@@ -55,6 +55,8 @@ static struct smtpd_service *service_new(
 	/* A certificate and not a word about TLS: offer it. */
 	sv->tls_offered = sv->tls != NULL && !str_eqc(level, "none");
 	sv->policy = policy_new(sv->c, r->tables, r->resolver, &ignored);
+	sv->policy->verify = smtpd_verify;
+	sv->policy->verify_ctx = sv;
 	sv->xclient_hosts = match_list_new(r->tables, sv->c,
 		"smtpd_authorized_xclient_hosts",
 		sv->c->smtpd_authorized_xclient_hosts, MATCH_ADDRESSES, false,
@@ -68,6 +70,10 @@ static struct smtpd_service *service_new(
 		sv->c->smtpd_discard_ehlo_keyword_address_maps, 0, &ignored);
 	sv->command_filter = maps_open(r->tables, sv->c, "smtpd_command_filter",
 		sv->c->smtpd_command_filter, 0, &ignored);
+	sv->reject_footer = conf_raw(sv->c, STR("smtpd_reject_footer"));
+	sv->reject_footer_maps =
+		maps_open(r->tables, sv->c, "smtpd_reject_footer_maps",
+			sv->c->smtpd_reject_footer_maps, 0, &ignored);
 	sv->anvil = r->anvil;
 	sv->submit_users = match_list_new(r->tables, sv->c,
 		"authorized_submit_users", sv->c->authorized_submit_users,
@@ -82,8 +88,9 @@ static struct smtpd_service *service_new(
 		&ignored);
 	smtpd_screen_rules(sv, r->tables, &ignored);
 	sv->content = content_checks_new(sv->c, r->tables, &ignored);
+	sv->milter_content = content_checks_milter(sv->c, r->tables, &ignored);
 	sv->milters = milter_list_parse(
-		sv->c, "smtpd_milters", sv->c->smtpd_milters, &ignored);
+		sv->c, "smtpd_milters", sv->c->smtpd_milters, r->a, &ignored);
 	sv->milter_maps = maps_open(r->tables, sv->c, "smtpd_milter_maps",
 		sv->c->smtpd_milter_maps, 0, &ignored);
 	return sv;
@@ -102,14 +109,15 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_sender_restrictions, c->smtpd_relay_restrictions,
 		c->smtpd_recipient_restrictions, c->smtpd_data_restrictions,
 		c->smtpd_end_of_data_restrictions, c->smtpd_etrn_restrictions,
-		c->fast_flush_domains, c->smtpd_tls_chain_files,
-		c->sender_dependent_relayhost_maps, c->smtpd_milter_maps,
-		c->smtpd_client_event_limit_exceptions,
+		c->fast_flush_domains, c->permit_mx_backup_networks,
+		c->smtpd_tls_chain_files, c->sender_dependent_relayhost_maps,
+		c->smtpd_milter_maps, c->smtpd_client_event_limit_exceptions,
 		c->smtpd_account_limit_exceptions,
 		c->smtpd_authorized_xclient_hosts, c->postscreen_access_list,
 		c->relocated_maps, c->sender_bcc_maps, c->recipient_bcc_maps,
 		c->smtpd_discard_ehlo_keyword_address_maps,
-		c->smtpd_command_filter, c->smtpd_authorized_xforward_hosts,
+		c->smtpd_command_filter, c->smtpd_reject_footer_maps,
+		c->milter_header_checks, c->smtpd_authorized_xforward_hosts,
 		c->header_checks, c->mime_header_checks,
 		c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};
@@ -158,7 +166,7 @@ int role_smtpd(struct role *r)
 	role_may_write(r, arena_printf(r->a, "%.*s/tmp",
 				  STR_ARG(r->conf->queue_directory)));
 	role_sandbox(r, true);
-	if (r->resolver != NULL) {
+	if (r->resolver != NULL && r->conf->dnsbl_check_interval > 0) {
 		struct dnsbl_watch *watch = dnsbl_watch_new(r->resolver,
 			r->conf->dnsbl_check_interval, dnsbl_notice, r);
 

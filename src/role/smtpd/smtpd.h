@@ -47,10 +47,13 @@ struct smtpd_service {
 	bool lmtp; /* RFC 2033 */
 	bool submission; /* AUTH is on: a client's own server */
 	struct content_checks *content; /* NULL: none */
+	struct content_checks *milter_content; /* milter_header_checks */
 	struct milter_list milters;
 	struct maps *milter_maps;
 	struct maps *ehlo_maps; /* smtpd_discard_ehlo_keyword_address_maps */
 	struct maps *command_filter;
+	struct maps *reject_footer_maps;
+	struct str reject_footer; /* not expanded */
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
 	size_t screen_n;
@@ -115,8 +118,10 @@ struct session {
 	unsigned uid; /* of sendmail's user, on pickup */
 	bool pipelined;
 	struct milter **milters; /* milters.h; NULL: none */
+	bool milters_known; /* which ones they are */
 	struct str connect_refusal; /* kept until MAIL: "550 5.7.1 ..." */
 	struct str helo_refusal;
+	struct str rcpt_said; /* the RCPT at work; absent else */
 	struct str milter_rcpt; /* the RCPT at work, for the macros */
 	bool quarantine; /* a filter wants all mail held */
 	struct anvil_key anvil_key; /* with counted */
@@ -143,7 +148,11 @@ smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
 	smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
 	smtpd_starttls, smtpd_auth, smtpd_xclient, smtpd_xforward, smtpd_etrn;
 
-/* session.c */
+/* footer.c: smtpd_reject_footer for a reply; absent: none.  Lines end in LF,
+ * "\\c" in front: the first belongs to the reply's own line. */
+struct str smtpd_reject_footer(struct session *s, int code, const char *text);
+
+/* session.c, reply.c */
 enum next smtpd_serve(struct seat *seat);
 void smtpd_idle(struct seat *seat);
 void smtpd_reply(struct session *s, int code, const char *fmt, ...)
@@ -183,6 +192,9 @@ bool smtpd_etrn_offered(const struct session *s);
 /* binary.c: BINARYMIME becomes lines. */
 bool smtpd_convert_binary(
 	struct session *s, int *fd, uint64_t *size, struct fault *f);
+
+/* verify.c; ctx: struct smtpd_service */
+policy_verify_f smtpd_verify;
 
 /* rates.c: smtpd_client_*_limit.  True: over the limit, and answered. */
 bool smtpd_rate_connect(struct session *s);
@@ -247,6 +259,11 @@ bool spool_replace(struct session *s, const struct strs *pieces, int *fd,
 /* content.c: header_checks and body_checks; *refused_r: answered. */
 bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
 	bool *refused_r, struct fault *f);
+
+/* What a list of checks decided, but for a refusal and changes. */
+void smtpd_take_content_actions(
+	struct session *s, const struct content_result *r);
+void smtpd_log_content(struct session *s, const struct content_result *r);
 
 /* receive.c: the text of one mail, for DATA and BDAT. */
 enum newline_mode { NEWLINE_REJECT, NEWLINE_NORMALIZE, NEWLINE_BINARY };

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: ISC
+"""reject_unverified_recipient and _sender: other servers are asked, once."""
+
+import sqlite3
+import threading
+
+import pytest
+
+from harness import Sink, Smtp, wait_for
+from test_smtpd import BOB, inbox
+
+ALICE = "alice@example.test"
+
+
+@pytest.fixture
+def verifying(postern):
+    sinks = []
+
+    def make(rule="reject_unverified_recipient", **options):
+        sink = Sink("127.0.0.5", 0, replies={
+            "RCPT gone@far.example": "550 5.1.1 no such user",
+            "RCPT later@far.example": "451 4.3.0 not now"})
+        sinks.append(sink)
+        p = postern("v", users={BOB: "b"}, options={
+            "mynetworks": "127.0.0.0/8",
+            "relayhost": f"[127.0.0.5]:{sink.port}",
+            "smtpd_recipient_restrictions": f"{rule}, permit_mynetworks",
+            "address_verify_poll_delay": "5s", **options}).start()
+        p.sink = sink
+        return p
+    yield make
+    for sink in sinks:
+        sink.stop()
+
+
+def rcpt(p, to, sender="a@far.example"):
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO c.example", 250)
+    s.expect(f"MAIL FROM:<{sender}>", 250)
+    got = s.cmd(f"RCPT TO:<{to}>")
+    s.close()
+    return got
+
+
+def probes(p):
+    return [c for c in p.sink.commands if c.startswith("RCPT")]
+
+
+def test_recipients_are_probed_and_remembered(verifying):
+    p = verifying(unverified_recipient_reject_code="550")
+    for _ in range(2):
+        assert rcpt(p, "ok@far.example")[0] == 250
+        code, text = rcpt(p, "gone@far.example")
+        assert code == 550
+        assert "5.1.1" in text and \
+            "undeliverable address: 550 5.1.1 no such user" in text
+    assert probes(p) == ["RCPT TO:<ok@far.example>",
+                         "RCPT TO:<gone@far.example>"]
+    assert "MAIL FROM:<double-bounce@mail.example.test>" in p.sink.commands
+    assert "DATA" not in p.sink.commands and p.queue() == []
+    # Ours are looked up, not asked for.
+    assert rcpt(p, BOB)[0] == 250
+    assert rcpt(p, "nobody@example.test")[0] == 550
+    assert len(probes(p)) == 2
+    # It is known after a restart.
+    p.stop()
+    p.start(add_users=False)
+    assert rcpt(p, "OK@far.example")[0] == 250
+    assert len(probes(p)) == 2
+    # An answer that is old is asked for again, behind the client's back.
+    db = sqlite3.connect(p.dir / "spool/queue/verify.db", timeout=10)
+    db.execute("UPDATE answers SET at = at - 8 * 86400")
+    db.commit()
+    db.close()
+    p.sink.replies["RCPT ok@far.example"] = "550 5.1.1 left"
+    assert rcpt(p, "ok@far.example")[0] == 250
+    wait_for("the probe", lambda: rcpt(p, "ok@far.example")[0] == 550)
+
+
+def test_nobody_knows_yet(verifying):
+    p = verifying()
+    code, text = rcpt(p, "later@far.example")
+    assert code == 450 and "4.1.1" in text and \
+        "unverified address: 451 4.3.0 not now" in text
+    # That is not kept.
+    del p.sink.replies["RCPT later@far.example"]
+    assert rcpt(p, "later@far.example")[0] == 250
+
+
+def test_a_slow_server_is_waited_for_as_long_as_said(verifying):
+    p = verifying(address_verify_poll_count="1",
+                  address_verify_poll_delay="1s")
+    go_on = threading.Event()
+    p.sink.replies["MAIL"] = lambda sink: go_on.wait(30) and "250 ok"
+    code, text = rcpt(p, "ok@far.example")
+    assert code == 450 and "Address verification in progress" in text
+    # Who asks meanwhile does not cause a second probe.
+    assert rcpt(p, "ok@far.example")[0] == 450
+    go_on.set()
+    wait_for("the answer", lambda: rcpt(p, "ok@far.example")[0] == 250)
+    assert probes(p) == ["RCPT TO:<ok@far.example>"]
+
+
+def test_senders(verifying):
+    p = verifying("reject_unverified_sender",
+                  unverified_sender_reject_reason="who are you?",
+                  address_verify_sender="<>")
+    assert rcpt(p, BOB)[0] == 250
+    code, text = rcpt(p, BOB, "gone@far.example")
+    assert code == 450 and "4.1.7" in text
+    assert "Sender address rejected: who are you?" in text
+    assert rcpt(p, BOB, "")[0] == 250
+    assert "MAIL FROM:<>" in p.sink.commands
+    assert inbox(p) == []
+
+
+def test_a_dead_site_is_no_reason_to_refuse_for_good(verifying):
+    p = verifying()
+    p.sink.replies["GREETING"] = "554 no"
+    assert rcpt(p, "ok@far.example")[0] == 450
+
+
+def test_mail_to_the_prober_is_taken_and_forgotten(verifying):
+    """Who verifies our probes in turn must find their sender."""
+    p = verifying(mydestination="mail.example.test")
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<>", 250)
+    s.expect("RCPT TO:<double-bounce@mail.example.test>", 250)
+    s.expect("DATA", 354)
+    s.send("Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    wait_for("its end", lambda: p.queue() == [])
+    assert "reply=discarded" in p.log()
