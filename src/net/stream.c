@@ -169,8 +169,11 @@ static enum io write_once(struct stream *s, struct str data, size_t *n_r)
 }
 
 /* Reads more into the buffer. */
-static enum line_result fill(struct stream *s)
+/* Reads what there is; LINE_NOT_YET: *events_r is what to wait for. */
+static enum line_result fill_now(struct stream *s, short *events_r)
 {
+	size_t n = 0;
+
 	if (s->failed || s->eof)
 		return s->eof ? LINE_EOF : LINE_ERROR;
 	if (s->in_at > 0) {
@@ -181,28 +184,37 @@ static enum line_result fill(struct stream *s)
 		s->in.over = false;
 		return LINE_TOO_LONG;
 	}
-	for (;;) {
-		size_t n = 0;
+	switch (read_once(s, s->in.data + s->in.len, CHUNK, &n)) {
+	case IO_OK:
+		s->in.len += n;
+		return LINE_OK;
+	case IO_READ:
+		*events_r = POLLIN;
+		return LINE_NOT_YET;
+	case IO_WRITE:
+		*events_r = POLLOUT;
+		return LINE_NOT_YET;
+	case IO_EOF:
+		s->eof = true;
+		return LINE_EOF;
+	case IO_ERROR:
+		break;
+	}
+	s->failed = true;
+	return LINE_ERROR;
+}
 
-		switch (read_once(s, s->in.data + s->in.len, CHUNK, &n)) {
-		case IO_OK:
-			s->in.len += n;
-			return LINE_OK;
-		case IO_READ:
-			if (wait_for(s, POLLIN))
-				break;
+static enum line_result fill(struct stream *s)
+{
+	short events = POLLIN;
+
+	for (;;) {
+		enum line_result r = fill_now(s, &events);
+
+		if (r != LINE_NOT_YET)
+			return r;
+		if (!wait_for(s, events))
 			return LINE_TIMEOUT;
-		case IO_WRITE:
-			if (wait_for(s, POLLOUT))
-				break;
-			return LINE_TIMEOUT;
-		case IO_EOF:
-			s->eof = true;
-			return LINE_EOF;
-		case IO_ERROR:
-			s->failed = true;
-			return LINE_ERROR;
-		}
 	}
 }
 
@@ -254,6 +266,29 @@ static enum line_result drop_line(struct stream *s, bool strict)
 	}
 }
 
+bool stream_has_line(struct stream *s, size_t max, bool read)
+{
+	short events;
+	size_t len;
+
+	for (;;) {
+		struct str data = pending(s);
+
+		if (data.len > max + 1 || find_end(data, 0, false, &len) > 0)
+			return true;
+		if (!read && (s->ssl == NULL || SSL_pending(s->ssl) == 0))
+			return false;
+		enum line_result r = fill_now(s, &events);
+		if (r != LINE_OK)
+			return r != LINE_NOT_YET;
+	}
+}
+
+bool stream_has_part(const struct stream *s)
+{
+	return s->in_at < s->in.len;
+}
+
 bool stream_bare_newline(const struct stream *s)
 {
 	return s->bare;
@@ -286,6 +321,22 @@ enum line_result stream_line(
 		if (r != LINE_OK)
 			return r == LINE_TOO_LONG ? drop_line(s, strict) : r;
 	}
+}
+
+enum line_result stream_some_now(
+	struct stream *s, size_t max, struct str *data_r)
+{
+	short events;
+
+	if (s->in_at == s->in.len) {
+		enum line_result r = fill_now(s, &events);
+
+		if (r != LINE_OK)
+			return r;
+	}
+	*data_r = str_sub(pending(s), 0, max);
+	s->in_at += data_r->len;
+	return LINE_OK;
 }
 
 enum line_result stream_some(struct stream *s, size_t max, struct str *data_r)

@@ -21,6 +21,7 @@ enum line_result {
 	LINE_TOO_LONG, /* the line was read and dropped */
 	LINE_EOF,
 	LINE_ERROR,
+	LINE_NOT_YET, /* of the functions that do not wait */
 };
 
 struct stream;
@@ -39,12 +40,20 @@ void stream_trim(struct stream *s);
  * Next line without its line end; the view is good until the next read.
  * strict: only CRLF ends a line, else LF does too.
  */
-/* Did the last line end in LF alone? */
-bool stream_bare_newline(const struct stream *s);
 enum line_result stream_line(
 	struct stream *s, size_t max, bool strict, struct str *line_r);
+/* Did the last line end in LF alone? */
+bool stream_bare_newline(const struct stream *s);
+/* Would stream_line return at once: a line, one that is too long, or the end?
+ * read: bytes that have come are taken in first.  Never waits. */
+bool stream_has_line(struct stream *s, size_t max, bool read);
+/* Is something there that is no whole line yet? */
+bool stream_has_part(const struct stream *s);
 /* Some bytes, at least one; the view is good until the next read. */
 enum line_result stream_some(struct stream *s, size_t max, struct str *data_r);
+/* The same without waiting: LINE_NOT_YET. */
+enum line_result stream_some_now(
+	struct stream *s, size_t max, struct str *data_r);
 /* Puts bytes that were read by stream_some back in front. */
 void stream_unread(struct stream *s, size_t n);
 /* Bytes that a read would find without waiting: buffered or in TLS. */

@@ -87,7 +87,7 @@ def test_wrong_configuration_is_refused(tmp_path, text, line, word):
     ("mynetworks = 64.0.0.0/2\n", "very wide"),
     ("virtual_alias_domains = m.example.test\n", "the first one wins"),
     ("myhostname = other.example.test\n", "overrides the earlier entry"),
-    ("smtpd_reject_footer = call us\n", "does not act yet"),
+    ("smtp_header_checks = pcre:/x\n", "does not act yet"),
     ("receive_override_options = no_milter\n", "did you mean"),
     ("", "compatibility_level is missing"),
     ("myorigin = a.example # comment\n", "part of the value"),

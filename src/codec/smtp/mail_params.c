@@ -51,10 +51,19 @@ static bool read_envid(struct str value, struct arena *a, struct smtp_mail *m)
 	       smtp_xtext_decode(value, a, &m->envid);
 }
 
+/* RFC 4954 5: <> or a mailbox */
 static bool read_auth(struct str value, struct arena *a, struct smtp_mail *m)
 {
-	return value.len > 0 && value.len <= 500 &&
-	       smtp_xtext_decode(value, a, &m->auth);
+	if (value.len == 0 || value.len > 500 ||
+		!smtp_xtext_decode(value, a, &m->auth))
+		return false;
+	if (str_eqc(m->auth, "<>"))
+		return true;
+	for (size_t i = 0; i < m->auth.len; i++)
+		if (m->auth.ptr[i] == '<' || m->auth.ptr[i] == '>' ||
+			m->auth.ptr[i] == '"' || m->auth.ptr[i] == ' ')
+			return false;
+	return true;
 }
 
 /* RFC 6710 5: ["-"] NONZERO-DIGIT / "0" */

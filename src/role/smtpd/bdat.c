@@ -5,44 +5,12 @@
  */
 #include "role/smtpd/milters.h"
 
-/* False: the connection is gone.  r: NULL to drop the octets. */
-static bool eat(struct session *s, struct reception *r, uint64_t octets)
-{
-	struct buf out CLEANUP(buf_fini);
-	struct reception drop = {.start_ms = clock_mono_ms()};
-
-	buf_init(&out, SMTPD_PIECE_BYTES + 16);
-	while (octets > 0) {
-		struct str in;
-
-		stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
-		enum line_result l = stream_some(s->stream,
-			octets < SMTPD_PIECE_BYTES ? (size_t)octets
-						   : SMTPD_PIECE_BYTES,
-			&in);
-		if (l != LINE_OK)
-			return false;
-		octets -= in.len;
-		if (r == NULL) {
-			drop.spool.size += in.len;
-			if (reception_too_slow(&drop))
-				return false;
-			continue;
-		}
-		if (reception_too_slow(r))
-			return false;
-		buf_reset(&out);
-		smtp_chunk_feed(&r->data, in, &out);
-		reception_put(r, buf_str(&out));
-	}
-	return true;
-}
-
 static void lost(struct session *s)
 {
 	log_info("lost connection", log_z("stage", "bdat"),
 		log_s("client", s->client));
 	s->closing = true;
+	s->mode = MODE_COMMANDS;
 	transaction_reset(s);
 }
 
@@ -63,13 +31,11 @@ static const char *out_of_order(const struct session *s, int *code_r)
 }
 
 /* The first chunk is what DATA would be; true: refused and answered. */
-static bool first_refused(struct session *s, uint64_t octets)
+static bool first_refused(struct session *s)
 {
 	if (s->tx.reception != NULL)
 		return false;
 	if (smtpd_data_list_refuses(s, STAGE_DATA) || milters_data(s)) {
-		if (!eat(s, NULL, octets))
-			s->closing = true;
 		transaction_reset(s);
 		return true;
 	}
@@ -92,38 +58,88 @@ static void last_chunk(struct session *s)
 	transaction_reset(s);
 }
 
+/* All octets of the chunk are eaten. */
+static void chunk_end(struct session *s)
+{
+	const struct bdat_chunk *c = &s->chunk;
+
+	s->mode = MODE_COMMANDS;
+	if (!c->taken) {
+		if (c->code != 0)
+			smtpd_refuse(s, c->code, "%s", c->why);
+	} else if (c->last) {
+		last_chunk(s);
+	} else if (reception_refuses(s->tx.reception)) {
+		transaction_reset(s);
+	} else {
+		smtpd_reply(s, 250, "2.0.0 Ok: %llu octets",
+			(unsigned long long)c->octets);
+	}
+}
+
+static bool too_slow(const struct session *s)
+{
+	const struct bdat_chunk *c = &s->chunk;
+	struct reception drop = {.start_ms = c->start_ms};
+
+	if (c->taken)
+		return reception_too_slow(s->tx.reception);
+	drop.spool.size = c->dropped;
+	return reception_too_slow(&drop);
+}
+
+static void take(struct session *s, struct str in)
+{
+	struct buf out CLEANUP(buf_fini);
+
+	s->chunk.left -= in.len;
+	if (!s->chunk.taken) {
+		s->chunk.dropped += in.len;
+		return;
+	}
+	buf_init(&out, SMTPD_PIECE_BYTES + 16);
+	smtp_chunk_feed(&s->tx.reception->data, in, &out);
+	reception_put(s->tx.reception, buf_str(&out));
+}
+
+bool smtpd_bdat_more(struct session *s)
+{
+	uint64_t left = s->chunk.left;
+	struct str in;
+
+	if (left == 0) {
+		chunk_end(s);
+		return true;
+	}
+	enum line_result l = stream_some_now(s->stream,
+		left < SMTPD_PIECE_BYTES ? (size_t)left : SMTPD_PIECE_BYTES,
+		&in);
+	if (l == LINE_NOT_YET && !too_slow(s))
+		return false;
+	if (l != LINE_OK || too_slow(s))
+		lost(s);
+	else
+		take(s, in);
+	return true;
+}
+
 void smtpd_bdat(struct session *s, struct str args)
 {
-	uint64_t octets;
-	bool last;
-	int code;
+	struct bdat_chunk c = {.start_ms = clock_mono_ms()};
 
-	if (!smtp_bdat_parse(args, &octets, &last)) {
+	if (!smtp_bdat_parse(args, &c.octets, &c.last)) {
 		/* Nobody knows how many octets follow: attack 14. */
 		smtpd_refuse(s, 501, "5.5.4 Syntax: BDAT count [LAST]");
 		transaction_reset(s);
 		s->closing = true;
 		return;
 	}
-	const char *why = out_of_order(s, &code);
-	if (why != NULL) {
-		if (!eat(s, NULL, octets)) {
-			lost(s);
-			return;
-		}
-		smtpd_refuse(s, code, "%s", why);
-		return;
+	c.left = c.octets;
+	c.why = out_of_order(s, &c.code);
+	if (c.why == NULL) {
+		c.code = 0;
+		c.taken = !first_refused(s);
 	}
-	if (first_refused(s, octets))
-		return;
-	if (!eat(s, s->tx.reception, octets)) {
-		lost(s);
-	} else if (last) {
-		last_chunk(s);
-	} else if (reception_refuses(s->tx.reception)) {
-		transaction_reset(s);
-	} else {
-		smtpd_reply(s, 250, "2.0.0 Ok: %llu octets",
-			(unsigned long long)octets);
-	}
+	s->chunk = c;
+	s->mode = MODE_BDAT;
 }

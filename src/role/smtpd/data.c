@@ -2,25 +2,30 @@
 /* DATA: RFC 5321 4.1.1.4 */
 #include "role/smtpd/milters.h"
 
-/* Reads up to the final dot.  False: the connection is gone. */
-static bool receive(struct session *s, struct reception *r)
+bool smtpd_data_more(struct session *s)
 {
+	struct reception *r = s->tx.reception;
 	struct buf out CLEANUP(buf_fini);
+	struct str in;
 
-	buf_init(&out, SMTPD_PIECE_BYTES + 16);
-	while (r->data.state != SMTP_DATA_END) {
-		struct str in;
-
-		stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
-		enum line_result l =
-			stream_some(s->stream, SMTPD_PIECE_BYTES, &in);
-		if (l != LINE_OK || reception_too_slow(r))
-			return false;
-		buf_reset(&out);
+	enum line_result l = stream_some_now(s->stream, SMTPD_PIECE_BYTES, &in);
+	if (l == LINE_NOT_YET && !reception_too_slow(r))
+		return false;
+	if (l != LINE_OK || reception_too_slow(r)) {
+		log_info("lost connection", log_z("stage", "data"),
+			log_s("client", s->client));
+		s->closing = true;
+	} else {
+		buf_init(&out, SMTPD_PIECE_BYTES + 16);
 		size_t eaten = smtp_data_feed(&r->data, in, &out);
 		stream_unread(s->stream, in.len - eaten);
 		reception_put(r, buf_str(&out));
+		if (r->data.state != SMTP_DATA_END)
+			return true;
+		reception_end(r);
 	}
+	s->mode = MODE_COMMANDS;
+	transaction_reset(s);
 	return true;
 }
 
@@ -53,14 +58,6 @@ void smtpd_data(struct session *s, struct str args)
 		return;
 	}
 	smtpd_reply(s, 354, "End data with <CR><LF>.<CR><LF>");
-	stream_flush(s->stream);
 	s->tx.reception = reception_new(s);
-	if (!receive(s, s->tx.reception)) {
-		log_info("lost connection", log_z("stage", "data"),
-			log_s("client", s->client));
-		s->closing = true;
-	} else {
-		reception_end(s->tx.reception);
-	}
-	transaction_reset(s);
+	s->mode = MODE_DATA;
 }

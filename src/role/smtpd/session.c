@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONG_LINE_MS = 10000 };
+
 enum command_states {
 	IN_ANY = 0,
 	NEEDS_TLS = 1u << 0, /* where the service demands TLS */
@@ -309,6 +311,19 @@ static enum next say_goodbye(struct session *s, const char *text)
 	return end(s);
 }
 
+/* A line that comes byte by byte gets the time of one wait, not of many. */
+static int64_t quiet_until(struct session *s)
+{
+	int64_t now = clock_mono_ms();
+
+	if (s->mode != MODE_COMMANDS || !stream_has_part(s->stream))
+		s->line_since_ms = 0;
+	else if (s->line_since_ms == 0)
+		s->line_since_ms = now;
+	return (s->line_since_ms > 0 ? s->line_since_ms : now) +
+	       s->sv->c->smtpd_timeout * 1000;
+}
+
 static enum next park(struct session *s)
 {
 	if (s->delay_ms > 0) {
@@ -321,7 +336,7 @@ static enum next park(struct session *s)
 		return end(s);
 	if (s->handshake && !start_tls(s))
 		return end(s);
-	s->seat.deadline_ms = clock_mono_ms() + s->sv->c->smtpd_timeout * 1000;
+	s->seat.deadline_ms = quiet_until(s);
 	return NEXT_PARK;
 }
 
@@ -336,6 +351,17 @@ void smtpd_idle(struct seat *seat)
 		arena_trim(s->tx_a);
 }
 
+static void after_command(struct session *s)
+{
+	s->command = s->rcpt_said = STR_NONE;
+	arena_reset(s->cmd_a);
+	if (arena_over(s->a) || arena_over(s->tx_a)) {
+		smtpd_reply(
+			s, 421, "4.3.0 Error: session uses too much memory");
+		s->closing = true;
+	}
+}
+
 static void take_line(struct session *s, enum line_result r, struct str line)
 {
 	if (stream_bare_newline(s->stream) &&
@@ -345,13 +371,33 @@ static void take_line(struct session *s, enum line_result r, struct str line)
 		smtpd_refuse(s, 500, "5.5.2 Error: line too long");
 	else
 		run_command(s, line);
-	s->command = s->rcpt_said = STR_NONE;
-	arena_reset(s->cmd_a);
-	if (arena_over(s->a) || arena_over(s->tx_a)) {
-		smtpd_reply(
-			s, 421, "4.3.0 Error: session uses too much memory");
-		s->closing = true;
-	}
+	after_command(s);
+}
+
+/* True: go on, something has been read, or the text is complete. */
+static bool read_text(struct session *s)
+{
+	bool more =
+		s->mode == MODE_DATA ? smtpd_data_more(s) : smtpd_bdat_more(s);
+
+	if (s->mode == MODE_COMMANDS || s->closing)
+		after_command(s);
+	return more;
+}
+
+/* False: the session is over. */
+static bool read_command(struct session *s)
+{
+	struct str line;
+
+	/* The rest of a line that is too long is not waited for. */
+	stream_deadline(s->stream, LONG_LINE_MS);
+	enum line_result r =
+		stream_line(s->stream, SMTP_LINE_MAX, false, &line);
+	if (r != LINE_OK && r != LINE_TOO_LONG)
+		return false;
+	take_line(s, r, line);
+	return true;
 }
 
 static enum next serve(struct session *s, struct seat *seat)
@@ -375,26 +421,26 @@ static enum next serve(struct session *s, struct seat *seat)
 		return end(s);
 	}
 	for (;;) {
-		struct str line;
-
+		/* Nobody who is slow holds a thread: the text of a mail and
+		 * commands are read as far as they have come. */
+		if (s->mode != MODE_COMMANDS && s->delay_ms == 0 &&
+			!s->closing && read_text(s))
+			continue;
 		/* Replies to a pipelined group go out together; a delay, a
 		 * handshake or the end come at once. */
-		if (s->delay_ms > 0 || s->closing || s->handshake ||
-			(!bytes && !stream_buffered(s->stream))) {
+		if (s->mode != MODE_COMMANDS || s->delay_ms > 0 || s->closing ||
+			s->handshake ||
+			!stream_has_line(s->stream, SMTP_LINE_MAX, bytes)) {
 			enum next next = park(s);
 
-			if (next != NEXT_PARK || !stream_buffered(s->stream))
+			if (next != NEXT_PARK || s->mode != MODE_COMMANDS ||
+				!stream_has_line(
+					s->stream, SMTP_LINE_MAX, false))
 				return next;
 		}
 		bytes = false;
-		stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
-		enum line_result r =
-			stream_line(s->stream, SMTP_LINE_MAX, false, &line);
-		if (r == LINE_TIMEOUT)
-			return say_goodbye(s, "timeout exceeded");
-		if (r != LINE_OK && r != LINE_TOO_LONG)
+		if (!read_command(s))
 			return end(s);
-		take_line(s, r, line);
 	}
 }
 

@@ -63,6 +63,17 @@ struct smtpd_service {
 	struct match_list *account_exceptions;
 };
 
+/* A chunk that is being read: bdat.c */
+struct bdat_chunk {
+	uint64_t octets, left;
+	bool last;
+	bool taken; /* its octets are text; else they are dropped */
+	int code; /* not taken: the reply at its end; 0: given already */
+	const char *why;
+	int64_t start_ms;
+	uint64_t dropped;
+};
+
 /* RFC 5321 3.3: what MAIL begins and RSET, the end of the data or an error
  * of either ends.  All of it goes in transaction_reset. */
 struct transaction {
@@ -138,6 +149,9 @@ struct session {
 	bool closing; /* after the reply */
 	bool handshake; /* STARTTLS: after the reply */
 	int64_t delay_ms; /* before the reply goes out */
+	int64_t line_since_ms; /* a part of a line is there since; 0: none */
+	enum { MODE_COMMANDS, MODE_DATA, MODE_BDAT } mode; /* what is read */
+	struct bdat_chunk chunk; /* in MODE_BDAT */
 	struct transaction tx;
 };
 
@@ -151,6 +165,11 @@ smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
 /* footer.c: smtpd_reject_footer for a reply; absent: none.  Lines end in LF,
  * "\\c" in front: the first belongs to the reply's own line. */
 struct str smtpd_reject_footer(struct session *s, int code, const char *text);
+
+/* The text as far as it has come; false: wait.  At its end, and when the
+ * connection is lost, the mode is MODE_COMMANDS again. */
+bool smtpd_data_more(struct session *s);
+bool smtpd_bdat_more(struct session *s);
 
 /* session.c, reply.c */
 enum next smtpd_serve(struct seat *seat);
