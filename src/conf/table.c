@@ -42,7 +42,8 @@ static const struct {
 	{"socketmap", TABLE_ENGINE, &table_socketmap},
 	{"sqlite", TABLE_ENGINE, &table_sqlite},
 	{"mysql", TABLE_ENGINE, &table_mysql},
-	{"pgsql", TABLE_ENGINE, &table_pgsql}};
+	{"pgsql", TABLE_ENGINE, &table_pgsql},
+	{"ldap", TABLE_ENGINE, &table_ldap}};
 
 struct tables *tables_new(const struct table_env *env)
 {
@@ -539,7 +540,8 @@ void maps_paths(struct str list, struct arena *a, struct strs *paths)
 
 bool maps_need_network(struct str list)
 {
-	static const char *const far[] = {"mysql", "pgsql", "tcp", "socketmap"};
+	static const char *const far[] = {
+		"mysql", "pgsql", "tcp", "socketmap", "ldap"};
 	struct str item, type, name;
 
 	while (str_present(item = list_item(&list))) {

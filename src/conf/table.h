@@ -10,10 +10,9 @@
  * cidr, regexp, pcre: rules in order, the first that matches counts
  * unix: passwd.byname, group.byname
  * unionmap, pipemap, randmap: made of others
- * tcp, socketmap, mysql, pgsql, sqlite: somebody else is asked; the answer is
- * not kept
- * accounts: the built-in account directory, through a function
- * proxy: is dropped
+ * tcp, socketmap, mysql, pgsql, ldap, sqlite: somebody else is asked; the
+ * answer is not kept accounts: the built-in account directory, through a
+ * function proxy: is dropped
  *
  * A file is looked at again at most once a second; an edit that does not
  * parse or a file that vanishes leaves the last good version in force and is

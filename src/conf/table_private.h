@@ -42,7 +42,8 @@ struct table_engine {
 	void (*close)(struct table *t);
 };
 extern const struct table_engine table_unionmap, table_pipemap, table_randmap,
-	table_tcp, table_socketmap, table_sqlite, table_mysql, table_pgsql;
+	table_tcp, table_socketmap, table_sqlite, table_mysql, table_pgsql,
+	table_ldap;
 
 struct table {
 	enum table_kind kind;

@@ -39,6 +39,40 @@ struct reader {
 	struct str table, select_field, where_field, additional_conditions;
 };
 
+/* ldap_table(5); true: it was one of them. */
+static bool set_ldap(struct reader *r, struct str name, struct str value)
+{
+	struct sql_conf *c = &r->s->c;
+	const struct {
+		const char *name;
+		struct str *to;
+	} texts[] = {{"search_base", &c->ldap.search_base},
+		{"query_filter", &c->query}, {"scope", &c->ldap.scope},
+		{"bind", &c->ldap.bind}, {"bind_dn", &c->ldap.bind_dn},
+		{"bind_pw", &c->ldap.bind_pw},
+		{"result_attribute", &c->ldap.attributes},
+		{"result_filter", &c->result_format},
+		{"start_tls", &c->ldap.start_tls},
+		{"tls_ca_cert_file", &c->ldap.ca_file}};
+	struct str item;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (str_eqc(name, texts[i].name)) {
+			*texts[i].to = arena_str(r->a, value);
+			return true;
+		}
+	if (str_eqc(name, "server_host")) {
+		while (str_present(item = list_item(&value)))
+			strs_add(&c->hosts, r->a, arena_str(r->a, item));
+		return true;
+	}
+	return (str_eqc(name, "server_port") &&
+		       value_int(value, &c->ldap.server_port)) ||
+	       (str_eqc(name, "timeout") &&
+		       value_int(value, &c->ldap.timeout)) ||
+	       (str_eqc(name, "version") && str_eqc(value, "3"));
+}
+
 static void set(
 	struct reader *r, struct str name, struct str value, unsigned line)
 {
@@ -55,6 +89,9 @@ static void set(
 		{"where_field", &r->where_field},
 		{"additional_conditions", &r->additional_conditions}};
 	struct str item;
+
+	if (r->s->d->is_ldap && set_ldap(r, name, value))
+		return;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (str_eqc(name, texts[i].name)) {
@@ -123,10 +160,20 @@ bool sql_open(struct table *t, const struct sql_driver *d, struct problems *p,
 
 	s->d = d;
 	s->c.result_format = STR("%s");
+	s->c.ldap.scope = STR("sub");
+	s->c.ldap.bind = STR("yes");
+	s->c.ldap.attributes = STR("maildrop");
+	s->c.ldap.server_port = 389;
+	s->c.ldap.timeout = 10;
+	if (d->is_ldap)
+		s->c.query = STR("(mailacceptinggeneralid=%s)");
 	pthread_mutex_init(&s->lock, NULL);
 	t->state = s;
 	if (!read_conf(&r, f))
 		return false;
+	if (d->is_ldap)
+		s->c.query = arena_printf(a, "%.*s\n%.*s",
+			STR_ARG(s->c.ldap.search_base), STR_ARG(s->c.query));
 	if (d->is_file)
 		strs_add(&s->c.hosts, a, s->c.dbpath);
 	else if (s->c.hosts.n == 0)

@@ -3,9 +3,9 @@
 #define CONF_TABLE_SQL_H
 
 /*
- * What mysql_table(5), pgsql_table(5) and sqlite_table(5) have in common: the
- * file of parameters, the query with the key in it, the result, the kept
- * connections.  A driver knows one library.
+ * What mysql_table(5), pgsql_table(5), sqlite_table(5) and ldap_table(5) have
+ * in common: the file of parameters, the query with the key in it, the result,
+ * the kept connections.  A driver knows one library.
  */
 
 #include "base/buf.h"
@@ -19,6 +19,11 @@ struct sql_conf {
 	struct str result_format;
 	struct str domain; /* names that are asked for; empty: all */
 	int64_t expansion_limit; /* 0: no limit */
+	struct { /* ldap only; query is the filter */
+		struct str search_base, scope, bind, bind_dn, bind_pw;
+		struct str attributes, start_tls, ca_file;
+		int64_t server_port, timeout; /* seconds */
+	} ldap;
 };
 
 /* Rows of one column each, made by sql_row. */
@@ -43,6 +48,7 @@ struct sql_driver {
 	bool (*query)(void *link, struct str sql, struct sql_rows *rows,
 		bool *lost_r, struct fault *f);
 	bool is_file; /* dbpath in place of hosts */
+	bool is_ldap; /* query begins with the search base and a line end */
 };
 
 bool sql_open(struct table *t, const struct sql_driver *d, struct problems *p,

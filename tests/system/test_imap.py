@@ -269,3 +269,25 @@ def test_many_sessions_park(one):
     for i, (s, f) in enumerate(socks):
         assert f.readline().startswith(b"a%d OK" % i)
         s.close()
+
+
+@pytest.mark.parametrize("port, half, rest, answer", [
+    ("imap", b"a NO", b"OP\r\n", b"a OK"), ("pop3", b"CA", b"PA\r\n", b"+OK")])
+def test_half_a_line_before_login_holds_no_thread(
+        postern, port, half, rest, answer):
+    p = postern("half", users={"bob@example.test": "b"},
+                options={"mailbox_threads": "8"}).start()
+    held = []
+    for _ in range(40):
+        s = socket.create_connection((p.host, p.port[port]), 10)
+        s.settimeout(20)
+        s.recv(1000)
+        s.sendall(half)
+        held.append(s)
+    m = imaplib.IMAP4_SSL(p.host, p.port["imaps"], ssl_context=p.tls())
+    m.login("bob@example.test", "b")
+    m.logout()
+    for s in held:
+        s.sendall(rest)
+        assert s.recv(1000).startswith(answer)
+        s.close()

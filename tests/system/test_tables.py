@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Server, free_port, wait_for
+from harness import Server, free_port, have, wait_for
 from test_smtpd import BOB, open_mx
 
 SQL = """CREATE TABLE alias (source VARCHAR(200), target VARCHAR(200));
@@ -229,6 +229,102 @@ def test_pgsql(postern, tmp_path, postgres):
     assert rcpt_codes(p, "info@a.test") == [250]
     assert sql("ALTER TABLE alias RENAME TO gone", "mail")
     assert rcpt_codes(p, "info@a.test") == [451]
+
+
+LDIF = """dn: dc=test
+objectClass: dcObject
+objectClass: organization
+o: test
+dc: test
+
+dn: ou=people,dc=test
+objectClass: organizationalUnit
+ou: people
+
+dn: cn=info,ou=people,dc=test
+objectClass: inetOrgPerson
+cn: info
+sn: info
+mail: info@a.test
+description: bob@example.test
+description: x@far.example
+
+dn: cn=secret,ou=people,dc=test
+objectClass: inetOrgPerson
+cn: secret
+sn: secret
+mail: secret@a.test
+description: bob@example.test
+"""
+
+
+@pytest.fixture
+def slapd(tmp_path):
+    if not have("ldapadd") or not Path("/usr/sbin/slapd").exists():
+        pytest.skip("slapd is not installed")
+    port = free_port()
+    (tmp_path / "db").mkdir()
+    modules = next(Path("/usr/lib").glob("ldap"), Path("/usr/lib/ldap"))
+    (tmp_path / "slapd.conf").write_text(
+        f"include /etc/ldap/schema/core.schema\n"
+        f"include /etc/ldap/schema/cosine.schema\n"
+        f"include /etc/ldap/schema/inetorgperson.schema\n"
+        f"modulepath {modules}\nmoduleload back_mdb\n"
+        f"pidfile {tmp_path}/pid\n"
+        "database mdb\nsuffix dc=test\nrootdn cn=admin,dc=test\n"
+        f"rootpw top\ndirectory {tmp_path}/db\n"
+        "access to * by users read by anonymous auth\n")
+    url = f"ldap://127.0.0.1:{port}"
+    made = []
+
+    def start():
+        made.append(subprocess.Popen(
+            ["/usr/sbin/slapd", "-d", "0", "-f", tmp_path / "slapd.conf",
+             "-h", url], stderr=subprocess.DEVNULL))
+        wait_for("slapd", lambda: subprocess.run(
+            ["ldapwhoami", "-x", "-H", url, "-D", "cn=admin,dc=test", "-w",
+             "top"], capture_output=True).returncode == 0)
+
+    def stop():
+        made[-1].terminate()
+        made[-1].wait(10)
+    start()
+    subprocess.run(["ldapadd", "-x", "-H", url, "-D", "cn=admin,dc=test",
+                    "-w", "top"], input=LDIF, text=True, check=True,
+                   capture_output=True)
+    yield port, start, stop
+    stop()
+
+
+def test_ldap(postern, tmp_path, slapd):
+    port, start, stop = slapd
+    conf = tmp_path / "ldap.cf"
+    conf.write_text(
+        f"server_host = ldap://127.0.0.1:{port}\nversion = 3\n"
+        "search_base = ou=people,dc=%1\nscope = one\n"
+        "bind = yes\nbind_dn = cn=admin,dc=test\nbind_pw = top\n"
+        "query_filter = (&(objectClass=inetOrgPerson)(mail=%s))\n"
+        "result_attribute = description\n")
+    p = aliased(postern, f"ldap:{conf}")
+    assert rcpt_codes(p, "info@a.test", "none@a.test") == [250, 550]
+    # A key is a key: no wildcard, no filter, no name of its own.
+    for local in ("*", "s*t", "info)(mail=*", "a)(|(mail=*", "in\\66o",
+                  "info,ou=people"):
+        assert rcpt_codes(p, f'"{local}"@a.test')[0] in (550, 553), local
+    assert rcpt_codes(p, "info@a.test,dc=x")[0] in (501, 550, 553, 454)
+    # Both values; and a server that comes back is found again.
+    s = open_mx(p)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    s.expect("RCPT TO:<info@a.test>", 250)
+    s.expect("DATA", 354)
+    s.send("Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    wait_for("the relayed one", lambda: "to=x@far.example" in p.log())
+    stop()
+    assert rcpt_codes(p, "info@a.test") == [451]
+    start()
+    assert rcpt_codes(p, "info@a.test") == [250]
 
 
 # ---- servers ----

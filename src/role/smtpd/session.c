@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_LINE_MS = 10000 };
+enum { LONG_LINE_MS = 10000, ANSWER_MS = 60000 };
 
 enum command_states {
 	IN_ANY = 0,
@@ -250,7 +250,10 @@ static void run_command(struct session *s, struct str line)
 
 bool smtpd_read_line(struct session *s, size_t max, struct str *line_r)
 {
-	stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
+	int64_t wait_ms = s->sv->c->smtpd_timeout * 1000;
+
+	/* A thread waits here: a program answers at once. */
+	stream_deadline(s->stream, wait_ms < ANSWER_MS ? wait_ms : ANSWER_MS);
 	if (!stream_flush(s->stream))
 		return false;
 	enum line_result r = stream_line(s->stream, max, false, line_r);

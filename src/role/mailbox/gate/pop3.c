@@ -186,10 +186,11 @@ static enum next serve(struct seat *seat)
 		struct str line;
 
 		if (g->delay_ms > 0 || g->closing || g->handshake ||
-			(!bytes && !stream_buffered(g->stream))) {
+			!stream_has_line(g->stream, GATE_LINE_MAX, bytes)) {
 			enum next next = gate_park(g, PRELOGIN_TIMEOUT_MS);
 
-			if (next != NEXT_PARK || !stream_buffered(g->stream))
+			if (next != NEXT_PARK || !stream_has_line(g->stream,
+							 GATE_LINE_MAX, false))
 				return next;
 		}
 		bytes = false;
