@@ -59,8 +59,7 @@ bool endpoint_parse(struct str text, struct str base, struct arena *a,
 	return true;
 }
 
-struct stream *endpoint_connect(const struct endpoint *e, size_t in_max_bytes,
-	int64_t timeout_ms, struct fault *f)
+int endpoint_open(const struct endpoint *e, int64_t timeout_ms, struct fault *f)
 {
 	int fd = -1;
 
@@ -71,5 +70,13 @@ struct stream *endpoint_connect(const struct endpoint *e, size_t in_max_bytes,
 	}
 	for (size_t i = 0; i < e->n_addr && fd < 0; i++)
 		fd = sock_connect(&e->addr[i], NULL, timeout_ms, f);
+	return fd;
+}
+
+struct stream *endpoint_connect(const struct endpoint *e, size_t in_max_bytes,
+	int64_t timeout_ms, struct fault *f)
+{
+	int fd = endpoint_open(e, timeout_ms, f);
+
 	return fd >= 0 ? stream_new(fd, in_max_bytes) : NULL;
 }

@@ -26,6 +26,9 @@ struct endpoint {
 bool endpoint_parse(struct str text, struct str base, struct arena *a,
 	struct endpoint *e_r, struct fault *f);
 
+/* A connected descriptor; -1 and the fault. */
+int endpoint_open(
+	const struct endpoint *e, int64_t timeout_ms, struct fault *f);
 /* NULL and the fault. */
 struct stream *endpoint_connect(const struct endpoint *e, size_t in_max_bytes,
 	int64_t timeout_ms, struct fault *f);

@@ -110,6 +110,9 @@ static void take_cap(struct smtp_client *c, struct str line)
 		c->caps |= CAP_PRIORITY;
 	} else if (str_ieqc(word, "DELIVERBY")) {
 		c->caps |= CAP_DELIVERBY;
+	} else if (str_ieqc(word, "XFORWARD") && str_present(rest)) {
+		c->caps |= CAP_XFORWARD;
+		c->xforward = arena_str(c->a, str_trim(rest));
 	} else if (str_ieqc(word, "AUTH") && str_present(rest)) {
 		c->caps |= CAP_AUTH;
 		c->auth_mechs = arena_str(c->a, str_trim(rest));
@@ -297,6 +300,43 @@ bool smtp_client_auth(struct smtp_client *c, struct str user,
 	return ok;
 }
 
+/* ---- XFORWARD ---- */
+
+static bool offers(const struct smtp_client *c, const char *attribute)
+{
+	struct str rest = c->xforward, word;
+
+	while (str_present(word = str_word(&rest, " ")))
+		if (str_ieqc(word, attribute))
+			return true;
+	return false;
+}
+
+static void put_attribute(
+	struct smtp_client *c, const char *name, struct str value)
+{
+	if (str_present(value) && value.len > 0 && offers(c, name))
+		stream_putf(c->stream, " %s=%.*s", name,
+			STR_ARG(smtp_xtext_encode(value, c->a)));
+}
+
+bool smtp_client_xforward(struct smtp_client *c,
+	const struct smtp_client_xforward *x, struct fault *f)
+{
+	if ((c->caps & CAP_XFORWARD) == 0)
+		return true;
+	stream_puts(c->stream, "XFORWARD");
+	put_attribute(c, "NAME", x->name);
+	put_attribute(c, "ADDR", x->addr);
+	if (x->port > 0)
+		put_attribute(c, "PORT", arena_printf(c->a, "%u", x->port));
+	put_attribute(c, "PROTO", x->proto);
+	put_attribute(c, "HELO", x->helo);
+	put_attribute(c, "SOURCE", STR("REMOTE"));
+	stream_puts(c->stream, "\r\n");
+	return expect(c, c->timeouts.mail_ms, 2, f);
+}
+
 /* ---- mail ---- */
 
 static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
@@ -461,6 +501,11 @@ bool smtp_client_send(
 		*f = m->rcpts[0].fault;
 		return false;
 	}
+	for (size_t i = 0; i < m->n_rcpts && m->all; i++)
+		if (!m->rcpts[i].ok) {
+			*f = m->rcpts[i].fault;
+			return false;
+		}
 	if (m->probe)
 		return true;
 	stream_puts(c->stream, "DATA\r\n");

@@ -29,6 +29,7 @@ enum smtp_cap {
 	CAP_REQUIRETLS = 1u << 7,
 	CAP_PRIORITY = 1u << 8,
 	CAP_DELIVERBY = 1u << 9,
+	CAP_XFORWARD = 1u << 10,
 };
 
 struct smtp_timeouts {
@@ -45,6 +46,7 @@ struct smtp_client {
 	unsigned caps;
 	uint64_t size_max; /* with CAP_SIZE; 0: not said */
 	struct str auth_mechs;
+	struct str xforward; /* attributes on offer */
 	struct smtp_reply reply; /* the last one */
 	bool greeting_5xx; /* the fault is a refused greeting */
 };
@@ -66,6 +68,15 @@ bool smtp_client_starttls(struct smtp_client *c, SSL *ssl, const char *name,
 bool smtp_client_auth(struct smtp_client *c, struct str user,
 	struct str password, bool plaintext, struct fault *f);
 
+/* XFORWARD_README: who the client of our client is; what the server does not
+ * offer is left out, and so are absent values. */
+struct smtp_client_xforward {
+	struct str name, addr, helo, proto;
+	unsigned port;
+};
+bool smtp_client_xforward(struct smtp_client *c,
+	const struct smtp_client_xforward *x, struct fault *f);
+
 struct smtp_client_rcpt {
 	struct str address;
 	struct str orcpt; /* absent without */
@@ -83,6 +94,7 @@ struct smtp_client_mail {
 	bool utf8; /* needs SMTPUTF8 */
 	bool has_8bit;
 	bool probe; /* ends behind RCPT: would the server take it? */
+	bool all; /* refused for one recipient is refused for all */
 	bool requiretls; /* the caller has seen CAP_REQUIRETLS */
 	int priority;
 	bool with_by; /* DELIVERBY */

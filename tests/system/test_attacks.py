@@ -32,38 +32,11 @@ def target(one):
     assert all(r["restarts"] == 0 for r in roles)
 
 
-def resident(p):
-    """KiB of private memory of all smtpd processes."""
-    total = 0
-    for r in p.status()["roles"]:
-        if r["role"] == "smtpd":
-            text = Path(f"/proc/{r['pid']}/smaps_rollup").read_text()
-            total += sum(int(t.split()[1]) for t in text.splitlines()
-                         if t.startswith("Private_"))
-    return total
-
-
 def quiet(p):
     """All sessions but this one's are gone."""
     wait_for("the sessions' end", lambda: sum(
         r["sessions"] for r in p.status()["roles"]
         if r["role"] == "smtpd") == 0)
-
-
-def test_13_memory_of_many_tiny_chunks(target):
-    s = open_mx(target)
-    s.expect("MAIL FROM:<a@b.example>", 250)
-    s.expect(f"RCPT TO:<{BOB}>", 250)
-    s.send(b"BDAT 14\r\nSubject: s\r\n\r\n" + b"BDAT 1\r\nx" * 1000)
-    assert [s.reply()[0] for _ in range(1001)] == [250] * 1001
-    before = resident(target)
-    for _ in range(40):
-        s.send(b"BDAT 1\r\nx" * 500)
-        assert {s.reply()[0] for _ in range(500)} == {250}
-    assert resident(target) < before + 512
-    s.expect("BDAT 0 LAST", 250)
-    s.close()
-    assert inbox(target)[0].endswith(b"x" * 21000 + b"\r\n")
 
 
 BAD_PARAMS = [

@@ -183,6 +183,11 @@ static void finish(struct session *s, struct spool *sp)
 		smtpd_reply(s, 250, "2.0.0 Ok: discarded as %s", id);
 		return;
 	}
+	if (ok && s->sv->proxy_filter.text.len > 0) {
+		if (!smtpd_proxy_filter(s, fd, sp, &f))
+			say_failed(s, &f);
+		return;
+	}
 	if (ok && smtpd_handover(s, fd, size, sp, &f)) {
 		s->mails++;
 		s->errors = 0;

@@ -43,6 +43,7 @@ static struct smtpd_service *service_new(
 	struct smtpd_service *sv = arena_make(r->a, struct smtpd_service);
 	struct problems ignored = {.a = r->a};
 	struct str level = service->conf->smtpd_tls_security_level;
+	struct fault f;
 
 	sv->role = r;
 	sv->service = service;
@@ -88,6 +89,10 @@ static struct smtpd_service *service_new(
 		&ignored);
 	smtpd_screen_rules(sv, r->tables, &ignored);
 	sv->content = content_checks_new(sv->c, r->tables, &ignored);
+	if (sv->c->smtpd_proxy_filter.len > 0 &&
+		!endpoint_parse(sv->c->smtpd_proxy_filter,
+			sv->c->queue_directory, r->a, &sv->proxy_filter, &f))
+		role_die(r, &f);
 	sv->milter_content = content_checks_milter(sv->c, r->tables, &ignored);
 	sv->milters = milter_list_parse(
 		sv->c, "smtpd_milters", sv->c->smtpd_milters, r->a, &ignored);

@@ -11,6 +11,7 @@
 
 #include "codec/smtp/command.h"
 #include "codec/smtp/data.h"
+#include "net/endpoint.h"
 #include "net/milter_def.h"
 #include "net/stream.h"
 #include "net/tls.h"
@@ -50,6 +51,7 @@ struct smtpd_service {
 	struct content_checks *milter_content; /* milter_header_checks */
 	struct milter_list milters;
 	struct maps *milter_maps;
+	struct endpoint proxy_filter; /* text empty: none */
 	struct maps *ehlo_maps; /* smtpd_discard_ehlo_keyword_address_maps */
 	struct maps *command_filter;
 	struct maps *reject_footer_maps;
@@ -310,6 +312,11 @@ bool smtpd_data_list_refuses(struct session *s, enum restriction_stage stage);
  * then tells the owner. */
 void smtpd_account_check(struct session *s, struct usage_result *result_r);
 void smtpd_account_tell(struct session *s, const struct usage_result *r);
+
+/* proxy_filter.c: the message goes through the filter, whose answer is given.
+ * False with a fault when it could not be asked. */
+bool smtpd_proxy_filter(
+	struct session *s, int fd, const struct spool *sp, struct fault *f);
 
 /* trace.c */
 void smtpd_put_received(struct session *s, struct buf *out);
