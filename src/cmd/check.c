@@ -17,6 +17,7 @@
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "net/endpoint.h"
 #include "net/milter_def.h"
 #include "net/resolver.h"
 #include "net/tls.h"
@@ -333,6 +334,35 @@ static void check_override_options(struct checker *x, const struct conf *c)
 	}
 }
 
+/* smtpd_proxy_filter, footers, and who may have us as a backup. */
+static void check_smtpd_extras(struct checker *x, const struct conf *c)
+{
+	const struct str lists[] = {
+		c->smtpd_relay_restrictions, c->smtpd_recipient_restrictions};
+	struct endpoint e;
+	struct fault f;
+
+	content_checks_milter(c, x->tables, x->p);
+	maps_open(x->tables, c, "smtpd_reject_footer_maps",
+		c->smtpd_reject_footer_maps, 0, x->p);
+	match_list_new(x->tables, c, "smtpd_account_limit_exceptions",
+		c->smtpd_account_limit_exceptions, MATCH_NAMES, false, x->p);
+	if (c->smtpd_proxy_filter.len > 0 &&
+		!endpoint_parse(c->smtpd_proxy_filter, c->queue_directory, c->a,
+			&e, &f))
+		conf_problem(c, x->p, PROBLEM_ERROR, "smtpd_proxy_filter",
+			arena_printf(c->a, "smtpd_proxy_filter: %s", f.text),
+			STR_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		if (conf_option_has(lists[i], "permit_mx_backup") &&
+			c->permit_mx_backup_networks.len == 0)
+			conf_problem(c, x->p, PROBLEM_WARNING,
+				"permit_mx_backup_networks",
+				STR("permit_mx_backup: whoever names us in "
+				    "his MX records may relay"),
+				STR("set permit_mx_backup_networks"));
+}
+
 static void check_service(struct checker *x, const struct service *s)
 {
 	const struct conf *c = s->conf;
@@ -387,6 +417,7 @@ static void check_service(struct checker *x, const struct service *s)
 		return;
 	struct policy *p = policy_new(c, x->tables, NULL, x->p);
 	check_override_options(x, c);
+	check_smtpd_extras(x, c);
 	content_checks_new(c, x->tables, x->p);
 	maps_open(x->tables, c, "smtpd_discard_ehlo_keyword_address_maps",
 		c->smtpd_discard_ehlo_keyword_address_maps, 0, x->p);

@@ -71,6 +71,10 @@ def config(tmp_path, text, master="127.0.0.1:0 inet n - n - - smtpd\n"):
     ("mailbox_size_limit = 5\n", 6, "message_size_limit"),
     ("smtp_bind_address = abc\n", 6, "numeric"),
     ("smtpd_tls_chain_files = /nonexistent.pem\n", 6, "certificate"),
+    ("smtpd_proxy_filter = nonsense\n", 6, "inet:host:port"),
+    ("oauth2_introspection_url = http://as.example/x\n", 6, "https"),
+    ("tls_server_sni_maps = inline:{{a.example = /none.pem}}\n", 6,
+     "/none.pem"),
 ])
 def test_wrong_configuration_is_refused(tmp_path, text, line, word):
     config(tmp_path, text)
@@ -89,6 +93,7 @@ def test_wrong_configuration_is_refused(tmp_path, text, line, word):
     ("myhostname = other.example.test\n", "overrides the earlier entry"),
     ("smtp_header_checks = pcre:/x\n", "does not act yet"),
     ("receive_override_options = no_milter\n", "did you mean"),
+    ("smtpd_relay_restrictions = permit_mx_backup, reject\n", "may relay"),
     ("", "compatibility_level is missing"),
     ("myorigin = a.example # comment\n", "part of the value"),
 ])
