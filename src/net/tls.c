@@ -200,8 +200,8 @@ static SSL_CTX *load(struct tls_server *t, struct fault *f)
 	for (size_t i = 0; i < t->n_paths && bad == NULL; i++) {
 		bool ok = pairs ? use_key(ctx, t->paths[i]) &&
 					  use_chain(ctx, t->paths[i])
-			  : i == 0 ? use_chain(ctx, t->paths[i])
-				   : use_key(ctx, t->paths[i]);
+			  : i % 2 == 0 ? use_chain(ctx, t->paths[i])
+				       : use_key(ctx, t->paths[i]);
 
 		if (!ok)
 			bad = t->paths[i];
@@ -275,6 +275,13 @@ struct tls_server *tls_server_new(
 						       ? files->key_file
 						       : files->cert_file);
 		t->n_paths = 2;
+	}
+	if (files->chain_files.len == 0 && files->ec_cert_file.len > 0) {
+		t->paths[2] = arena_cstr(t->a, files->ec_cert_file);
+		t->paths[3] = arena_cstr(t->a, files->ec_key_file.len > 0
+						       ? files->ec_key_file
+						       : files->ec_cert_file);
+		t->n_paths = 4;
 	}
 	note_times(t);
 	t->sni = tls_sni_new(files);

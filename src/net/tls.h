@@ -25,6 +25,7 @@ struct tls_files {
 	struct str chain_files; /* list; when set, the others do not count */
 	struct str cert_file;
 	struct str key_file;
+	struct str ec_cert_file, ec_key_file; /* a second pair; empty: none */
 	struct str protocols; /* ">=TLSv1.2", "!TLSv1.3" */
 	struct tls_options options;
 	/* Client certificates: asked for when ask; demanded with require. */

@@ -321,3 +321,30 @@ def test_60_who_is_slow_holds_no_thread(postern, how):
         assert s.reply()[0] == 250
         s.close()
     assert len(inbox(p)) == 1 + (30 if how == "DATA" else 0)
+
+
+def test_18_recipients_beyond_the_limit(postern):
+    p = postern("many", users={BOB: "b"}, options={
+        "smtpd_recipient_limit": "10", "smtpd_hard_error_limit": "5",
+        "smtpd_recipient_overshoot_limit": "50",
+        "virtual_alias_domains": "a.test",
+        "virtual_alias_maps": f"static:{BOB}"}).start()
+    s = open_mx(p)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    for i in range(60):
+        s.expect(f"RCPT TO:<u{i}@a.test>", 250 if i < 10 else 452)
+    # Beyond that it is no mistake any more.
+    codes = [s.cmd(f"RCPT TO:<v{i}@a.test>")[0] for i in range(4)]
+    assert codes == [452] * 4
+    code, text = s.cmd("RCPT TO:<w@a.test>")
+    assert code == 452 and s.reply()[0] == 421
+    s.close()
+    s = open_mx(p)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    for i in range(12):
+        s.cmd(f"RCPT TO:<u{i}@a.test>")
+    s.expect("DATA", 354)
+    s.send("Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    assert len(inbox(p)) == 1

@@ -269,3 +269,42 @@ def test_sni_keeps_what_the_service_asks_of_clients(
             got = False
         s.close()
         assert got == ok
+
+
+def test_a_second_certificate(postern, tmp_path):
+    """RSA for those who know no ECDSA: smtpd_tls_cert_file and _eccert_file."""
+    made = {}
+    for name, key in (("rsa", ["-newkey", "rsa:2048"]),
+                      ("ec", ["-newkey", "ec", "-pkeyopt",
+                              "ec_paramgen_curve:prime256v1"])):
+        subprocess.run(["openssl", "req", "-x509", *key, "-nodes", "-days",
+                        "9", "-subj", f"/CN={name}", "-keyout",
+                        f"{name}.key", "-out", f"{name}.pem"], check=True,
+                       capture_output=True, cwd=tmp_path)
+        made[name] = tmp_path / name
+    p = with_tls(postern, smtpd_tls_chain_files="",
+                 smtpd_tls_cert_file=str(tmp_path / "rsa.pem"),
+                 smtpd_tls_key_file=str(tmp_path / "rsa.key"),
+                 smtpd_tls_eccert_file=str(tmp_path / "ec.pem"),
+                 smtpd_tls_eckey_file=str(tmp_path / "ec.key"))
+    for ciphers, algorithm in (("ECDHE-RSA-AES256-GCM-SHA384", "rsa"),
+                               ("ECDHE-ECDSA-AES256-GCM-SHA384", "id-ec")):
+        context = ssl._create_unverified_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
+        s = handshake(p, context=context)
+        text = subprocess.run(
+            ["openssl", "x509", "-inform", "DER", "-noout", "-text"],
+            input=s.sock.getpeercert(binary_form=True), capture_output=True)
+        assert f"Public Key Algorithm: {algorithm}" in text.stdout.decode()
+        s.close()
+
+
+def test_auth_is_not_offered_to_some(postern):
+    p = with_tls(postern, smtpd_sasl_exceptions_networks="127.0.0.9")
+    for source, offered in (("127.0.0.1", True), ("127.0.0.9", False)):
+        s = Smtp(p.host, p.port["submission"], source=source)
+        s.expect("EHLO c.example", 250)
+        s.starttls(p.tls(), p.name)
+        assert ("AUTH " in s.expect("EHLO c.example", 250)) == offered
+        s.close()

@@ -40,6 +40,8 @@ static struct mailbox_service *service_new(
 		.chain_files = own.len > 0 ? own : c->smtpd_tls_chain_files,
 		.cert_file = c->smtpd_tls_cert_file,
 		.key_file = c->smtpd_tls_key_file,
+		.ec_cert_file = c->smtpd_tls_eccert_file,
+		.ec_key_file = c->smtpd_tls_eckey_file,
 		.protocols = c->smtpd_tls_mandatory_protocols,
 		.options = tls_options_smtpd(c, true),
 		.sni_maps = role_sni_maps(r, c),
@@ -52,6 +54,8 @@ static struct mailbox_service *service_new(
 	role_may_read_dir(r, files.chain_files);
 	role_may_read_dir(r, files.cert_file);
 	role_may_read_dir(r, files.key_file);
+	role_may_read_dir(r, files.ec_cert_file);
+	role_may_read_dir(r, files.ec_key_file);
 	if (files.chain_files.len > 0 ||
 		(files.cert_file.len > 0 &&
 			!str_eqc(files.cert_file, "none"))) {

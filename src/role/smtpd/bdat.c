@@ -83,9 +83,9 @@ static bool too_slow(const struct session *s)
 	struct reception drop = {.start_ms = c->start_ms};
 
 	if (c->taken)
-		return reception_too_slow(s->tx.reception);
+		return reception_too_slow(s, s->tx.reception);
 	drop.spool.size = c->dropped;
-	return reception_too_slow(&drop);
+	return reception_too_slow(s, &drop);
 }
 
 static void take(struct session *s, struct str in)

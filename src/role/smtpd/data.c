@@ -9,9 +9,9 @@ bool smtpd_data_more(struct session *s)
 	struct str in;
 
 	enum line_result l = stream_some_now(s->stream, SMTPD_PIECE_BYTES, &in);
-	if (l == LINE_NOT_YET && !reception_too_slow(r))
+	if (l == LINE_NOT_YET && !reception_too_slow(s, r))
 		return false;
-	if (l != LINE_OK || reception_too_slow(r)) {
+	if (l != LINE_OK || reception_too_slow(s, r)) {
 		log_info("lost connection", log_z("stage", "data"),
 			log_s("client", s->client));
 		s->closing = true;

@@ -58,7 +58,11 @@ static void auth_keywords(struct session *s, struct strs *list)
 	struct buf mechs CLEANUP(buf_fini);
 
 	buf_init(&mechs, 512);
-	if (!smtpd_mechanisms(s, &mechs))
+	struct fault f;
+
+	if (!smtpd_mechanisms(s, &mechs) ||
+		match_address(s->sv->sasl_exceptions, s->addr, s->addr_len,
+			s->client, s->cmd_a, &f) == TABLE_FOUND)
 		return;
 	keyword(s, list,
 		arena_printf(s->cmd_a, "AUTH%.*s", STR_ARG(buf_str(&mechs)))

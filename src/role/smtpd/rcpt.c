@@ -94,7 +94,14 @@ void smtpd_rcpt(struct session *s, struct str args)
 	size_t counted = s->sv->lmtp ? s->tx.accepted : s->tx.n_rcpts;
 
 	if (counted >= (size_t)c->smtpd_recipient_limit) {
-		smtpd_refuse(s, 452, "4.5.3 Error: too many recipients");
+		/* RFC 5321 4.5.3.1.10: a client that sends the rest later is
+		 * no bad client. */
+		if (s->tx.overshoot++ <
+			(unsigned)c->smtpd_recipient_overshoot_limit)
+			smtpd_reply(s, 452, "4.5.3 Error: too many recipients");
+		else
+			smtpd_refuse(
+				s, 452, "4.5.3 Error: too many recipients");
 		return;
 	}
 	if (!smtp_rcpt_parse(args, (s->tx.mail.flags & SMTP_MAIL_UTF8) != 0,

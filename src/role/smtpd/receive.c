@@ -10,7 +10,7 @@
 #include "role/smtpd/milters.h"
 #include "sys/file.h"
 
-enum { RATE_BYTES = 500, GRACE_S = 60 };
+enum { GRACE_S = 60 };
 
 static enum newline_mode newline_mode(struct session *s)
 {
@@ -70,12 +70,13 @@ void reception_free(struct reception *r)
 	free(r);
 }
 
-bool reception_too_slow(const struct reception *r)
+bool reception_too_slow(const struct session *s, const struct reception *r)
 {
 	int64_t seconds = (clock_mono_ms() - r->start_ms) / 1000;
 
 	return seconds > GRACE_S &&
-	       r->spool.size < (uint64_t)(seconds - GRACE_S) * RATE_BYTES;
+	       r->spool.size < (uint64_t)(seconds - GRACE_S) *
+				       (uint64_t)s->sv->c->smtpd_min_data_rate;
 }
 
 void reception_put(struct reception *r, struct str text)

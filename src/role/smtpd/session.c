@@ -266,7 +266,7 @@ bool smtpd_tls_handshake(struct session *s)
 {
 	struct fault f;
 
-	stream_deadline(s->stream, 60000);
+	stream_deadline(s->stream, s->sv->c->smtpd_starttls_timeout * 1000);
 	if (!stream_tls_accept(s->stream, tls_server_session(s->sv->tls), &f)) {
 		log_info("TLS failed", log_s("client", s->client),
 			log_fault(&f));

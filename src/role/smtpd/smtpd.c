@@ -18,6 +18,8 @@ static void load_certificate(struct role *r, struct smtpd_service *sv)
 	struct tls_files files = {.chain_files = c->smtpd_tls_chain_files,
 		.cert_file = c->smtpd_tls_cert_file,
 		.key_file = c->smtpd_tls_key_file,
+		.ec_cert_file = c->smtpd_tls_eccert_file,
+		.ec_key_file = c->smtpd_tls_eckey_file,
 		.protocols = sv->tls_required ? c->smtpd_tls_mandatory_protocols
 					      : c->smtpd_tls_protocols,
 		.options = tls_options_smtpd(c, sv->tls_required),
@@ -79,6 +81,10 @@ static struct smtpd_service *service_new(
 	sv->submit_users = match_list_new(r->tables, sv->c,
 		"authorized_submit_users", sv->c->authorized_submit_users,
 		MATCH_NAMES, false, &ignored);
+	sv->sasl_exceptions = match_list_new(r->tables, sv->c,
+		"smtpd_sasl_exceptions_networks",
+		sv->c->smtpd_sasl_exceptions_networks, MATCH_ADDRESSES, false,
+		&ignored);
 	sv->limit_exceptions = match_list_new(r->tables, sv->c,
 		"smtpd_client_event_limit_exceptions",
 		sv->c->smtpd_client_event_limit_exceptions, MATCH_ADDRESSES,
@@ -118,6 +124,7 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_tls_chain_files, c->sender_dependent_relayhost_maps,
 		c->smtpd_milter_maps, c->smtpd_client_event_limit_exceptions,
 		c->smtpd_account_limit_exceptions,
+		c->smtpd_sasl_exceptions_networks,
 		c->smtpd_authorized_xclient_hosts, c->postscreen_access_list,
 		c->relocated_maps, c->sender_bcc_maps, c->recipient_bcc_maps,
 		c->smtpd_discard_ehlo_keyword_address_maps,
@@ -125,7 +132,8 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->milter_header_checks, c->smtpd_authorized_xforward_hosts,
 		c->header_checks, c->mime_header_checks,
 		c->nested_header_checks, c->body_checks};
-	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file};
+	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file,
+		c->smtpd_tls_eccert_file, c->smtpd_tls_eckey_file};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		role_may_read_tables(r, lists[i]);

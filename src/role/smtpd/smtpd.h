@@ -61,6 +61,7 @@ struct smtpd_service {
 	size_t screen_n;
 	struct match_list *xclient_hosts, *xforward_hosts;
 	struct anvil *anvil;
+	struct match_list *sasl_exceptions; /* to whom AUTH is not offered */
 	struct match_list *limit_exceptions;
 	struct match_list *account_exceptions;
 };
@@ -87,6 +88,7 @@ struct transaction {
 	struct recipient *rcpts;
 	size_t n_rcpts; /* accepted RCPTs; before aliases */
 	size_t cap_rcpts;
+	unsigned overshoot; /* RCPTs beyond smtpd_recipient_limit */
 	unsigned accepted; /* RCPTs answered with 250, duplicates too */
 	unsigned more_replies; /* LMTP, after the data: see smtpd_data */
 	uint64_t id;
@@ -300,7 +302,7 @@ struct reception *reception_new(struct session *s);
 void reception_free(struct reception *r); /* NULL is fine */
 void reception_put(struct reception *r, struct str text);
 /* The slowest that a client may be: a minimum rate behind a grace time. */
-bool reception_too_slow(const struct reception *r);
+bool reception_too_slow(const struct session *s, const struct reception *r);
 /* Too large already, or the disk failed?  True: answered. */
 bool reception_refuses(struct reception *r);
 /* All is there: answers, with 250 when it is on disk. */
