@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/role.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #include "sys/sandbox.h"
 #include "sys/trail.h"
 
-enum { END_WAIT_MS = 4000 };
+enum { CROWD = 200, END_WAIT_MS = 4000 };
 
 struct str role_socket_path(
 	const struct conf *c, const char *name, struct arena *a)
@@ -277,8 +278,22 @@ void role_resolver(struct role *r)
 		role_die(r, &f);
 }
 
+/* When a crowd has left, its memory goes back to the system: the allocator
+ * would keep it.  Returns the peak since. */
+static uint32_t give_back(uint32_t peak, uint32_t sessions)
+{
+	if (sessions > peak)
+		return sessions;
+	if (peak < CROWD || sessions > peak / 2)
+		return peak;
+	malloc_trim(0);
+	return sessions;
+}
+
 int role_run(struct role *r, unsigned session_count_ms)
 {
+	uint32_t peak = 0;
+
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -295,6 +310,7 @@ int role_run(struct role *r, unsigned session_count_ms)
 
 		if (r->crew != NULL)
 			r->slot->sessions = crew_sessions(r->crew);
+		peak = give_back(peak, r->slot->sessions);
 		if (n > 0 && p[1].revents != 0)
 			_exit(0); /* master is gone: so are we */
 		if (n > 0 && p[0].revents != 0)
