@@ -206,3 +206,18 @@ def test_reject_footer(postern, tmp_path):
     s.expect(f"RCPT TO:<{BOB}>", 250)
     s.expect("QUIT", 221)
     s.close()
+
+
+def test_actions_that_come_too_early_are_told_of(postern, tmp_path):
+    table = tmp_path / "clients"
+    table.write_text("127.0.0.1 HOLD\n")
+    p = postern("early", users={BOB: "b"}, options={
+        "smtpd_delay_reject": "no",
+        "smtpd_client_restrictions": f"check_client_access hash:{table}",
+        "smtpd_helo_restrictions": f"check_client_access hash:{table}",
+    }).start()
+    assert answer(p)[0] == 250
+    log = p.log()
+    for name in ("smtpd_client_restrictions", "smtpd_helo_restrictions"):
+        assert any("are skipped" in t and f"list={name}" in t
+                   for t in log.splitlines()), name

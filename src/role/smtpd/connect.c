@@ -172,6 +172,7 @@ bool smtpd_begin(struct session *s)
 			stream_flush(s->stream);
 			return false;
 		}
+		smtpd_skip_actions(s, &check);
 	}
 	if (milters_connect(s)) {
 		stream_flush(s->stream);

@@ -10,8 +10,10 @@ static bool refused_now(struct session *s)
 	if (s->sv->c->smtpd_delay_reject)
 		return false;
 	struct decision d = restrict_stage(&check, STAGE_HELO);
-	if (d.verdict != VERDICT_REJECT)
+	if (d.verdict != VERDICT_REJECT) {
+		smtpd_skip_actions(s, &check);
 		return false;
+	}
 	smtpd_refuse_decision(s, &check, &d, "helo");
 	s->helo = STR_NONE;
 	return true;

@@ -156,6 +156,17 @@ void smtpd_keep_actions(struct session *s, const struct check *c)
 	log_warnings(s, c);
 }
 
+void smtpd_skip_actions(struct session *s, const struct check *c)
+{
+	if (c->hold || c->discard || c->filter.len > 0 || c->redirect.len > 0 ||
+		c->prepend.n > 0)
+		log_warn("with smtpd_delay_reject = no there is no mail yet: "
+			 "HOLD, DISCARD, FILTER, REDIRECT and PREPEND of this "
+			 "list are skipped",
+			log_s("client", s->client), log_z("list", c->param));
+	log_warnings(s, c);
+}
+
 bool smtpd_overrides(const struct session *s, const char *word)
 {
 	struct str list = s->sv->c->receive_override_options;

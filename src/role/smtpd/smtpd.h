@@ -188,6 +188,8 @@ void smtpd_refuse_decision(struct session *s, const struct check *c,
 void transaction_reset(struct session *s);
 /* HOLD, DISCARD, REDIRECT, PREPEND and warnings of a list that let pass. */
 void smtpd_keep_actions(struct session *s, const struct check *c);
+/* The same where there is no transaction they could be of. */
+void smtpd_skip_actions(struct session *s, const struct check *c);
 /* The same recipient said twice is one: attack 18. */
 void transaction_add_rcpt(struct session *s, struct recipient r);
 /* Does receive_override_options have the word? */
