@@ -527,3 +527,20 @@ def test_lhlo_is_not_for_smtp(one):
     s = Smtp(one.host, one.port["smtp"])
     s.expect("LHLO x.test", 500)
     s.close()
+
+
+def test_accounts_are_known_at_once(one):
+    """What smtpd remembers of the accounts ends with the next change."""
+    def code(address):
+        s = open_mx(one)
+        s.expect("MAIL FROM:<a@b.example>", 250)
+        got = s.cmd(f"RCPT TO:<{address}>")[0]
+        s.close()
+        return got
+    for i in range(6):
+        new = f"new{i}@example.test"
+        assert [code(new), code(new)] == [550, 550]
+        one.run("user", "add", new, "--password-stdin", input="secret-1\n")
+        assert [code(new), code(BOB), code(new)] == [250, 250, 250]
+        one.run("user", "del", new)
+        assert [code(new), code(new)] == [550, 550]
