@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "cmd/check_aliases.h"
 #include "cmd/check_tls.h"
+#include "cmd/check_words.h"
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
@@ -309,31 +310,6 @@ static struct str chain_of(const struct conf *c, enum service_kind kind)
 	return own.len > 0 ? own : c->smtpd_tls_chain_files;
 }
 
-static void check_override_options(struct checker *x, const struct conf *c)
-{
-	static const char *const words[] = {"no_unknown_recipient_checks",
-		"no_address_mappings", "no_header_body_checks", "no_milters"};
-	struct str rest = c->receive_override_options, item;
-
-	while (str_present(item = list_item(&rest))) {
-		bool known = false;
-
-		for (size_t i = 0; i < ARRAY_LEN(words); i++)
-			known |= str_ieqc(item, words[i]);
-		const char *near = nearest_name(item, words, ARRAY_LEN(words));
-		if (!known)
-			conf_problem(c, x->p, PROBLEM_WARNING,
-				"receive_override_options",
-				arena_printf(c->a,
-					"receive_override_options: unknown "
-					"word %.*s",
-					STR_ARG(item)),
-				near != NULL ? arena_printf(c->a,
-						       "did you mean %s?", near)
-					     : STR_NONE);
-	}
-}
-
 /* smtpd_proxy_filter, footers, and who may have us as a backup. */
 static void check_smtpd_extras(struct checker *x, const struct conf *c)
 {
@@ -416,7 +392,7 @@ static void check_service(struct checker *x, const struct service *s)
 	if (!smtpd)
 		return;
 	struct policy *p = policy_new(c, x->tables, NULL, x->p);
-	check_override_options(x, c);
+	check_words(c, x->p);
 	check_smtpd_extras(x, c);
 	content_checks_new(c, x->tables, x->p);
 	maps_open(x->tables, c, "smtpd_discard_ehlo_keyword_address_maps",

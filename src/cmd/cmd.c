@@ -120,6 +120,12 @@ bool cmd_wants_help(struct cmd *c)
 	return false;
 }
 
+void cmd_put_safe(const char *s)
+{
+	for (; *s != '\0'; s++)
+		putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+}
+
 int cmd_usage(struct cmd *c, const char *fmt, ...)
 {
 	va_list args;

@@ -33,6 +33,8 @@ int cmd_option(struct cmd *c, int *at, const struct option_def *defs, size_t n,
 	const char **value_r);
 /* Prints "postern NAME: ..." and returns EX_USAGE. */
 int cmd_usage(struct cmd *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Control bytes of strangers stay off the terminal. */
+void cmd_put_safe(const char *s);
 bool cmd_wants_help(struct cmd *c); /* --help was given and answered */
 
 /* check.c: everything that can be found wrong before the start; the exit

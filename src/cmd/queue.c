@@ -25,13 +25,6 @@ static void put_time(int64_t at)
 	printf("%s", text);
 }
 
-/* Control bytes of strangers stay off the terminal. */
-static void put_safe(const char *s)
-{
-	for (; *s != '\0'; s++)
-		putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
-}
-
 static void print_message(const json_t *m)
 {
 	const json_t *r;
@@ -42,7 +35,7 @@ static void print_message(const json_t *m)
 		(long long)json_integer_value(json_object_get(m, "size")));
 	put_time(json_integer_value(json_object_get(m, "arrival")));
 	printf("  <");
-	put_safe(ask_queue_text(m, "sender"));
+	cmd_put_safe(ask_queue_text(m, "sender"));
 	printf(">\n");
 	json_array_foreach(json_object_get(m, "recipients"), i, r)
 	{
@@ -51,11 +44,11 @@ static void print_message(const json_t *m)
 		if (strcmp(ask_queue_text(r, "state"), "done") == 0)
 			continue;
 		printf("    ");
-		put_safe(ask_queue_text(r, "address"));
+		cmd_put_safe(ask_queue_text(r, "address"));
 		printf("  (%s", ask_queue_text(r, "state"));
 		if (*ask_queue_text(r, "reason") != '\0') {
 			printf(": ");
-			put_safe(ask_queue_text(r, "reason"));
+			cmd_put_safe(ask_queue_text(r, "reason"));
 		}
 		if (json_is_integer(next)) {
 			printf("; next try ");

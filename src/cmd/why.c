@@ -231,13 +231,6 @@ static struct line **sorted(struct why *w, size_t *n_r)
 
 /* ---- out ---- */
 
-/* Control bytes of strangers stay off the terminal. */
-static void put_safe(const char *s)
-{
-	for (; *s != '\0'; s++)
-		putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
-}
-
 static bool is_told(const char *key)
 {
 	static const char *const head[] = {"time", "service", "pid", "level",
@@ -265,7 +258,7 @@ static void print_line(const struct line *l)
 			continue;
 		printf("  %s=", key);
 		if (json_is_string(value))
-			put_safe(json_string_value(value));
+			cmd_put_safe(json_string_value(value));
 		else
 			printf("%lld", (long long)json_integer_value(value));
 	}
@@ -315,11 +308,11 @@ static void print_now(const json_t *m, void *ctx)
 	json_array_foreach(json_object_get(m, "recipients"), i, r)
 	{
 		printf("  ");
-		put_safe(text_of(r, "address"));
+		cmd_put_safe(text_of(r, "address"));
 		printf("  %s", text_of(r, "state"));
 		if (*text_of(r, "reason") != '\0') {
 			printf(": ");
-			put_safe(text_of(r, "reason"));
+			cmd_put_safe(text_of(r, "reason"));
 		}
 		printf("\n");
 	}

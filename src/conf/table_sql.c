@@ -56,6 +56,11 @@ static bool set_ldap(struct reader *r, struct str name, struct str value)
 		{"tls_ca_cert_file", &c->ldap.ca_file}};
 	struct str item;
 
+	/* SASL and its kin do not act: that is told, not taken for simple. */
+	if (str_eqc(name, "bind") && !str_ieqc(value, "yes") &&
+		!str_ieqc(value, "no") && !str_ieqc(value, "simple") &&
+		!str_ieqc(value, "none"))
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (str_eqc(name, texts[i].name)) {
 			*texts[i].to = arena_str(r->a, value);

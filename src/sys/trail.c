@@ -103,6 +103,14 @@ static void sweep(int64_t now)
 	}
 }
 
+/* Another process may have swept our file: who is quiet has an old one. */
+static bool is_gone(void)
+{
+	struct stat st;
+
+	return fstat(state.fd, &st) != 0 || st.st_nlink == 0;
+}
+
 static bool is_full(int64_t now)
 {
 	int64_t most = state.limits.bytes / FILES_OF_A_BOUND;
@@ -134,7 +142,7 @@ void trail_put(struct str line)
 	if (state.dir == NULL)
 		return;
 	pthread_mutex_lock(&state.lock);
-	if (state.fd < 0 || is_full(now))
+	if (state.fd < 0 || is_full(now) || is_gone())
 		begin(now);
 	if (state.fd >= 0 &&
 		write(state.fd, line.ptr, line.len) == (ssize_t)line.len)

@@ -168,11 +168,6 @@ def test_32_garbage_into_every_socket(postern):
     s.close()
 
 
-def test_33_no_set_id_bit():
-    from harness import POSTERN
-    assert Path(POSTERN).stat().st_mode & 0o6000 == 0
-
-
 def test_36_identities_do_not_mix(one):
     """Two users whose passwords begin alike, many logins in turn."""
     one.run("user", "add", "a2@example.test", "--password-stdin",

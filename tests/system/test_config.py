@@ -71,6 +71,8 @@ def config(tmp_path, text, master="127.0.0.1:0 inet n - n - - smtpd\n"):
     ("mailbox_size_limit = 5\n", 6, "message_size_limit"),
     ("smtp_bind_address = abc\n", 6, "numeric"),
     ("smtpd_tls_chain_files = /nonexistent.pem\n", 6, "certificate"),
+    ("postscreen_greet_action = enfroce\n", 6, "did you mean enforce"),
+    ("unverified_sender_tempfail_action = permit\n", 6, "unknown word"),
     ("smtpd_proxy_filter = nonsense\n", 6, "inet:host:port"),
     ("oauth2_introspection_url = http://as.example/x\n", 6, "https"),
     ("tls_server_sni_maps = inline:{{a.example = /none.pem}}\n", 6,

@@ -315,6 +315,24 @@ def test_deliverby_return_expires(relay):
     sink.stop()
 
 
+def test_deliverby_under_soft_bounce_waits_like_other_mail(relay):
+    """A bound that is over and may not bounce is not tried again and again."""
+    sink = Sink("127.0.0.5", 0, ehlo=("DELIVERBY",),
+                replies={"MAIL": "450 4.2.0 later"})
+    p = relay(sink, soft_bounce="yes", minimal_backoff_time="1000s",
+              maximal_backoff_time="1000s")
+    s = logged_in(p, ALICE)
+    submit(s, "BY=1;R")
+    s.close()
+    over = time.time() + 4
+    wait_for("the time to be over", lambda: time.time() > over)
+    m, = p.queue()
+    # At once, at the time itself, and then as late as everything else.
+    assert m["recipients"][0]["attempts"] == 2
+    assert inbox(p, ALICE) == []
+    sink.stop()
+
+
 def test_deliverby_notify_warns_once_also_over_a_restart(relay):
     sink = Sink("127.0.0.5", 0, ehlo=("DELIVERBY",),
                 replies={"MAIL": "450 4.2.0 later"})

@@ -70,6 +70,27 @@ def test_the_filter_refuses(filtered, stage, reply, code):
     assert p.sink.mails == [] and inbox(p) == []
 
 
+def test_what_a_filter_would_lose_is_not_promised(postern, tmp_path):
+    """Times, priority and REQUIRETLS end at the filter: they are not offered;
+    HOLD is not ours to do, and that is told."""
+    table = tmp_path / "hold"
+    table.write_text("a@b.example HOLD\n")
+    sink = Sink("127.0.0.5", 0)
+    p = postern("np", users={BOB: "b"}, options={
+        "smtpd_proxy_filter": f"127.0.0.5:{sink.port}",
+        "mynetworks": "127.0.0.0/8",
+        "smtpd_sender_restrictions": f"check_sender_access hash:{table}",
+    }).start()
+    s = open_mx(p)
+    for param in ("MT-PRIORITY=3", "BY=60;R", "HOLDFOR=60", "REQUIRETLS"):
+        s.expect(f"MAIL FROM:<a@b.example> {param}", 555)
+    s.close()
+    assert submit(p)[0] == 250
+    assert len(sink.mails) == 1
+    assert "HOLD, REDIRECT and FILTER are skipped" in p.log()
+    sink.stop()
+
+
 def test_a_dead_filter_is_a_temporary_failure(postern):
     p = postern("dead", users={BOB: "b"}, options={
         "smtpd_proxy_filter": f"127.0.0.1:{free_port()}"}).start()

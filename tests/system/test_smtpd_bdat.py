@@ -189,3 +189,20 @@ def test_lmtp_answers_the_last_chunk_for_each_recipient(postern):
     assert s.reply()[0] == 250
     s.expect("NOOP", 250)
     s.close()
+
+
+def test_a_delay_in_front_of_a_chunk_is_no_timeout(postern):
+    """A list that sleeps and lets pass: nothing is to be said before the
+    octets have come, and the session must not end for that."""
+    p = postern("nap", users={BOB: "b"}, options={
+        "smtpd_data_restrictions": "sleep 1"}).start()
+    s = open_mx(p)
+    begin(s)
+    assert bdat(s, TEXT[:9])[0] == 250
+    assert bdat(s, TEXT[9:], last=True)[0] == 250
+    begin(s)
+    s.expect("DATA", 354)
+    s.send(b"Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    assert len(inbox(p)) == 2

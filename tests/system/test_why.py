@@ -145,6 +145,18 @@ def test_trail_is_bounded(postern):
     assert "BREW 1 " not in why(p, "127.0.0.1")
 
 
+def test_a_swept_file_is_followed_by_a_new_one(postern):
+    """Somebody else's sweep took our file: what comes is not lost with it."""
+    p = postern("sw", users={BOB: "b"}).start()
+    s = open_mx(p)
+    s.expect("BREW first", 500)
+    for f in (p.dir / "spool/trail").iterdir():
+        f.unlink()
+    s.expect("BREW second", 500)
+    s.close()
+    assert "BREW second" in why(p, "127.0.0.1")
+
+
 def test_no_trail(postern):
     p = postern("n", users={BOB: "b"},
                 options={"trail_size_limit": "0"}).start()

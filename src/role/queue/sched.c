@@ -186,12 +186,13 @@ static void schedule_item(
 }
 
 /* RFC 2852 4.2: the time of mode R has run out, and nobody has it in hand. */
-static bool too_late(struct item *it, int64_t now)
+static bool too_late(const struct sched *s, const struct item *it, int64_t now)
 {
 	const struct envelope *env = &it->m->env;
 
-	return env->deliver_by > 0 && (env->flags & ENV_BY_RETURN) != 0 &&
-	       now >= env->deliver_by &&
+	/* With soft_bounce nothing ends: it would be late again at once. */
+	return !s->role->conf->soft_bounce && env->deliver_by > 0 &&
+	       (env->flags & ENV_BY_RETURN) != 0 && now >= env->deliver_by &&
 	       (it->state == ITEM_WAITING || it->state == ITEM_LINED);
 }
 
@@ -221,7 +222,7 @@ static void schedule_message(struct sched *s, struct message *m, int64_t now)
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
 		struct item *it = &m->items[i];
 
-		if (too_late(it, now)) {
+		if (too_late(s, it, now)) {
 			ready.v[ready.n++] = expire(it);
 			continue;
 		}

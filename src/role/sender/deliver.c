@@ -81,8 +81,10 @@ static void log_sent(const struct delivery *d, const struct smtp_client *c)
 	char id[ID_TEXT];
 
 	id_text(d->job->env.id, id);
-	log_info("sent", log_z("queue_id", id), log_s("relay", d->mta),
-		log_z("tls", d->tls_version),
+	bool probe = (d->job->env.flags & ENV_PROBE) != 0;
+
+	log_info(probe ? "probed" : "sent", log_z("queue_id", id),
+		log_s("relay", d->mta), log_z("tls", d->tls_version),
 		log_z("cipher", stream_tls_cipher(c->stream)),
 		log_z("verified", tls_level(d) == TLS_VERIFY ? "yes" : "no"),
 		log_n("size", (int64_t)d->message.len),

@@ -8,6 +8,12 @@
 #include "policy/rewrite.h"
 #include "role/smtpd/smtpd.h"
 
+/* What a proxy filter would take as said and not carry on. */
+enum {
+	NOT_THROUGH_A_FILTER = SMTP_OFFER_REQUIRETLS | SMTP_OFFER_PRIORITY |
+			       SMTP_OFFER_DELIVERBY | SMTP_OFFER_FUTURERELEASE
+};
+
 static struct str discarded(struct session *s)
 {
 	struct str value;
@@ -58,8 +64,11 @@ unsigned smtpd_offered(struct session *s)
 		if (c->smtpd_future_release_limit > 0)
 			offered |= SMTP_OFFER_FUTURERELEASE;
 	}
+	if (s->sv->proxy_filter.text.len > 0)
+		offered &= ~(unsigned)NOT_THROUGH_A_FILTER;
+	struct str words = discarded(s);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (smtpd_keyword_discarded(s, str_from(rows[i].keyword)))
+		if (conf_option_has(words, rows[i].keyword))
 			offered &= ~rows[i].offer;
 	return offered;
 }

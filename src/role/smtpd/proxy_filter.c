@@ -16,7 +16,7 @@ static struct smtp_client_rcpt *rcpts_of(struct session *s)
 
 	for (size_t i = 0; i < s->tx.n_rcpts; i++)
 		v[i] = (struct smtp_client_rcpt){
-			.address = s->tx.rcpts[i].original,
+			.address = s->tx.rcpts[i].address,
 			.orcpt = s->tx.rcpts[i].orcpt,
 			.notify = s->tx.rcpts[i].notify};
 	return v;
@@ -33,7 +33,7 @@ static bool converse(struct session *s, struct smtp_client *c,
 		.helo = s->helo,
 		.proto = s->esmtp ? STR("ESMTP") : STR("SMTP"),
 		.port = s->client_port};
-	struct smtp_client_mail m = {.sender = s->tx.mail.from.whole,
+	struct smtp_client_mail m = {.sender = s->tx.sender,
 		.envid = s->tx.mail.envid,
 		.ret_hdrs = (flags & SMTP_MAIL_RET_HDRS) != 0,
 		.utf8 = (flags & SMTP_MAIL_UTF8) != 0,
@@ -90,6 +90,18 @@ static void answer(struct session *s, const struct smtp_client *c, bool ok,
 	}
 }
 
+/* access(5): the mail is not ours to hold, or to send elsewhere. */
+static void warn_of_actions(struct session *s)
+{
+	const struct transaction *tx = &s->tx;
+
+	if (tx->hold || tx->redirect.len > 0 || tx->filter.len > 0)
+		log_warn("with smtpd_proxy_filter HOLD, REDIRECT and FILTER "
+			 "are skipped",
+			log_s("client", s->client),
+			log_s("from", tx->sender_said));
+}
+
 bool smtpd_proxy_filter(
 	struct session *s, int fd, const struct spool *sp, struct fault *f)
 {
@@ -99,6 +111,7 @@ bool smtpd_proxy_filter(
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct smtp_client client;
 
+	warn_of_actions(s);
 	if (!file_map_fd(fd, &map, f))
 		return false;
 	int sock = endpoint_open(&s->sv->proxy_filter, ms, f);

@@ -332,6 +332,7 @@ static enum next park(struct session *s)
 	if (s->delay_ms > 0) {
 		s->seat.deadline_ms = clock_mono_ms() + s->delay_ms;
 		s->delay_ms = 0;
+		s->asleep = true;
 		return NEXT_SLEEP;
 	}
 	stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
@@ -405,9 +406,9 @@ static bool read_command(struct session *s)
 
 static enum next serve(struct session *s, struct seat *seat)
 {
-	bool slept =
-		seat->timed_out && s->greeted && stream_out(s->stream)->len > 0;
+	bool slept = s->asleep;
 
+	s->asleep = false;
 	if (seat->timed_out && s->greeted && !slept && !s->screening)
 		return say_goodbye(s, "timeout exceeded");
 	if (crew_ending(seat->crew))

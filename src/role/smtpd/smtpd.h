@@ -153,6 +153,7 @@ struct session {
 	bool closing; /* after the reply */
 	bool handshake; /* STARTTLS: after the reply */
 	int64_t delay_ms; /* before the reply goes out */
+	bool asleep; /* for a delay: its end is no timeout */
 	int64_t line_since_ms; /* a part of a line is there since; 0: none */
 	enum { MODE_COMMANDS, MODE_DATA, MODE_BDAT } mode; /* what is read */
 	struct bdat_chunk chunk; /* in MODE_BDAT */

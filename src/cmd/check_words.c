@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+#include "cmd/check_words.h"
+
+#include "base/attr.h"
+#include "codec/postfix/lines.h"
+#include "codec/postfix/value.h"
+
+enum { WORDS_MAX = 5 };
+
+static void check_one(const struct conf *c, struct problems *p,
+	const char *param, struct str value, enum problem_level level,
+	const char *const words[WORDS_MAX])
+{
+	struct str item;
+	size_t n = 0;
+
+	while (n < WORDS_MAX && words[n] != NULL)
+		n++;
+	while (str_present(item = list_item(&value))) {
+		bool known = false;
+
+		for (size_t i = 0; i < n; i++)
+			known |= str_ieqc(item, words[i]);
+		if (known)
+			continue;
+		const char *near = nearest_name(item, words, n);
+		struct str write =
+			near != NULL
+				? arena_printf(c->a, "did you mean %s?", near)
+				: arena_printf(c->a,
+					  "write %s, or another of the "
+					  "words in its manual",
+					  words[0]);
+
+		conf_problem(c, p, level, param,
+			arena_printf(c->a, "%s: unknown word %.*s", param,
+				STR_ARG(item)),
+			write);
+	}
+}
+
+void check_words(const struct conf *c, struct problems *p)
+{
+	static const char *const overrides[WORDS_MAX] = {
+		"no_unknown_recipient_checks", "no_address_mappings",
+		"no_header_body_checks", "no_milters"};
+	static const char *const screen[WORDS_MAX] = {
+		"ignore", "enforce", "drop"};
+	static const char *const tempfail[WORDS_MAX] = {
+		"defer_if_permit", "defer"};
+	const struct {
+		const char *param;
+		struct str value;
+	} actions[] = {
+		{"postscreen_denylist_action", c->postscreen_denylist_action},
+		{"postscreen_greet_action", c->postscreen_greet_action},
+		{"postscreen_dnsbl_action", c->postscreen_dnsbl_action},
+		{"postscreen_pipelining_action",
+			c->postscreen_pipelining_action},
+		{"postscreen_non_smtp_command_action",
+			c->postscreen_non_smtp_command_action},
+		{"postscreen_bare_newline_action",
+			c->postscreen_bare_newline_action}};
+
+	check_one(c, p, "receive_override_options", c->receive_override_options,
+		PROBLEM_WARNING, overrides);
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+		check_one(c, p, actions[i].param, actions[i].value,
+			PROBLEM_ERROR, screen);
+	check_one(c, p, "unverified_recipient_tempfail_action",
+		c->unverified_recipient_tempfail_action, PROBLEM_ERROR,
+		tempfail);
+	check_one(c, p, "unverified_sender_tempfail_action",
+		c->unverified_sender_tempfail_action, PROBLEM_ERROR, tempfail);
+}
