@@ -305,6 +305,22 @@ def test_a_refusal_is_of_one_client(postern):
     s.close()
 
 
+def test_the_real_client_behind_a_proxy_is_filtered(postern):
+    """XCLIENT begins a session of somebody else: it has filters of its own,
+    also where the proxy has none."""
+    m = Milter({"M": b"r"})
+    p = with_milters(postern, m, smtpd_authorized_xclient_hosts="127.0.0.1",
+                     smtpd_milter_maps="inline:{{127.0.0.1=DISABLE}}")
+    s = open_mx(p)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    s.expect("RSET", 250)
+    s.expect("XCLIENT ADDR=192.0.2.1", 220)
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@b.example>", 550)
+    s.close()
+    assert b"192.0.2.1" in m.told("C")[-1]
+
+
 def test_filters_of_a_client_of_its_own(postern, tmp_path):
     m, own = Milter(), Milter({"M": b"r"})
     table = tmp_path / "milters.cidr"

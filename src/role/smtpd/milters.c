@@ -183,6 +183,7 @@ void milters_free(struct session *s)
 		milter_free(*m);
 	free(s->milters);
 	s->milters = NULL;
+	s->milters_known = false;
 }
 
 bool milters_verdict(

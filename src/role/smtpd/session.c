@@ -394,6 +394,7 @@ static bool read_command(struct session *s)
 {
 	struct str line;
 
+	s->line_since_ms = 0;
 	/* The rest of a line that is too long is not waited for. */
 	stream_deadline(s->stream, LONG_LINE_MS);
 	enum line_result r =
