@@ -2,6 +2,7 @@
 #include "db/db.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,46 +245,51 @@ bool db_schema(struct db *db, const char *const *steps, int n, struct fault *f)
 
 /* ---- group commit ---- */
 
+/*
+ * There is no writer thread: who comes while nobody writes leads, and commits
+ * for all that wait by then.  Before it returns it hands the lead on to the
+ * first of those that came in the meantime, and wakes each of its own batch
+ * alone: nobody wakes for the work of others.
+ */
+
 struct work {
 	db_work_f *fn;
 	void *ctx;
 	struct fault *fault;
 	bool ok;
-	bool done;
+	bool leads; /* turn has come to lead; else it is done */
+	sem_t turn;
 	struct work *next;
 };
 
 struct committer {
 	struct db *db;
-	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t wanted;
-	pthread_cond_t finished;
-	struct work *first;
+	struct work *first; /* who waits for the next batch */
 	struct work **last;
-	bool stop;
+	bool busy; /* somebody leads */
 };
 
 static void run_one(struct db *db, struct work *w)
 {
 	struct fault ignored;
 
-	w->ok = db_exec(db, "SAVEPOINT work", w->fault) &&
+	w->ok = db_run(db, w->fault, "SAVEPOINT work", "") &&
 		w->fn(db, w->ctx, w->fault);
 	if (!w->ok)
-		db_exec(db, "ROLLBACK TO work", &ignored);
-	if (!db_exec(db, "RELEASE work", w->ok ? w->fault : &ignored))
+		db_run(db, &ignored, "ROLLBACK TO work", "");
+	if (!db_run(db, w->ok ? w->fault : &ignored, "RELEASE work", ""))
 		w->ok = false;
 }
 
 static void run_batch(struct db *db, struct work *batch)
 {
 	struct fault f;
-	bool begun = db_exec(db, "BEGIN IMMEDIATE", &f);
+	bool begun = db_run(db, &f, "BEGIN IMMEDIATE", "");
 
 	for (struct work *w = batch; w != NULL && begun; w = w->next)
 		run_one(db, w);
-	bool ok = begun && db_exec(db, "COMMIT", &f);
+	bool ok = begun && db_run(db, &f, "COMMIT", "");
 	if (begun && !ok)
 		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 	for (struct work *w = batch; w != NULL && !ok; w = w->next) {
@@ -293,32 +299,6 @@ static void run_batch(struct db *db, struct work *batch)
 	}
 }
 
-static void *write_loop(void *arg)
-{
-	struct committer *c = arg;
-
-	pthread_mutex_lock(&c->lock);
-	for (;;) {
-		while (c->first == NULL && !c->stop)
-			pthread_cond_wait(&c->wanted, &c->lock);
-		struct work *batch = c->first;
-		if (batch == NULL)
-			break;
-		c->first = NULL;
-		c->last = &c->first;
-		pthread_mutex_unlock(&c->lock);
-		run_batch(c->db, batch);
-		pthread_mutex_lock(&c->lock);
-		for (struct work *w = batch, *next; w != NULL; w = next) {
-			next = w->next;
-			w->done = true;
-		}
-		pthread_cond_broadcast(&c->finished);
-	}
-	pthread_mutex_unlock(&c->lock);
-	return NULL;
-}
-
 struct committer *committer_new(struct db *db)
 {
 	struct committer *c = must_alloc(sizeof(*c));
@@ -326,9 +306,6 @@ struct committer *committer_new(struct db *db)
 	c->db = db;
 	c->last = &c->first;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->wanted, NULL);
-	pthread_cond_init(&c->finished, NULL);
-	must(pthread_create(&c->thread, NULL, write_loop, c) == 0);
 	return c;
 }
 
@@ -336,16 +313,45 @@ void committer_free(struct committer *c)
 {
 	if (c == NULL)
 		return;
-	pthread_mutex_lock(&c->lock);
-	c->stop = true;
-	pthread_cond_signal(&c->wanted);
-	pthread_mutex_unlock(&c->lock);
-	pthread_join(c->thread, NULL);
+	must(!c->busy);
 	db_close(c->db);
 	pthread_mutex_destroy(&c->lock);
-	pthread_cond_destroy(&c->wanted);
-	pthread_cond_destroy(&c->finished);
 	free(c);
+}
+
+static struct work *take_batch(struct committer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	struct work *batch = c->first;
+	c->first = NULL;
+	c->last = &c->first;
+	pthread_mutex_unlock(&c->lock);
+	return batch;
+}
+
+static void hand_lead_on(struct committer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	struct work *next = c->first;
+	c->busy = next != NULL;
+	if (next != NULL) {
+		next->leads = true;
+		sem_post(&next->turn);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void lead(struct committer *c, struct work *own)
+{
+	struct work *batch = take_batch(c);
+
+	run_batch(c->db, batch);
+	hand_lead_on(c);
+	for (struct work *w = batch, *next; w != NULL; w = next) {
+		next = w->next; /* w ends with its turn */
+		if (w != own)
+			sem_post(&w->turn);
+	}
 }
 
 bool committer_run(
@@ -353,13 +359,18 @@ bool committer_run(
 {
 	struct work w = {.fn = work, .ctx = ctx, .fault = f};
 
+	sem_init(&w.turn, 0, 0);
 	pthread_mutex_lock(&c->lock);
 	*c->last = &w;
 	c->last = &w.next;
-	pthread_cond_signal(&c->wanted);
-	while (!w.done)
-		pthread_cond_wait(&c->finished, &c->lock);
+	bool first = !c->busy;
+	c->busy = true;
 	pthread_mutex_unlock(&c->lock);
+	while (!first && sem_wait(&w.turn) != 0)
+		continue; /* a signal */
+	if (first || w.leads)
+		lead(c, &w);
+	sem_destroy(&w.turn);
 	return w.ok;
 }
 

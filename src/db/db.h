@@ -8,7 +8,8 @@
  *
  * Invariants
  * 1. A db is used by one thread at a time.
- * 2. A committer owns its db; all writing to the file goes through it.
+ * 2. A committer owns its db; all writing to the file goes through it, by the
+ *    thread that leads: the first that came while nobody did.
  * 3. committer_run returns true only after the transaction that holds its
  *    work is on disk; one flush serves everybody who waited.
  * 4. Work that fails is rolled back alone; its neighbours commit.
@@ -65,7 +66,7 @@ bool db_schema(struct db *db, const char *const *steps, int n, struct fault *f);
 
 struct committer;
 
-/* Work inside of the transaction, in the writer thread. */
+/* Work inside of the transaction, in the thread of whoever leads. */
 typedef bool db_work_f(struct db *db, void *ctx, struct fault *f);
 
 struct committer *committer_new(struct db *db); /* takes the db over */

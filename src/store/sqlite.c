@@ -172,31 +172,36 @@ static bool insert_mailbox(struct db *db, int64_t account, int64_t mailbox,
 		uidvalidity);
 }
 
+static bool number_back(
+	struct db *db, sqlite3_stmt *s, int64_t *value_r, struct fault *f)
+{
+	if (db_step(db, s, f) <= 0)
+		return fault_set(f, FAULT_TEMP, 451, 3, 0, "account is gone");
+	*value_r = db_int(s, 0);
+	return db_step(db, s, f) == 0;
+}
+
 bool store_next_modseq(
 	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f)
 {
-	return db_run(db, f,
-		       "UPDATE mailboxes SET modseq=modseq+1"
-		       " WHERE account=? AND mailbox=0",
-		       "i", account) &&
-	       db_number(db, f, modseq_r,
-		       "SELECT modseq FROM mailboxes"
-		       " WHERE account=? AND mailbox=0",
-		       "i", account);
+	return number_back(db,
+		db_query(db, f,
+			"UPDATE mailboxes SET modseq=modseq+1"
+			" WHERE account=? AND mailbox=0 RETURNING modseq",
+			"i", account),
+		modseq_r, f);
 }
 
 /* Invariant 7; at least the time, so that a restored backup moves on. */
 static bool next_uidvalidity(
 	struct db *db, int64_t account, int64_t *v_r, struct fault *f)
 {
-	return db_run(db, f,
-		       "UPDATE mailboxes SET uidnext=max(uidnext+1, ?)"
-		       " WHERE account=? AND mailbox=0",
-		       "ii", clock_unix(), account) &&
-	       db_number(db, f, v_r,
-		       "SELECT uidnext FROM mailboxes"
-		       " WHERE account=? AND mailbox=0",
-		       "i", account);
+	return number_back(db,
+		db_query(db, f,
+			"UPDATE mailboxes SET uidnext=max(uidnext+1, ?)"
+			" WHERE account=? AND mailbox=0 RETURNING uidnext",
+			"ii", clock_unix(), account),
+		v_r, f);
 }
 
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,

@@ -23,23 +23,23 @@ static bool count(struct db *db, int64_t account, int64_t mailbox,
 		"iiiiii", modseq, exists, unseen, bytes, account, mailbox);
 }
 
-static bool take_uid(struct db *db, int64_t account, int64_t mailbox,
-	int64_t *uid_r, int64_t *uidvalidity_r, struct fault *f)
+/* One message more: counts it and gives it its UID. */
+static bool count_new(struct db *db, int64_t account, int64_t mailbox,
+	int64_t modseq, bool unseen, int64_t bytes, int64_t *uid_r,
+	int64_t *uidvalidity_r, struct fault *f)
 {
 	sqlite3_stmt *s = db_query(db, f,
-		"SELECT uidnext, uidvalidity FROM mailboxes"
-		" WHERE account=? AND mailbox=?",
-		"ii", account, mailbox);
+		"UPDATE mailboxes SET uidnext=uidnext+1, modseq=?,"
+		" n_exists=n_exists+1, n_unseen=n_unseen+?, bytes=bytes+?"
+		" WHERE account=? AND mailbox=?"
+		" RETURNING uidnext-1, uidvalidity",
+		"iiiii", modseq, (int64_t)unseen, bytes, account, mailbox);
 
 	if (db_step(db, s, f) <= 0)
 		return fault_set(f, FAULT_TEMP, 451, 3, 0, "mailbox is gone");
 	*uid_r = db_int(s, 0);
 	*uidvalidity_r = db_int(s, 1);
-	db_reset(s);
-	return db_run(db, f,
-		"UPDATE mailboxes SET uidnext=uidnext+1"
-		" WHERE account=? AND mailbox=?",
-		"ii", account, mailbox);
+	return db_step(db, s, f) == 0;
 }
 
 /* ---- blobs ---- */
@@ -122,30 +122,30 @@ static bool insert_row(struct db *db, struct delivery *d, int64_t account,
 	int64_t uid, uidvalidity, modseq = 0;
 	int64_t size = (int64_t)(m->prefix.len + m->body.len);
 
-	if (!take_uid(db, account, mailbox, &uid, &uidvalidity, f) ||
-		!store_next_modseq(db, account, &modseq, f))
+	if (!store_next_modseq(db, account, &modseq, f) ||
+		!count_new(db, account, mailbox, modseq,
+			(m->flags & FLAG_SEEN) == 0, size, &uid, &uidvalidity,
+			f))
 		return false;
 	d->uid = (uint32_t)uid;
 	d->uidvalidity = (uint32_t)uidvalidity;
 	return db_run(db, f,
-		       "INSERT INTO messages VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-		       "iiiiiitiiiibb", account, mailbox, uid,
-		       m->msg != 0 ? m->msg : (int64_t)id_new(), modseq,
-		       (int64_t)m->flags, join(&m->keywords, d->a), size,
-		       m->received, clock_unix(), d->blob, m->prefix,
-		       m->cache) &&
-	       count(db, account, mailbox, modseq, 1,
-		       (m->flags & FLAG_SEEN) == 0, size, f) &&
-	       db_run(db, f, "UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
-		       d->blob);
+		"INSERT INTO messages VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		"iiiiiitiiiibb", account, mailbox, uid,
+		m->msg != 0 ? m->msg : (int64_t)id_new(), modseq,
+		(int64_t)m->flags, join(&m->keywords, d->a), size, m->received,
+		clock_unix(), d->blob, m->prefix, m->cache);
 }
 
+/* The first row that names the blob brings it. */
 static bool store_blob(
 	struct db *db, struct delivery *d, struct str body, struct fault *f)
 {
 	if (d->stored)
-		return true;
-	d->stored = db_run(db, f, "INSERT INTO blobs VALUES(?,0,?,?)", "iib",
+		return db_run(db, f,
+			"UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
+			d->blob);
+	d->stored = db_run(db, f, "INSERT INTO blobs VALUES(?,1,?,?)", "iib",
 		d->blob, (int64_t)body.len, d->in_file ? STR_NONE : body);
 	return d->stored;
 }
@@ -172,8 +172,11 @@ static bool deliver_one(struct db *db, struct delivery *d,
 	int64_t mailbox = 0;
 	bool have;
 
-	if (!store_ensure_account(db, t->account, f) ||
-		!store_find_mailbox(db, t->account, t->m->mailbox, &mailbox, f))
+	if (!store_find_mailbox(db, t->account, t->m->mailbox, &mailbox, f))
+		return false;
+	if (mailbox == 0 && (!store_ensure_account(db, t->account, f) ||
+				    !store_find_mailbox(db, t->account,
+					    t->m->mailbox, &mailbox, f)))
 		return false;
 	if (mailbox == 0 && !t->m->create)
 		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
@@ -455,15 +458,14 @@ static bool copy_one(struct db *db, int64_t account, int64_t from, int64_t uid,
 	bool unseen = (db_int(s, 0) & FLAG_SEEN) == 0;
 	int64_t size = db_int(s, 1), blob = db_int(s, 2);
 	db_reset(s);
-	if (!take_uid(db, account, to, uid_r, uidvalidity_r, f))
-		return false;
-	return db_run(db, f,
+	return count_new(db, account, to, modseq, unseen, size, uid_r,
+		       uidvalidity_r, f) &&
+	       db_run(db, f,
 		       "INSERT INTO messages SELECT account, ?, ?, ?, ?, flags,"
 		       " keywords, size, received, ?, blob, prefix, cache"
 		       " FROM messages WHERE account=? AND mailbox=? AND uid=?",
 		       "iiiiiiii", to, *uid_r, (int64_t)id_new(), modseq,
 		       clock_unix(), account, from, uid) &&
-	       count(db, account, to, modseq, 1, unseen, size, f) &&
 	       db_run(db, f, "UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
 		       blob);
 }
