@@ -96,6 +96,7 @@ static int show(struct ipc_client *queue, const char *id)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf b CLEANUP(buf_fini);
+	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct fault f;
 
@@ -103,9 +104,13 @@ static int show(struct ipc_client *queue, const char *id)
 	buf_init(&b, 4096);
 	wire_put_str(&b, str_from(id));
 	if (!ipc_call(queue, IPC_QUEUE_SHOW, buf_str(&b), -1, 30000, &reply,
-		    &f) ||
-		!file_map_fd(reply.fd, &map, &f)) {
+		    &f)) {
 		fprintf(stderr, "postern queue: %s\n", f.text);
+		return EX_UNAVAILABLE;
+	}
+	struct wire w = {.rest = buf_str(&reply.payload)};
+	if (!text_read(&w, &reply, &text) || !text_map(&text, &map, &f)) {
+		fprintf(stderr, "postern queue: the text cannot be read\n");
 		return EX_UNAVAILABLE;
 	}
 	fwrite(map.bytes.ptr, 1, map.bytes.len, stdout);

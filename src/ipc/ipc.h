@@ -28,20 +28,20 @@ enum ipc_type {
 	IPC_ACCOUNT_SPEND, /* id, limits, recipients -> OK u8, count, first */
 
 	/* to queue */
-	IPC_QUEUE_PUT = 40, /* envelope, descriptor -> OK */
+	IPC_QUEUE_PUT = 40, /* envelope, text -> OK */
 	IPC_JOB_NEXT, /* u8 agent kind -> JOB, some time later */
 	IPC_JOB, /* job */
-	IPC_JOB_BODY, /* -> OK with a descriptor */
+	IPC_JOB_BODY, /* -> OK text */
 	IPC_JOB_DONE, /* results -> nothing */
 	IPC_QUEUE_LIST, /* -> MORE str json ..., OK */
-	IPC_QUEUE_SHOW, /* str id -> OK with a descriptor */
+	IPC_QUEUE_SHOW, /* str id -> OK text */
 	IPC_QUEUE_ACT, /* u8 action, str id or ALL -> OK u64 count */
 
 	IPC_VERIFY, /* str address, u32 wait ms -> OK u8 status, str text */
 	IPC_QUEUE_FLUSH_SITE, /* str domain -> OK u64 count */
 
 	/* to mailbox */
-	IPC_DELIVER = 60, /* envelope, descriptor -> OK results */
+	IPC_DELIVER = 60, /* envelope, text -> OK results */
 
 	/* to master */
 	IPC_STATUS = 80, /* -> OK str json */

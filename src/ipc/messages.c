@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "ipc/messages.h"
 
+#include <sys/stat.h>
+
 /* 2: with the content filter; 3: with priority and times */
 enum { ENVELOPE_VERSION = 3, ENVELOPE_OLDEST = 1 };
 
@@ -28,6 +30,29 @@ bool ipc_read_fault(struct str payload, struct fault *f)
 			f, FAULT_TEMP, 451, 3, 0, "another role sent nonsense");
 	return fault_set(
 		f, class, code, subject, detail, "%.*s", STR_ARG(text));
+}
+
+void text_put(struct buf *b, const struct text *text)
+{
+	wire_put_str(b, text->bytes);
+}
+
+bool text_read(struct wire *w, struct ipc_frame *frame, struct text *text_r)
+{
+	struct str bytes = wire_str(w);
+	struct stat st;
+
+	if (!wire_ok(w) || str_present(bytes) == (frame->fd >= 0))
+		return false;
+	if (str_present(bytes)) {
+		*text_r = text_view(bytes);
+		return true;
+	}
+	if (fstat(frame->fd, &st) != 0)
+		return false;
+	*text_r = text_file(frame->fd, (uint64_t)st.st_size);
+	frame->fd = -1;
+	return true;
 }
 
 int64_t envelope_release(const struct envelope *e)

@@ -13,10 +13,17 @@
 #include "base/fault.h"
 #include "ipc/ipc.h"
 #include "ipc/wire.h"
+#include "sys/text.h"
 
 /* A fault as payload of IPC_NO; ipc_read_fault always returns false. */
 void ipc_put_fault(struct buf *b, const struct fault *f);
 bool ipc_read_fault(struct str payload, struct fault *f);
+
+/* The text of a message, at the end of a payload: its bytes, or absent when it
+ * is the descriptor that goes with the frame (text->fd). */
+void text_put(struct buf *b, const struct text *text);
+/* Takes the frame's descriptor over; else leans on its payload. */
+bool text_read(struct wire *w, struct ipc_frame *frame, struct text *text_r);
 
 enum envelope_flags {
 	ENV_8BIT = 1u << 0,

@@ -17,9 +17,9 @@ struct queue;
 struct queue *queue_open(const char *dir, struct fault *f);
 void queue_close(struct queue *q);
 
-/* body: a readable descriptor with env->size bytes; stays the caller's. */
-bool queue_put(
-	struct queue *q, const struct envelope *env, int body, struct fault *f);
+/* text: a file of it is linked where it can be; stays the caller's. */
+bool queue_put(struct queue *q, const struct envelope *env,
+	const struct text *text, struct fault *f);
 
 enum rcpt_status { RCPT_WAITING, RCPT_DONE };
 
@@ -49,8 +49,9 @@ bool queue_update(struct queue *q, uint64_t id, const struct rcpt_state *v,
 bool queue_hold(struct queue *q, uint64_t id, bool hold, struct fault *f);
 bool queue_delete(struct queue *q, uint64_t id, struct fault *f);
 
-/* A descriptor at the start of the message; -1 with a fault. */
-int queue_body(struct queue *q, uint64_t id, struct fault *f);
+/* The text of a message, the caller's. */
+bool queue_text(
+	struct queue *q, uint64_t id, struct text *text_r, struct fault *f);
 
 /* Everything there is, oldest first, for the start.  Views are good during
  * the call.  A record that does not read is told with env NULL. */

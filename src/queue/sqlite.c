@@ -162,33 +162,33 @@ static bool put_work(struct db *db, void *ctx, struct fault *f)
 }
 
 /* A body file: the nameless file itself where it can be linked, else a copy */
-static bool link_body(struct queue *q, uint64_t id, int body, struct fault *f)
+static bool link_body(struct queue *q, uint64_t id, const struct text *text,
+	struct str bytes, struct fault *f)
 {
 	char path[4096], dir[4096];
 	struct fault ignored;
-	struct file_map map CLEANUP(file_unmap) = {0};
 
 	body_path(q, id, path, sizeof(path));
-	if (file_link_fd(body, path, &ignored))
-		return file_sync(body, f) && dir_sync_of(path, f);
+	if (text->fd >= 0 && file_link_fd(text->fd, path, &ignored))
+		return file_sync(text->fd, f) && dir_sync_of(path, f);
 	snprintf(dir, sizeof(dir), "%s/body", q->dir);
 	int fd CLEANUP(fd_close) = file_tmp(dir, f);
-	return fd >= 0 && file_map_fd(body, &map, f) &&
-	       file_write(fd, map.bytes, f) && file_link_fd(fd, path, f) &&
-	       file_sync(fd, f) && dir_sync_of(path, f);
+	return fd >= 0 && file_write(fd, bytes, f) &&
+	       file_link_fd(fd, path, f) && file_sync(fd, f) &&
+	       dir_sync_of(path, f);
 }
 
-bool queue_put(
-	struct queue *q, const struct envelope *env, int body, struct fault *f)
+bool queue_put(struct queue *q, const struct envelope *env,
+	const struct text *text, struct fault *f)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct put put = {.env = env};
 	char path[4096];
 
-	if (!file_map_fd(body, &map, f))
+	if (!text_map(text, &map, f))
 		return false;
 	bool in_file = map.bytes.len > ROW_MAX;
-	if (in_file && !link_body(q, env->id, body, f))
+	if (in_file && !link_body(q, env->id, text, map.bytes, f))
 		return false;
 	put.body = in_file ? STR_NONE : map.bytes;
 	if (committer_run(q->committer, put_work, &put, f))
@@ -285,14 +285,29 @@ bool queue_delete(struct queue *q, uint64_t id, struct fault *f)
 
 /* ---- read ---- */
 
-int queue_body(struct queue *q, uint64_t id, struct fault *f)
+static bool open_body(
+	struct queue *q, uint64_t id, struct text *text_r, struct fault *f)
+{
+	char path[4096];
+	struct stat st;
+
+	body_path(q, id, path, sizeof(path));
+	int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return fault_sys(f, "open %s", path);
+	*text_r = text_file(fd, (uint64_t)st.st_size);
+	fd = -1;
+	return true;
+}
+
+bool queue_text(
+	struct queue *q, uint64_t id, struct text *text_r, struct fault *f)
 {
 	struct db *db = readers_get(q->readers, f);
-	char path[4096];
-	int fd = -1;
+	bool ok = false;
 
 	if (db == NULL)
-		return -1;
+		return false;
 	sqlite3_stmt *s = db_query(db, f,
 		"SELECT body FROM messages WHERE id=?", "i", (int64_t)id);
 	int r = db_step(db, s, f);
@@ -301,18 +316,13 @@ int queue_body(struct queue *q, uint64_t id, struct fault *f)
 	if (r > 0) {
 		struct str body = db_blob(s, 0);
 
-		if (str_present(body)) {
-			fd = file_memory(body, f);
-		} else {
-			body_path(q, id, path, sizeof(path));
-			fd = open(path, O_RDONLY | O_CLOEXEC);
-			if (fd < 0)
-				fault_sys(f, "open %s", path);
-		}
+		ok = str_present(body) || open_body(q, id, text_r, f);
+		if (str_present(body))
+			*text_r = text_copy(body);
 		db_reset(s);
 	}
 	readers_put(q->readers, db);
-	return fd;
+	return ok;
 }
 
 enum { RCPTS_MAX = 100000 };

@@ -32,6 +32,7 @@ static bool one_job(
 	struct buf b CLEANUP(buf_fini);
 	struct wire w = {.rest = buf_str(&frame->payload)};
 	struct ipc_frame body CLEANUP(ipc_frame_fini);
+	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct outcomes o = {0};
 	struct job job;
 	struct fault f;
@@ -43,8 +44,9 @@ static bool one_job(
 		!ipc_recv(sock, 30000, &body, &f))
 		return false;
 	o.v = arena_alloc(a, (job.n_pick + 1) * sizeof(*o.v));
-	if (body.type == IPC_OK && body.fd >= 0) {
-		ag->deliver(&job, body.fd, a, &o, ag->ctx);
+	struct wire in = {.rest = buf_str(&body.payload)};
+	if (body.type == IPC_OK && text_read(&in, &body, &text)) {
+		ag->deliver(&job, &text, a, &o, ag->ctx);
 	} else {
 		ipc_read_fault(buf_str(&body.payload), &f);
 		f.class = FAULT_TEMP;

@@ -8,12 +8,12 @@
  */
 
 #include "role/role.h"
-#include "sys/file.h"
+#include "sys/text.h"
 
 /* Delivers; fills o with one outcome for each of job->pick.  body is good
  * during the call.  a: for the outcomes' strings. */
-typedef void agent_deliver_f(const struct job *job, int body, struct arena *a,
-	struct outcomes *o, void *ctx);
+typedef void agent_deliver_f(const struct job *job, const struct text *body,
+	struct arena *a, struct outcomes *o, void *ctx);
 
 void agent_start(struct role *r, enum agent_kind kind, unsigned threads,
 	agent_deliver_f *deliver, void *ctx);

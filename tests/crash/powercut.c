@@ -302,14 +302,15 @@ static void put_all(const char *dir)
 
 		fill(i, bytes, len);
 		/* As smtpd does: a nameless file when it is large. */
-		int fd = len > 65536 ? file_tmp(dir, &f)
-				     : file_memory(str_of(bytes, len), &f);
-		must(fd >= 0);
-		if (len > 65536)
-			must(file_write(fd, str_of(bytes, len), &f));
-		if (queue_put(q, &env, fd, &f))
+		struct text text = text_view(str_of(bytes, len));
+		if (len > TEXT_MEMORY_MAX) {
+			text = text_file(file_tmp(dir, &f), len);
+			must(text.fd >= 0);
+			must(file_write(text.fd, str_of(bytes, len), &f));
+		}
+		if (queue_put(q, &env, &text, &f))
 			acknowledge(i);
-		close(fd);
+		text_fini(&text);
 		free(bytes);
 	}
 	queue_close(q);
@@ -364,9 +365,10 @@ static void check_queue(const char *dir, const int64_t *acked, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct file_map map = {0};
-		int fd = queue_body(q, (uint64_t)acked[i] + 1, &f);
+		struct text text;
 
-		if (fd < 0 || !file_map_fd(fd, &map, &f)) {
+		if (!queue_text(q, (uint64_t)acked[i] + 1, &text, &f) ||
+			!text_map(&text, &map, &f)) {
 			fprintf(stderr,
 				"acknowledged message %lld is gone: %s\n",
 				(long long)acked[i], f.text);
@@ -374,7 +376,7 @@ static void check_queue(const char *dir, const int64_t *acked, size_t n)
 		}
 		same((int)acked[i], map.bytes);
 		file_unmap(&map);
-		close(fd);
+		text_fini(&text);
 	}
 	queue_close(q);
 }

@@ -137,8 +137,8 @@ static void log_delivered(const struct envelope *e, const struct recipient *r,
 }
 
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
-	const uint32_t *pick, uint32_t n, int body, struct arena *a,
-	struct outcomes *o)
+	const uint32_t *pick, uint32_t n, const struct text *body,
+	struct arena *a, struct outcomes *o)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct batch b = {
@@ -146,7 +146,7 @@ void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 		.index = arena_alloc(a, (n + 1) * sizeof(*b.index))};
 	struct fault f;
 
-	if (!file_map_fd(body, &map, &f)) {
+	if (!text_map(body, &map, &f)) {
 		for (uint32_t i = 0; i < n; i++)
 			outcome_fault(&o->v[o->n++], pick[i], &f, a);
 		return;
@@ -179,8 +179,8 @@ void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 	}
 }
 
-void mailbox_job(const struct job *job, int body, struct arena *a,
-	struct outcomes *o, void *ctx)
+void mailbox_job(const struct job *job, const struct text *body,
+	struct arena *a, struct outcomes *o, void *ctx)
 {
 	struct mailbox_role *m = ctx;
 

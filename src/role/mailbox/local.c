@@ -29,7 +29,8 @@ struct expansion {
 	struct mailbox_role *m;
 	const struct envelope *e;
 	const struct recipient *r;
-	int body;
+	const struct text *body;
+	int body_fd; /* of body, for the child; -1: not asked for yet */
 	struct arena *a;
 	struct map *seen; /* what is already among the targets */
 	struct strs addresses; /* to be queued */
@@ -77,8 +78,11 @@ static bool ask_master(
 		ms += x->m->role->conf->command_time_limit * 1000;
 	buf_init(&b, 1 << 20);
 	local_request_put(&b, &req);
-	return ipc_call(x->m->role->master, IPC_LOCAL, buf_str(&b), x->body, ms,
-		reply, x->f);
+	if (x->body_fd < 0)
+		x->body_fd = text_descriptor(x->body, x->f);
+	return x->body_fd >= 0 &&
+	       ipc_call(x->m->role->master, IPC_LOCAL, buf_str(&b), x->body_fd,
+		       ms, reply, x->f);
 }
 
 /* The text of an :include: file, as default_privs or the user reads it. */
@@ -327,11 +331,19 @@ static bool queue_addresses(struct expansion *x, struct str message)
 	/* aliases(5): errors of a list go to its owner */
 	if (str_present(x->owner) && x->e->sender.len > 0)
 		fresh.sender = x->owner;
-	int fd CLEANUP(fd_close) = file_memory(buf_str(&text), x->f);
+	struct text out = text_view(buf_str(&text));
+	int fd CLEANUP(fd_close) = -1;
+	if (out.size > TEXT_MEMORY_MAX) {
+		fd = text_descriptor(&out, x->f);
+		if (fd < 0)
+			return false;
+		out.bytes = STR_NONE;
+	}
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	envelope_put(&b, &fresh);
-	return fd >= 0 && ipc_call(x->m->role->queue, IPC_QUEUE_PUT,
-				  buf_str(&b), fd, TIMEOUT_MS, &reply, x->f);
+	text_put(&b, &out);
+	return ipc_call(x->m->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
+		TIMEOUT_MS, &reply, x->f);
 }
 
 static bool deliver_user(struct expansion *x, const struct task *t)
@@ -376,16 +388,22 @@ static bool do_tasks(struct expansion *x)
 }
 
 static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
-	const struct recipient *r, int body, struct arena *a, struct fault *f)
+	const struct recipient *r, const struct text *body, struct arena *a,
+	struct fault *f)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
-	struct expansion x = {
-		.m = m, .e = e, .r = r, .body = body, .a = a, .f = f};
+	struct expansion x = {.m = m,
+		.e = e,
+		.r = r,
+		.body = body,
+		.body_fd = -1,
+		.a = a,
+		.f = f};
 	struct source from = {.name = "alias"};
 	struct str local, domain, user, ext;
 
 	x.last = &x.first;
-	if (!file_map_fd(body, &map, f))
+	if (!text_map(body, &map, f))
 		return false;
 	if (is_loop(map.bytes, r->address))
 		return fault_set(f, FAULT_PERM, 554, 4, 6,
@@ -398,11 +416,12 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 	bool ok = expand_name(&x, local, &from) && do_tasks(&x) &&
 		  (x.addresses.n == 0 || queue_addresses(&x, map.bytes));
 	map_free(x.seen, NULL);
+	fd_close(&x.body_fd);
 	return ok;
 }
 
-void mailbox_local(struct mailbox_role *m, const struct job *job, int body,
-	struct arena *a, struct outcomes *o)
+void mailbox_local(struct mailbox_role *m, const struct job *job,
+	const struct text *body, struct arena *a, struct outcomes *o)
 {
 	for (uint32_t i = 0; i < job->n_pick; i++) {
 		const struct recipient *r = &job->env.rcpts[job->pick[i]];

@@ -54,13 +54,13 @@ bool mailbox_cached_read(struct str cache, struct mailbox_cached *c_r);
 
 /* Into the store, for those of e whose index stands in pick. */
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
-	const uint32_t *pick, uint32_t n, int body, struct arena *a,
-	struct outcomes *o);
+	const uint32_t *pick, uint32_t n, const struct text *body,
+	struct arena *a, struct outcomes *o);
 agent_deliver_f mailbox_job;
 
 /* local.c: aliases and the system's own users */
-void mailbox_local(struct mailbox_role *m, const struct job *job, int body,
-	struct arena *a, struct outcomes *o);
+void mailbox_local(struct mailbox_role *m, const struct job *job,
+	const struct text *body, struct arena *a, struct outcomes *o);
 
 /* Header lines of a delivery: Return-Path, Delivered-To. RFC 5321 4.4 */
 struct str mailbox_prefix(

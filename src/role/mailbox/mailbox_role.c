@@ -11,17 +11,18 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct buf b CLEANUP(buf_fini);
 	struct wire w = {.rest = buf_str(&frame->payload)};
+	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct outcomes o = {0};
 	struct envelope e;
 
-	if (frame->type != IPC_DELIVER || frame->fd < 0 ||
-		!envelope_read(&w, a, &e) || !wire_ok(&w))
+	if (frame->type != IPC_DELIVER || !envelope_read(&w, a, &e) ||
+		!text_read(&w, frame, &text))
 		return false;
 	uint32_t *all = arena_alloc(a, (e.n_rcpts + 1) * sizeof(*all));
 	for (uint32_t i = 0; i < e.n_rcpts; i++)
 		all[i] = i;
 	o.v = arena_alloc(a, (e.n_rcpts + 1) * sizeof(*o.v));
-	mailbox_deliver(s->role_ctx, &e, all, e.n_rcpts, frame->fd, a, &o);
+	mailbox_deliver(s->role_ctx, &e, all, e.n_rcpts, &text, a, &o);
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	outcomes_put(&b, &o);
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);

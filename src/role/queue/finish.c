@@ -273,6 +273,7 @@ static void report(struct finish *x, enum dsn_action action, struct str message)
 
 static void make_reports(struct finish *x)
 {
+	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct fault f;
 
@@ -287,8 +288,8 @@ static void make_reports(struct finish *x)
 			"report could not be delivered", log_z("queue_id", id));
 		return;
 	}
-	int fd CLEANUP(fd_close) = queue_body(x->s->queue, x->m->env.id, &f);
-	if (fd < 0 || !file_map_fd(fd, &map, &f))
+	if (!queue_text(x->s->queue, x->m->env.id, &text, &f) ||
+		!text_map(&text, &map, &f))
 		map.bytes = STR("");
 	report(x, DSN_FAILED, map.bytes);
 	report(x, DSN_DELAYED, map.bytes);

@@ -4,7 +4,6 @@
 #include "role/queue/sched.h"
 #include "role/queue/verify.h"
 #include "sys/clock.h"
-#include "sys/file.h"
 
 struct queue_role {
 	struct role *role;
@@ -18,13 +17,14 @@ static bool put(struct ipc_session *s, struct ipc_frame *frame)
 	struct queue_role *q = s->role_ctx;
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct wire w = {.rest = buf_str(&frame->payload)};
+	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct envelope env;
 	struct fault f;
 
-	if (!envelope_read(&w, a, &env) || !wire_ok(&w) || frame->fd < 0 ||
+	if (!envelope_read(&w, a, &env) || !text_read(&w, frame, &text) ||
 		env.n_rcpts == 0)
 		return false;
-	if (!queue_put(q->queue, &env, frame->fd, &f)) {
+	if (!queue_put(q->queue, &env, &text, &f)) {
 		log_error("queue not written", log_fault(&f));
 		return ipc_answer_fault(s, &f);
 	}
@@ -33,23 +33,29 @@ static bool put(struct ipc_session *s, struct ipc_frame *frame)
 	return ok;
 }
 
+static bool answer_text(struct ipc_session *s, const struct text *text)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	text_put(&b, text);
+	return ipc_answer(s, IPC_OK, buf_str(&b), text->fd);
+}
+
 static bool job_body(struct ipc_session *s)
 {
+	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct queue_role *q = s->role_ctx;
 	uint64_t id = sched_agent_job(q->sched, s);
 	struct fault f;
 
 	if (id == 0)
 		return false;
-	if (sched_agent_probes(q->sched, s)) {
-		int none CLEANUP(fd_close) = file_memory(STR(""), &f);
-
-		return none < 0 ? ipc_answer_fault(s, &f)
-				: ipc_answer(s, IPC_OK, STR_NONE, none);
-	}
-	int fd CLEANUP(fd_close) = queue_body(q->queue, id, &f);
-	return fd < 0 ? ipc_answer_fault(s, &f)
-		      : ipc_answer(s, IPC_OK, STR_NONE, fd);
+	if (sched_agent_probes(q->sched, s))
+		text = text_view(STR(""));
+	else if (!queue_text(q->queue, id, &text, &f))
+		return ipc_answer_fault(s, &f);
+	return answer_text(s, &text);
 }
 
 static bool job_done(struct ipc_session *s, struct wire *w)
@@ -76,6 +82,7 @@ static bool send_row(struct str json, void *ctx)
 
 static bool show(struct ipc_session *s, struct wire *w)
 {
+	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct queue_role *q = s->role_ctx;
 	struct fault f;
 	uint64_t id;
@@ -84,9 +91,8 @@ static bool show(struct ipc_session *s, struct wire *w)
 		fault_set(&f, FAULT_PERM, 550, 5, 4, "not a queue id");
 		return ipc_answer_fault(s, &f);
 	}
-	int fd CLEANUP(fd_close) = queue_body(q->queue, id, &f);
-	return fd < 0 ? ipc_answer_fault(s, &f)
-		      : ipc_answer(s, IPC_OK, STR_NONE, fd);
+	return queue_text(q->queue, id, &text, &f) ? answer_text(s, &text)
+						   : ipc_answer_fault(s, &f);
 }
 
 static bool act(struct ipc_session *s, struct wire *w)

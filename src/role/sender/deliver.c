@@ -525,8 +525,8 @@ static const struct conf *conf_of(
 	return s->role->conf;
 }
 
-void sender_deliver(const struct job *job, int body, struct arena *a,
-	struct outcomes *o, void *ctx)
+void sender_deliver(const struct job *job, const struct text *body,
+	struct arena *a, struct outcomes *o, void *ctx)
 {
 	struct sender *s = ctx;
 	struct file_map map CLEANUP(file_unmap) = {0};
@@ -545,7 +545,7 @@ void sender_deliver(const struct job *job, int body, struct arena *a,
 	bool ok = known || fault_set(&f, FAULT_TEMP, 451, 3, 5,
 				   "transport \"%.*s\" is not supported yet",
 				   STR_ARG(job->transport));
-	ok = ok && file_map_fd(body, &map, &f);
+	ok = ok && text_map(body, &map, &f);
 	d.message = map.bytes;
 	ok = ok && rewrite(&d, &fresh, &f) &&
 	     sender_find_hosts(s, job->transport, job->nexthop, a, &d.site, &f);

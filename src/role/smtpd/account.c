@@ -135,8 +135,8 @@ void smtpd_account_tell(struct session *s, const struct usage_result *r)
 		.client = STR("local"),
 		.rcpts = to,
 		.n_rcpts = 2};
-	int fd CLEANUP(fd_close) = file_memory(buf_str(&text), &f);
-	if (fd < 0 || !smtpd_put_in_queue(s, &env, fd, &f))
+	struct text notice = text_view(buf_str(&text));
+	if (!smtpd_put_in_queue(s, &env, &notice, &f))
 		log_warn("owner not told", log_s("login", s->login),
 			log_fault(&f));
 }

@@ -4,7 +4,6 @@
 
 #include "policy/rewrite.h"
 #include "role/smtpd/smtpd.h"
-#include "sys/file.h"
 
 void smtpd_take_content_actions(
 	struct session *s, const struct content_result *r)
@@ -41,8 +40,7 @@ void smtpd_log_content(struct session *s, const struct content_result *r)
 }
 
 static bool apply(struct session *s, struct str message,
-	const struct content_edit *edits, int *fd, uint64_t *size,
-	struct fault *f)
+	const struct content_edit *edits, struct text *text, struct fault *f)
 {
 	struct strs pieces = {0};
 	size_t at = 0;
@@ -56,11 +54,11 @@ static bool apply(struct session *s, struct str message,
 		at = edits->at + edits->len;
 	}
 	strs_add(&pieces, s->cmd_a, str_from_at(message, at));
-	return spool_replace(s, &pieces, fd, size, f);
+	return spool_replace(s, &pieces, text, f);
 }
 
-bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
-	bool *refused_r, struct fault *f)
+bool smtpd_check_content(
+	struct session *s, struct text *text, bool *refused_r, struct fault *f)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct content_result r;
@@ -68,7 +66,7 @@ bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
 	if (s->sv->content == NULL ||
 		smtpd_overrides(s, "no_header_body_checks"))
 		return true;
-	if (!file_map_fd(*fd, &map, f) ||
+	if (!text_map(text, &map, f) ||
 		!content_check(s->sv->content, map.bytes, s->cmd_a, &r, f))
 		return false;
 	smtpd_log_content(s, &r);
@@ -78,5 +76,5 @@ bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
 		return true;
 	}
 	smtpd_take_content_actions(s, &r);
-	return r.edits == NULL || apply(s, map.bytes, r.edits, fd, size, f);
+	return r.edits == NULL || apply(s, map.bytes, r.edits, text, f);
 }

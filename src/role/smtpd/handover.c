@@ -128,8 +128,8 @@ static bool all_in_store(struct session *s, const struct expanded *x)
 	return true;
 }
 
-bool smtpd_put_in_queue(
-	struct session *s, const struct envelope *env, int fd, struct fault *f)
+bool smtpd_put_in_queue(struct session *s, const struct envelope *env,
+	const struct text *text, struct fault *f)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf b CLEANUP(buf_fini);
@@ -137,13 +137,14 @@ bool smtpd_put_in_queue(
 	ipc_frame_init(&reply);
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	envelope_put(&b, env);
-	return ipc_call(s->sv->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
-		DELIVER_TIMEOUT_MS, &reply, f);
+	text_put(&b, text);
+	return ipc_call(s->sv->role->queue, IPC_QUEUE_PUT, buf_str(&b),
+		text->fd, DELIVER_TIMEOUT_MS, &reply, f);
 }
 
 /* Who is left afterwards goes to the queue. */
-static bool deliver_now(
-	struct session *s, struct envelope *env, int fd, struct fault *f)
+static bool deliver_now(struct session *s, struct envelope *env,
+	const struct text *text, struct fault *f)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf b CLEANUP(buf_fini);
@@ -153,17 +154,18 @@ static bool deliver_now(
 	ipc_frame_init(&reply);
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	envelope_put(&b, env);
-	if (!ipc_call(s->sv->role->mailbox, IPC_DELIVER, buf_str(&b), fd,
+	text_put(&b, text);
+	if (!ipc_call(s->sv->role->mailbox, IPC_DELIVER, buf_str(&b), text->fd,
 		    DELIVER_TIMEOUT_MS, &reply, f))
-		return smtpd_put_in_queue(s, env, fd, f);
+		return smtpd_put_in_queue(s, env, text, f);
 	struct wire w = {.rest = buf_str(&reply.payload)};
 	if (!outcomes_read(&w, s->cmd_a, &o))
-		return smtpd_put_in_queue(s, env, fd, f);
+		return smtpd_put_in_queue(s, env, text, f);
 	for (uint32_t i = 0; i < o.n; i++)
 		if (o.v[i].kind != DELIVERED && o.v[i].n < env->n_rcpts)
 			env->rcpts[left++] = env->rcpts[o.v[i].n];
 	env->n_rcpts = left;
-	return left == 0 || smtpd_put_in_queue(s, env, fd, f);
+	return left == 0 || smtpd_put_in_queue(s, env, text, f);
 }
 
 static uint32_t flags_of(const struct session *s, const struct spool *sp)
@@ -197,7 +199,7 @@ static void log_rewriting(
 				log_s("to", x->v[i].address));
 }
 
-bool smtpd_handover(struct session *s, int fd, uint64_t size,
+bool smtpd_handover(struct session *s, const struct text *text,
 	const struct spool *sp, struct fault *f)
 {
 	struct expanded x = {0};
@@ -214,7 +216,7 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	struct envelope env = {.id = s->tx.id,
 		.arrival = clock_unix(),
 		.flags = flags_of(s, sp),
-		.size = size,
+		.size = text->size,
 		.sender = s->tx.sender,
 		.envid = s->tx.mail.envid,
 		.login = s->login,
@@ -229,8 +231,8 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	uint32_t n = x.n;
 	bool now = !s->tx.hold && filter.len == 0 && s->tx.hold_until == 0;
 	bool ok = now && all_in_store(s, &x)
-			  ? deliver_now(s, &env, fd, f)
-			  : smtpd_put_in_queue(s, &env, fd, f);
+			  ? deliver_now(s, &env, text, f)
+			  : smtpd_put_in_queue(s, &env, text, f);
 	id_text(s->tx.id, id);
 	if (!ok)
 		return false;
@@ -238,7 +240,7 @@ bool smtpd_handover(struct session *s, int fd, uint64_t size,
 	log_info("accepted", log_z("queue_id", id), log_s("client", s->client),
 		log_s("login", s->login), log_s("from", s->tx.sender),
 		log_s("message_id", s->tx.message_id),
-		log_n("size", (int64_t)size), log_n("nrcpt", n),
+		log_n("size", (int64_t)text->size), log_n("nrcpt", n),
 		log_n("queued", env.n_rcpts));
 	smtpd_account_tell(s, &usage);
 	return true;

@@ -376,14 +376,14 @@ static size_t body_limit(const struct conf *c)
 		       : (size_t)1 << 30;
 }
 
-static bool one(struct session *s, struct milter *m, int *fd, uint64_t *size,
+static bool one(struct session *s, struct milter *m, struct text *text,
 	bool *refused_r, struct fault *f)
 {
 	struct milter_change *changes = NULL;
 	struct milter_verdict v;
 	struct file_map map CLEANUP(file_unmap) = {0};
 
-	if (!file_map_fd(*fd, &map, f))
+	if (!text_map(text, &map, f))
 		return false;
 	v = tell_message(s, m, map.bytes);
 	if (v.kind == MILTER_GO_ON && !s->tx.discard)
@@ -391,16 +391,16 @@ static bool one(struct session *s, struct milter *m, int *fd, uint64_t *size,
 	if (milters_verdict(s, m, &v))
 		*refused_r = refuse(s, &v);
 	return *refused_r || changes == NULL ||
-	       milters_change(s, m, changes, fd, size, f);
+	       milters_change(s, m, changes, text, f);
 }
 
-bool milters_message(struct session *s, int *fd, uint64_t *size,
-	bool *refused_r, struct fault *f)
+bool milters_message(
+	struct session *s, struct text *text, bool *refused_r, struct fault *f)
 {
 	*refused_r = false;
 	for (struct milter **m = all(s);
 		*m != NULL && !*refused_r && !s->tx.discard; m++)
-		if (!one(s, *m, fd, size, refused_r, f))
+		if (!one(s, *m, text, refused_r, f))
 			return false;
 	/* All is said, and nobody is left: the message has come to its end. */
 	s->tx.discard |= !*refused_r && s->tx.n_rcpts == 0;

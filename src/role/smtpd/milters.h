@@ -19,12 +19,12 @@ bool milters_data(struct session *s);
 bool milters_unknown(struct session *s, struct str line);
 
 /*
- * The message through all filters, with their changes: *fd and *size may be
+ * The message through all filters, with their changes: *text may be
  * replaced, sender and recipients of the transaction may change.  False with
  * a fault when the changed message cannot be written.
  */
-bool milters_message(struct session *s, int *fd, uint64_t *size,
-	bool *refused_r, struct fault *f);
+bool milters_message(
+	struct session *s, struct text *text, bool *refused_r, struct fault *f);
 
 void milters_abort(struct session *s);
 void milters_trim(struct session *s);
@@ -34,10 +34,10 @@ void milters_free(struct session *s);
 bool milters_verdict(
 	struct session *s, struct milter *m, const struct milter_verdict *v);
 
-/* milters_change.c: applies changes in order.  *fd and *size are replaced
- * when header or body change. */
+/* milters_change.c: applies changes in order.  *text is replaced when
+ * header or body change. */
 bool milters_change(struct session *s, const struct milter *m,
-	const struct milter_change *changes, int *fd, uint64_t *size,
+	const struct milter_change *changes, struct text *text,
 	struct fault *f);
 
 #endif

@@ -275,7 +275,7 @@ static void put_body(struct draft *d, struct buf *out)
 		buf_puts(out, "\r\n");
 }
 
-static bool write_out(struct draft *d, int *fd, uint64_t *size, struct fault *f)
+static bool write_out(struct draft *d, struct text *text, struct fault *f)
 {
 	struct buf head CLEANUP(buf_fini);
 
@@ -293,25 +293,24 @@ static bool write_out(struct draft *d, int *fd, uint64_t *size, struct fault *f)
 	strs_add(&pieces, d->s->cmd_a, buf_str(&head));
 	if (!d->new_body)
 		strs_add(&pieces, d->s->cmd_a, d->old_body);
-	return spool_replace(d->s, &pieces, fd, size, f);
+	return spool_replace(d->s, &pieces, text, f);
 }
 
 bool milters_change(struct session *s, const struct milter *m,
-	const struct milter_change *changes, int *fd, uint64_t *size,
-	struct fault *f)
+	const struct milter_change *changes, struct text *text, struct fault *f)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct draft d = {.s = s, .m = m};
 	struct str head;
 
-	if (!file_map_fd(*fd, &map, f))
+	if (!text_map(text, &map, f))
 		return false;
 	mail_split(map.bytes, &head, &d.old_body);
 	read_head(&d, head);
 	buf_init(&d.body, (size_t)1 << 30);
 	for (; changes != NULL; changes = changes->next)
 		apply(&d, &changes->what);
-	bool ok = !d.changed || write_out(&d, fd, size, f);
+	bool ok = !d.changed || write_out(&d, text, f);
 	buf_fini(&d.body);
 	return ok;
 }

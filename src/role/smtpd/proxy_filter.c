@@ -102,8 +102,8 @@ static void warn_of_actions(struct session *s)
 			log_s("from", tx->sender_said));
 }
 
-bool smtpd_proxy_filter(
-	struct session *s, int fd, const struct spool *sp, struct fault *f)
+bool smtpd_proxy_filter(struct session *s, const struct text *text,
+	const struct spool *sp, struct fault *f)
 {
 	const struct conf *c = s->sv->c;
 	int64_t ms = c->smtpd_proxy_timeout * 1000;
@@ -112,7 +112,7 @@ bool smtpd_proxy_filter(
 	struct smtp_client client;
 
 	warn_of_actions(s);
-	if (!file_map_fd(fd, &map, f))
+	if (!text_map(text, &map, f))
 		return false;
 	int sock = endpoint_open(&s->sv->proxy_filter, ms, f);
 	if (sock < 0)

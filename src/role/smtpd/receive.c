@@ -164,18 +164,18 @@ bool smtpd_data_list_refuses(struct session *s, enum restriction_stage stage)
 static void finish(struct session *s, struct spool *sp)
 {
 	char id[ID_TEXT];
-	uint64_t size;
+	struct text text CLEANUP(text_fini) = {.fd = -1};
+	bool refused = false;
 	struct fault f;
 
 	id_text(s->tx.id, id);
-	int fd CLEANUP(fd_close) = spool_finish(sp, &size, &f);
-	bool refused = false, ok = fd >= 0;
+	bool ok = spool_finish(sp, &text, &f);
 
-	ok = ok && smtpd_convert_binary(s, &fd, &size, &f);
-	ok = ok && (s->tx.discard ||
-			   smtpd_check_content(s, &fd, &size, &refused, &f));
+	ok = ok && smtpd_convert_binary(s, &text, &f);
+	ok = ok &&
+	     (s->tx.discard || smtpd_check_content(s, &text, &refused, &f));
 	ok = ok && (s->tx.discard || refused ||
-			   milters_message(s, &fd, &size, &refused, &f));
+			   milters_message(s, &text, &refused, &f));
 	if (refused)
 		return;
 	if (s->tx.discard && ok) {
@@ -185,11 +185,11 @@ static void finish(struct session *s, struct spool *sp)
 		return;
 	}
 	if (ok && s->sv->proxy_filter.text.len > 0) {
-		if (!smtpd_proxy_filter(s, fd, sp, &f))
+		if (!smtpd_proxy_filter(s, &text, sp, &f))
 			say_failed(s, &f);
 		return;
 	}
-	if (ok && smtpd_handover(s, fd, size, sp, &f)) {
+	if (ok && smtpd_handover(s, &text, sp, &f)) {
 		s->mails++;
 		s->errors = 0;
 		s->junk = 0;

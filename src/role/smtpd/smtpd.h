@@ -21,6 +21,7 @@
 #include "role/anvil.h"
 #include "role/role.h"
 #include "sys/clock.h"
+#include "sys/text.h"
 
 enum {
 	SMTPD_SESSION_BYTES = 64 * 1024,
@@ -217,7 +218,7 @@ bool smtpd_etrn_offered(const struct session *s);
 
 /* binary.c: BINARYMIME becomes lines. */
 bool smtpd_convert_binary(
-	struct session *s, int *fd, uint64_t *size, struct fault *f);
+	struct session *s, struct text *text, struct fault *f);
 
 /* verify.c; ctx: struct smtpd_service */
 policy_verify_f smtpd_verify;
@@ -274,17 +275,16 @@ struct spool {
 void spool_init(struct spool *sp, struct session *s);
 void spool_fini(struct spool *sp);
 void spool_put(struct spool *sp, struct str text);
-/* The whole message as a descriptor at its start, *size_r its bytes;
- * -1 with the fault. */
-int spool_finish(struct spool *sp, uint64_t *size_r, struct fault *f);
+/* The whole message; a small one leans on the spool. */
+bool spool_finish(struct spool *sp, struct text *text_r, struct fault *f);
 
-/* The pieces in place of the message that *fd holds. */
-bool spool_replace(struct session *s, const struct strs *pieces, int *fd,
-	uint64_t *size, struct fault *f);
+/* The pieces in place of the text. */
+bool spool_replace(struct session *s, const struct strs *pieces,
+	struct text *text, struct fault *f);
 
 /* content.c: header_checks and body_checks; *refused_r: answered. */
-bool smtpd_check_content(struct session *s, int *fd, uint64_t *size,
-	bool *refused_r, struct fault *f);
+bool smtpd_check_content(
+	struct session *s, struct text *text, bool *refused_r, struct fault *f);
 
 /* What a list of checks decided, but for a refusal and changes. */
 void smtpd_take_content_actions(
@@ -320,16 +320,16 @@ void smtpd_account_tell(struct session *s, const struct usage_result *r);
 
 /* proxy_filter.c: the message goes through the filter, whose answer is given.
  * False with a fault when it could not be asked. */
-bool smtpd_proxy_filter(
-	struct session *s, int fd, const struct spool *sp, struct fault *f);
+bool smtpd_proxy_filter(struct session *s, const struct text *text,
+	const struct spool *sp, struct fault *f);
 
 /* trace.c */
 void smtpd_put_received(struct session *s, struct buf *out);
 
 /* handover.c: from 354's end to 250. */
-bool smtpd_put_in_queue(
-	struct session *s, const struct envelope *env, int fd, struct fault *f);
-bool smtpd_handover(struct session *s, int fd, uint64_t size,
+bool smtpd_put_in_queue(struct session *s, const struct envelope *env,
+	const struct text *text, struct fault *f);
+bool smtpd_handover(struct session *s, const struct text *text,
 	const struct spool *sp, struct fault *f);
 
 #endif

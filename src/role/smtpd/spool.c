@@ -196,29 +196,29 @@ void spool_put(struct spool *sp, struct str text)
 	buf_shrink(&sp->memory);
 }
 
-int spool_finish(struct spool *sp, uint64_t *size_r, struct fault *f)
+bool spool_finish(struct spool *sp, struct text *text_r, struct fault *f)
 {
-	int fd;
-
 	if (!sp->failed && !sp->head_done)
 		finish_head(sp);
 	if (sp->failed) {
 		*f = sp->fault;
-		return -1;
+		return false;
 	}
-	if (sp->fd < 0) {
-		*size_r = sp->memory.len;
-		return file_memory(buf_str(&sp->memory), f);
+	if (sp->fd < 0 && sp->memory.len <= TEXT_MEMORY_MAX) {
+		*text_r = text_view(buf_str(&sp->memory));
+		return true;
 	}
-	fd = sp->fd;
+	int fd = sp->fd < 0 ? file_memory(buf_str(&sp->memory), f) : sp->fd;
+	if (fd < 0)
+		return false;
 	sp->fd = -1;
-	*size_r = (uint64_t)lseek(fd, 0, SEEK_END);
+	*text_r = text_file(fd, (uint64_t)lseek(fd, 0, SEEK_END));
 	lseek(fd, 0, SEEK_SET);
-	return fd;
+	return true;
 }
 
-bool spool_replace(struct session *s, const struct strs *pieces, int *fd,
-	uint64_t *size, struct fault *f)
+bool spool_replace(struct session *s, const struct strs *pieces,
+	struct text *text, struct fault *f)
 {
 	struct str dir = arena_printf(
 		s->cmd_a, "%.*s/tmp", STR_ARG(s->sv->c->queue_directory));
@@ -235,9 +235,8 @@ bool spool_replace(struct session *s, const struct strs *pieces, int *fd,
 		if (!file_write(fresh, pieces->v[i], f))
 			return false;
 	lseek(fresh, 0, SEEK_SET);
-	close(*fd);
-	*fd = fresh;
-	*size = total;
+	text_fini(text);
+	*text = text_file(fresh, total);
 	fresh = -1;
 	return true;
 }
