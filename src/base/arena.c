@@ -36,9 +36,12 @@ struct arena {
 
 static struct block *block_new(size_t size)
 {
-	struct block *b = must_alloc(sizeof(*b) + size);
+	/* arena_alloc clears what it gives out. */
+	struct block *b = must_alloc_raw(sizeof(*b) + size);
 
+	b->next = NULL;
 	b->size = size;
+	b->used = 0;
 	POISON(b->data, size);
 	return b;
 }
@@ -167,13 +170,18 @@ struct str arena_lower(struct arena *a, struct str s)
 
 struct str arena_printf(struct arena *a, const char *fmt, ...)
 {
+	char most[256];
 	va_list args;
 
 	va_start(args, fmt);
-	int n = vsnprintf(NULL, 0, fmt, args);
+	int n = vsnprintf(most, sizeof(most), fmt, args);
 	va_end(args);
 	must(n >= 0);
 	char *p = arena_alloc(a, (size_t)n + 1);
+	if ((size_t)n < sizeof(most)) {
+		memcpy(p, most, (size_t)n + 1);
+		return str_of(p, (size_t)n);
+	}
 	va_start(args, fmt);
 	vsnprintf(p, (size_t)n + 1, fmt, args);
 	va_end(args);

@@ -66,7 +66,9 @@ void buf_put(struct buf *b, struct str s)
 
 void buf_putc(struct buf *b, char c)
 {
-	buf_put_mem(b, &c, 1);
+	if (!buf_reserve(b, 1))
+		return;
+	b->data[b->len++] = c;
 }
 
 void buf_puts(struct buf *b, const char *cstring)
@@ -76,16 +78,19 @@ void buf_puts(struct buf *b, const char *cstring)
 
 void buf_putv(struct buf *b, const char *fmt, va_list args)
 {
+	size_t room = b->over ? 0 : b->cap - b->len;
 	va_list again;
 
+	/* Most fits into what is there. */
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, fmt, again);
+	int n = vsnprintf(room > 0 ? b->data + b->len : NULL, room, fmt, again);
 	va_end(again);
 	must(n >= 0);
 	/* vsnprintf needs one byte more for its NUL; the maximum counts it. */
 	if (!buf_reserve(b, (size_t)n + 1))
 		return;
-	vsnprintf(b->data + b->len, (size_t)n + 1, fmt, args);
+	if ((size_t)n >= room)
+		vsnprintf(b->data + b->len, (size_t)n + 1, fmt, args);
 	b->len += (size_t)n;
 }
 

@@ -19,6 +19,14 @@ void *must_alloc(unsigned long bytes)
 	return p;
 }
 
+void *must_alloc_raw(unsigned long bytes)
+{
+	void *p = malloc(bytes > 0 ? bytes : 1);
+
+	must(p != NULL);
+	return p;
+}
+
 void *must_realloc(void *old, unsigned long bytes)
 {
 	void *p = realloc(old, bytes > 0 ? bytes : 1);

@@ -20,6 +20,8 @@ NORETURN void must_failed(const char *what, const char *file, int line);
 
 /* malloc family that never returns NULL; the memory is zeroed. */
 void *must_alloc(unsigned long bytes);
+/* The same without the zeros, for who writes all of it. */
+void *must_alloc_raw(unsigned long bytes);
 void *must_realloc(void *old, unsigned long bytes);
 char *must_strdup(const char *text);
 

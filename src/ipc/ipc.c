@@ -28,9 +28,11 @@ void ipc_frame_fini(struct ipc_frame *frame)
 	fd_close(&frame->fd);
 }
 
-static bool send_all(int sock, struct str data, int fd, struct fault *f)
+/* All of both parts, the descriptor with the first byte. */
+static bool send_all(
+	int sock, struct str head, struct str data, int fd, struct fault *f)
 {
-	while (data.len > 0) {
+	while (head.len + data.len > 0) {
 		union {
 			struct cmsghdr head;
 			char room[CMSG_SPACE(sizeof(int))];
@@ -38,9 +40,10 @@ static bool send_all(int sock, struct str data, int fd, struct fault *f)
 		union {
 			const char *in;
 			void *out;
-		} base = {.in = data.ptr};
-		struct iovec iov = {base.out, data.len};
-		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+		} base[2] = {{.in = head.ptr}, {.in = data.ptr}};
+		struct iovec iov[2] = {
+			{base[0].out, head.len}, {base[1].out, data.len}};
+		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
 		if (fd >= 0) {
 			msg.msg_control = control.room;
@@ -63,7 +66,9 @@ static bool send_all(int sock, struct str data, int fd, struct fault *f)
 		if (n < 0)
 			return fault_sys(f, "send to another role");
 		fd = -1;
-		data = str_from_at(data, (size_t)n);
+		size_t of_head = (size_t)n < head.len ? (size_t)n : head.len;
+		head = str_from_at(head, of_head);
+		data = str_from_at(data, (size_t)n - of_head);
 	}
 	return true;
 }
@@ -71,14 +76,13 @@ static bool send_all(int sock, struct str data, int fd, struct fault *f)
 bool ipc_send(int sock, enum ipc_type type, struct str payload, int fd,
 	struct fault *f)
 {
-	struct buf b CLEANUP(buf_fini);
+	struct buf head CLEANUP(buf_fini);
 
 	must(payload.len <= IPC_PAYLOAD_MAX);
-	buf_init(&b, payload.len + HEAD_BYTES);
-	wire_put_u32(&b, (uint32_t)payload.len);
-	wire_put_u32(&b, (uint32_t)type);
-	buf_put(&b, payload);
-	return send_all(sock, buf_str(&b), fd, f);
+	buf_init(&head, HEAD_BYTES);
+	wire_put_u32(&head, (uint32_t)payload.len);
+	wire_put_u32(&head, (uint32_t)type);
+	return send_all(sock, buf_str(&head), payload, fd, f);
 }
 
 static bool wait_readable(int sock, int64_t deadline_ms, struct fault *f)
@@ -207,9 +211,10 @@ void ipc_client_free(struct ipc_client *c)
 /* A kept connection that says something, or nothing for ever, is dead. */
 static bool is_alive(int sock)
 {
-	struct pollfd p = {.fd = sock, .events = POLLIN | POLLRDHUP};
+	char byte;
 
-	return poll(&p, 1, 0) == 0;
+	return recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	       errno == EAGAIN;
 }
 
 int ipc_client_take(struct ipc_client *c, struct fault *f)
@@ -247,7 +252,10 @@ bool ipc_call(struct ipc_client *c, enum ipc_type type, struct str payload,
 
 	if (sock < 0)
 		return false;
+	int64_t deadline_ms = clock_mono_ms() + timeout_ms;
+	/* An answer is never there at once: first wait, then read. */
 	if (!ipc_send(sock, type, payload, fd, f) ||
+		!wait_readable(sock, timeout_ms < 0 ? -1 : deadline_ms, f) ||
 		!ipc_recv(sock, timeout_ms, reply, f)) {
 		close(sock);
 		return false;

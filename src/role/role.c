@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -127,6 +128,15 @@ static void open_log(const struct role *r)
 		to_syslog ? arena_cstr(r->a, r->conf->syslog_facility) : NULL);
 }
 
+/* For ps and top: all roles are one program. */
+static void name_process(const char *role)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "postern/%s", role);
+	prctl(PR_SET_NAME, name);
+}
+
 void role_begin(struct role *r, int argc, char **argv)
 {
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
@@ -157,6 +167,7 @@ void role_begin(struct role *r, int argc, char **argv)
 		else if (strcmp(argv[i], "--master-cf") == 0)
 			master_cf = atoi(value);
 	}
+	name_process(r->name);
 	r->conf = conf_load_texts(argv[0], inherited_text(main_cf),
 		inherited_text(master_cf), NULL, 0, &problems);
 	open_log(r);

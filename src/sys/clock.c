@@ -63,12 +63,25 @@ uint64_t random_u64(void)
 	return v;
 }
 
+/* Ids are no secrets: the kernel is asked once for many. */
+static uint64_t id_noise(void)
+{
+	static _Thread_local uint16_t pool[64];
+	static _Thread_local size_t left;
+
+	if (left == 0) {
+		random_fill(pool, sizeof(pool));
+		left = sizeof(pool) / sizeof(pool[0]);
+	}
+	return pool[--left] & 0xfff;
+}
+
 uint64_t id_new(void)
 {
 	/* 51 bits of microseconds last until the year 2041 in 63 bits. */
 	uint64_t us = (uint64_t)clock_unix_us() & ((1ULL << 51) - 1);
 
-	return us << 12 | (random_u64() & 0xfff);
+	return us << 12 | id_noise();
 }
 
 void id_text(uint64_t id, char out[ID_TEXT])

@@ -13,7 +13,7 @@
 #include "sys/clock.h"
 #include "sys/trail.h"
 
-enum { LINE_MAX_BYTES = 4000, VALUE_MAX_BYTES = 1024 };
+enum { LINE_BYTES = 512, LINE_MAX_BYTES = 4000, VALUE_MAX_BYTES = 1024 };
 
 static struct {
 	char ident[64];
@@ -84,12 +84,30 @@ struct log_kv log_fault(const struct fault *f)
 	return log_z("reason", f->text);
 }
 
+/* Bytes in front that stand for themselves everywhere. */
+static size_t plain_run(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.len && (unsigned char)s.ptr[n] >= 0x20 &&
+		(unsigned char)s.ptr[n] < 0x7f && s.ptr[n] != '"' &&
+		s.ptr[n] != '\\')
+		n++;
+	return n;
+}
+
 /* Quoted where a blank or quote is in it; controls as \xNN, always. */
 static void put_escaped(struct buf *b, struct str s, bool json)
 {
 	s = str_sub(s, 0, VALUE_MAX_BYTES);
 	while (s.len > 0) {
 		uint32_t c;
+		size_t plain = plain_run(s);
+
+		buf_put(b, str_sub(s, 0, plain));
+		s = str_from_at(s, plain);
+		if (s.len == 0)
+			break;
 		size_t n = utf8_decode(s, &c);
 
 		if (n == 0) {
@@ -133,14 +151,22 @@ static void put_value(struct buf *b, const struct log_kv *kv, bool json)
 
 static void put_time(struct buf *b)
 {
+	/* Of the second that was written last: there are many in one. */
+	static _Thread_local time_t second;
+	static _Thread_local char text[40];
 	int64_t us = clock_unix_us();
 	time_t t = (time_t)(us / 1000000);
 	struct tm tm;
-	char text[40];
 
-	gmtime_r(&t, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	buf_putf(b, "%s.%03dZ", text, (int)(us / 1000 % 1000));
+	if (t != second || text[0] == '\0') {
+		gmtime_r(&t, &tm);
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm);
+		second = t;
+	}
+	buf_puts(b, text);
+	for (int64_t ms = us / 1000 % 1000, unit = 100; unit > 0; unit /= 10)
+		buf_putc(b, (char)('0' + ms / unit % 10));
+	buf_putc(b, 'Z');
 }
 
 static void put_head_json(
@@ -168,7 +194,9 @@ static void put_head_text(
 
 static void put_pair(struct buf *b, const struct log_kv *kv, bool json)
 {
-	buf_putf(b, json ? ",\"%s\":" : " %s=", kv->key);
+	buf_puts(b, json ? ",\"" : " ");
+	buf_puts(b, kv->key);
+	buf_puts(b, json ? "\":" : "=");
 	put_value(b, kv, json);
 }
 
@@ -201,6 +229,7 @@ void log_put(enum log_level level, const char *event, const struct log_kv *kv)
 	if (level > state.max)
 		return;
 	buf_init(&b, LINE_MAX_BYTES + 16);
+	buf_reserve(&b, LINE_BYTES);
 	format(&b, state.json, level, event, kv);
 	if (state.to_syslog) {
 		syslog(priorities[level], "%.*s", STR_ARG(buf_str(&b)));
