@@ -447,6 +447,7 @@ static void load(struct conf *c, const struct conf_override *overrides,
 	for (size_t i = 0; i < n_params; i++)
 		evaluate(c, &params[i], problems);
 	read_origin(c, problems);
+	conf_find_own_addresses(c);
 }
 
 struct conf *conf_load_texts(const char *dir, struct str main_text,

@@ -48,6 +48,11 @@ struct conf_entry {
 #define CONF_TYPE_INT int64_t
 #define CONF_TYPE_TIME int64_t
 
+struct own_address {
+	unsigned char bytes[16];
+	size_t len;
+};
+
 struct conf {
 	struct str dir; /* where main.cf lies */
 	struct str main_cf;
@@ -58,6 +63,9 @@ struct conf {
 	struct conf_entry *order; /* as they stand in the file */
 	size_t n_order;
 	struct map *computed; /* defaults that depend on the machine */
+	struct own_address *own; /* own_address.c */
+	size_t n_own;
+	bool own_loopback; /* all of 127.0.0.0/8 */
 #define PARAM(type, name, fallback, doc) CONF_TYPE_##type name;
 #include "conf/params.def"
 #undef PARAM
@@ -103,6 +111,13 @@ const struct known_param *known_param_find(struct str name);
 void conf_problem(const struct conf *c, struct problems *p,
 	enum problem_level level, const char *param, struct str what,
 	struct str write);
+
+/* Our own addresses: inet_interfaces and proxy_interfaces, as the interfaces
+ * were when the configuration was loaded (postconf(5) inet_interfaces: a
+ * change needs a restart). */
+bool conf_is_own_address(
+	const struct conf *c, const unsigned char *addr, size_t len);
+void conf_find_own_addresses(struct conf *c); /* at the end of loading */
 
 /* Does a comma or blank separated list have the word? */
 bool conf_option_has(struct str list, const char *word);

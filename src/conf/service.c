@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "conf/service.h"
 
-#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -112,54 +111,6 @@ static void interface_addrs(
 		else
 			resolve_host(list, c, item, port);
 	}
-}
-
-static bool is_wildcard(struct str item)
-{
-	return str_eqc(item, "all");
-}
-
-bool conf_is_own_address(
-	const struct conf *c, const unsigned char *addr, size_t len)
-{
-	struct str lists[2] = {c->inet_interfaces, c->proxy_interfaces};
-	struct ifaddrs *all = NULL;
-	bool wild = false, own = false;
-
-	for (size_t i = 0; i < 2; i++) {
-		struct str item;
-
-		while (str_present(item = list_item(&lists[i]))) {
-			unsigned char mine[16];
-			size_t n;
-
-			wild |= is_wildcard(item);
-			own |= address_parse(item, mine, &n) && n == len &&
-			       memcmp(mine, addr, len) == 0;
-		}
-	}
-	bool loopback = len == 4 && addr[0] == 127;
-	if (own || !wild || (getifaddrs(&all) != 0))
-		return own || (loopback && wild);
-	for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
-		struct sock_addr sa = {0};
-		unsigned char mine[16];
-		size_t n;
-
-		if (i->ifa_addr == NULL)
-			continue;
-		if (i->ifa_addr->sa_family == AF_INET)
-			memcpy(&sa.ss, i->ifa_addr, sizeof(struct sockaddr_in));
-		else if (i->ifa_addr->sa_family == AF_INET6)
-			memcpy(&sa.ss, i->ifa_addr,
-				sizeof(struct sockaddr_in6));
-		else
-			continue;
-		sock_addr_bytes(&sa, mine, &n);
-		own |= n == len && memcmp(mine, addr, len) == 0;
-	}
-	freeifaddrs(all);
-	return own || loopback;
 }
 
 /* ---- lines ---- */

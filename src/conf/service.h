@@ -54,8 +54,4 @@ struct str service_pickup_path(const struct conf *c, struct arena *a);
 /* "smtp", "submission", "587" to a number; 0 for an unknown name. */
 unsigned service_port(struct str name);
 const char *service_kind_name(enum service_kind kind);
-/* Our own addresses: inet_interfaces and proxy_interfaces. */
-bool conf_is_own_address(
-	const struct conf *c, const unsigned char *addr, size_t len);
-
 #endif

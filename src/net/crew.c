@@ -2,8 +2,8 @@
 /*
  * One mutex guards the ready list, the states and the heap of deadlines.
  * epoll is one-shot per seat: a seat that is served cannot fire.  A worker
- * lingers on a quiet session only while another worker is free; a fixed
- * linger starves the others.
+ * lingers on a quiet session only while another worker is free or can be
+ * started; a fixed linger starves the others.
  */
 #include "net/crew.h"
 
@@ -22,6 +22,7 @@
 
 enum {
 	LINGER_MS = 5,
+	IDLE_MS = 60000, /* the lot looks at the heap at least so often */
 	STACK_BYTES = 512 * 1024,
 	EVENTS = 256,
 	LISTENERS_MAX = 64
@@ -51,7 +52,9 @@ struct crew {
 	struct seat *ready_last;
 	unsigned max_threads;
 	unsigned threads;
-	unsigned idle;
+	unsigned idle; /* wait for work, and nobody has woken them */
+	unsigned to_wake; /* of them, when the lock is let go */
+	unsigned woken; /* taken off idle, but not awake yet */
 	unsigned sessions;
 	struct slot *slots; /* every seat, by descriptor */
 	int n_slots;
@@ -60,7 +63,8 @@ struct crew {
 	long n_heap;
 	long cap_heap;
 	int epoll;
-	int wake; /* eventfd: the heap's top changed, or we end */
+	int wake; /* eventfd: the lot would sleep too long */
+	int64_t armed_ms; /* when the lot looks at the heap; 0: never */
 	struct listener listeners[LISTENERS_MAX];
 	unsigned n_listeners;
 	bool ending;
@@ -136,10 +140,26 @@ static void heap_remove(struct crew *c, struct seat *s)
 
 /* ---- seats ---- */
 
-static void poke_lot(struct crew *c)
+/* A worker that is woken under the lock would run into it. */
+static void leave(struct crew *c)
+{
+	unsigned n = c->to_wake;
+
+	c->to_wake = 0;
+	c->woken += n;
+	pthread_mutex_unlock(&c->lock);
+	while (n-- > 0)
+		pthread_cond_signal(&c->ready_cond);
+}
+
+/* The lot wakes in time, or is told to. */
+static void arm_lot(struct crew *c, int64_t deadline_ms)
 {
 	uint64_t one = 1;
 
+	if (c->armed_ms > 0 && c->armed_ms <= deadline_ms)
+		return;
+	c->armed_ms = deadline_ms;
 	if (write(c->wake, &one, sizeof(one)) < 0)
 		return; /* the counter is full: it is awake */
 }
@@ -170,10 +190,12 @@ static void make_ready(struct crew *c, struct seat *s)
 	else
 		c->ready_first = s;
 	c->ready_last = s;
-	if (c->idle > 0)
-		pthread_cond_signal(&c->ready_cond);
-	else if (c->threads < c->max_threads)
+	if (c->idle > 0) {
+		c->idle--;
+		c->to_wake++;
+	} else if (c->threads < c->max_threads) {
 		start_thread(c);
+	}
 }
 
 static void unpark(struct crew *c, struct seat *s)
@@ -202,7 +224,7 @@ static void park(struct crew *c, struct seat *s, bool bytes)
 	if (s->deadline_ms > 0) {
 		heap_add(c, s);
 		if (s->heap_at == 0)
-			poke_lot(c);
+			arm_lot(c, s->deadline_ms);
 	}
 	if (bytes) {
 		s->in_epoll = true;
@@ -242,13 +264,14 @@ static void serve(struct crew *c, struct seat *s)
 	s->state = SEAT_SERVED;
 	s->rung |= s->bell;
 	s->bell = false;
-	pthread_mutex_unlock(&c->lock);
+	leave(c);
 	enum next next = s->serve(s);
 	while (next == NEXT_PARK) {
 		struct pollfd p = {.fd = s->fd, .events = POLLIN};
 
 		pthread_mutex_lock(&c->lock);
-		bool linger = c->idle > 0 && !s->bell && !c->ending;
+		bool linger = (c->idle > 0 || c->threads < c->max_threads) &&
+			      !s->bell && !c->ending;
 		pthread_mutex_unlock(&c->lock);
 		if (!linger || poll(&p, 1, LINGER_MS) <= 0)
 			break;
@@ -279,7 +302,10 @@ static void *work(void *arg)
 		if (s == NULL) {
 			c->idle++;
 			pthread_cond_wait(&c->ready_cond, &c->lock);
-			c->idle--;
+			if (c->woken > 0)
+				c->woken--;
+			else
+				c->idle--; /* woken by nobody */
 			continue;
 		}
 		c->ready_first = s->next;
@@ -300,7 +326,7 @@ void crew_add(struct crew *c, struct seat *s)
 	s->readable = false;
 	remember(c, s);
 	make_ready(c, s);
-	pthread_mutex_unlock(&c->lock);
+	leave(c);
 }
 
 void crew_ring(struct seat *s)
@@ -314,7 +340,7 @@ void crew_ring(struct seat *s)
 		s->bell = false;
 		unpark(c, s);
 	}
-	pthread_mutex_unlock(&c->lock);
+	leave(c);
 }
 
 bool crew_ending(const struct crew *c)
@@ -375,13 +401,13 @@ static void take_event(struct crew *c, uint64_t key)
 		s->readable = true;
 		unpark(c, s);
 	}
-	pthread_mutex_unlock(&c->lock);
+	leave(c);
 }
 
 static int expire(struct crew *c)
 {
 	int64_t now = clock_mono_ms();
-	int64_t wait = -1;
+	int64_t wait = IDLE_MS;
 
 	pthread_mutex_lock(&c->lock);
 	while (c->n_heap > 0) {
@@ -394,8 +420,10 @@ static int expire(struct crew *c)
 		s->timed_out = true;
 		unpark(c, s);
 	}
-	pthread_mutex_unlock(&c->lock);
-	return wait > 60000 ? 60000 : (int)wait;
+	wait = wait > IDLE_MS ? IDLE_MS : wait;
+	c->armed_ms = now + wait;
+	leave(c);
+	return (int)wait;
 }
 
 static void *run_lot(void *arg)
@@ -461,6 +489,8 @@ unsigned crew_end(struct crew *c, int64_t wait_ms)
 		if (c->slots[i].seat != NULL &&
 			c->slots[i].seat->state == SEAT_PARKED)
 			unpark(c, c->slots[i].seat);
+	leave(c);
+	pthread_mutex_lock(&c->lock);
 	while (c->sessions > 0)
 		if (pthread_cond_timedwait(&c->gone_cond, &c->lock, &until) !=
 			0)

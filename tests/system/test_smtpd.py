@@ -544,3 +544,23 @@ def test_accounts_are_known_at_once(one):
         assert [code(new), code(BOB), code(new)] == [250, 250, 250]
         one.run("user", "del", new)
         assert [code(new), code(new)] == [550, 550]
+
+
+def test_only_auth_may_be_long(one):
+    """RFC 4954 4: 12288 octets for AUTH; all other commands 2048 here."""
+    s = open_mx(one)
+    for line in ("NOOP ", "EHLO ", "MAIL FROM:<a@b.example> X="):
+        s.expect(line + "x" * 2100, 500)
+    s.expect("NOOP", 250)
+    s.close()
+    s = logged_in(one)
+    s.close()
+    s = Smtp(one.host, one.port["submission"])
+    s.expect("EHLO c.example", 250)
+    s.starttls(one.tls(), one.name)
+    s.expect("EHLO c.example", 250)
+    long = base64.b64encode(b"\0bob@example.test\0" + b"p" * 9000).decode()
+    s.expect(f"AUTH PLAIN {long}", 535)
+    s.expect("AUTH PLAIN " + "A" * 12300, 500)
+    s.expect("NOOP", 250)
+    s.close()

@@ -18,7 +18,12 @@
 #include "base/arena.h"
 #include "codec/smtp/path.h"
 
-enum { SMTP_LINE_MAX = 2048, SMTP_PARAMS_MAX = 16 };
+enum {
+	SMTP_LINE_MAX = 2048,
+	SMTP_AUTH_LINE_MAX =
+		12288, /* RFC 4954 4: of AUTH, a token may be long */
+	SMTP_PARAMS_MAX = 16,
+};
 
 struct smtp_command {
 	struct str verb; /* as sent */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { RUN_MAX = 1024 };
+
 void smtp_data_init(struct smtp_data *d)
 {
 	*d = (struct smtp_data){.state = SMTP_DATA_LINE_START};
@@ -30,15 +32,25 @@ static void take_text(struct smtp_data *d, char c, struct buf *out)
 	buf_putc(out, c);
 }
 
-/* A run of plain bytes, the common case, is copied at once. */
+static size_t before(const char *p, size_t n, char c)
+{
+	const char *at = n > 0 ? memchr(p, c, n) : NULL;
+
+	return at != NULL ? (size_t)(at - p) : n;
+}
+
+/* A run of plain bytes, the common case, is copied at once.  It is bounded:
+ * who sends one special byte after the other makes us look ahead for each. */
 static size_t take_run(struct smtp_data *d, struct str in, struct buf *out)
 {
-	size_t n = 0;
+	size_t n = in.len < RUN_MAX ? in.len : RUN_MAX;
 	unsigned char all = 0;
 
-	while (n < in.len && in.ptr[n] != '\r' && in.ptr[n] != '\n' &&
-		in.ptr[n] != '\0')
-		all |= (unsigned char)in.ptr[n++];
+	n = before(in.ptr, n, '\r');
+	n = before(in.ptr, n, '\n');
+	n = before(in.ptr, n, '\0');
+	for (size_t i = 0; i < n; i++)
+		all |= (unsigned char)in.ptr[i];
 	d->has_8bit |= all >= 0x80;
 	d->line_length += n;
 	buf_put_mem(out, in.ptr, n);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "codec/postfix/value.h"
 #include "store/usage.h"
 #include "sys/clock.h"
 
@@ -40,10 +41,16 @@ bool auth_broken(struct ipc_session *s)
 
 bool auth_refused(struct ipc_session *s)
 {
+	struct auth *auth = s->role_ctx;
 	struct exchange *x = s->own;
 	struct fault f;
 
 	log_info("login failed", log_s("client", x->client));
+	if (failures_add(
+		    auth->failures, &x->net, x->tried, clock_mono_ms() / 1000))
+		log_warn("limit exceeded",
+			log_z("limit", "login_failure_limit"),
+			log_s("client", x->client));
 	/* RFC 4954 6: never says whether it was the name or the password. */
 	fault_set(&f, FAULT_PERM, 535, 7, 8,
 		"authentication credentials invalid");
@@ -92,8 +99,48 @@ static void forget(struct ipc_session *s)
 	s->own = NULL;
 }
 
+static struct client_net net_of(struct auth *auth, struct exchange *x)
+{
+	const struct conf *c = auth->role->conf;
+	unsigned char bytes[16];
+	size_t len;
+	struct fault f;
+	struct client_net net = {0};
+
+	if (!address_parse(x->client, bytes, &len) ||
+		match_address(auth->exceptions, bytes, len, x->client, x->a,
+			&f) == TABLE_FOUND)
+		return net;
+	int64_t prefix = len == 4 ? c->smtpd_client_ipv4_prefix_length
+				  : c->smtpd_client_ipv6_prefix_length;
+	net.len = (unsigned char)len;
+	for (size_t i = 0; i < len; i++, prefix -= 8)
+		net.bytes[i] = prefix >= 8 ? bytes[i]
+			       : prefix <= 0
+				       ? 0
+				       : (unsigned char)(bytes[i] &
+							 0xff << (8 - prefix));
+	return net;
+}
+
+static bool too_many(struct ipc_session *s)
+{
+	struct auth *auth = s->role_ctx;
+	struct exchange *x = s->own;
+	struct fault f;
+
+	log_info("login refused", log_s("client", x->client),
+		log_z("reason", "too many failed logins"));
+	fault_set(&f, FAULT_TEMP, 454, 7, 0,
+		"too many failed logins; the next is possible in %lld s at "
+		"most",
+		(long long)auth->role->conf->login_failure_window);
+	return ipc_answer_fault(s, &f);
+}
+
 static bool start(struct ipc_session *s, struct wire *w)
 {
+	struct auth *auth = s->role_ctx;
 	const struct sasl_mechanism *mechanism =
 		sasl_mechanism_find(wire_str(w));
 	struct str initial = wire_str(w);
@@ -115,6 +162,10 @@ static bool start(struct ipc_session *s, struct wire *w)
 	x->end_point = arena_str(x->a, end_point);
 	x->certificate = arena_str(x->a, certificate);
 	x->plus_offered = offered;
+	x->net = net_of(auth, x);
+	/* No guess is looked at, right or wrong, and nothing is hashed. */
+	if (failures_over(auth->failures, &x->net, clock_mono_ms() / 1000))
+		return too_many(s);
 	if (!str_present(initial))
 		return auth_more(s, mechanism->kind == SASL_LOGIN
 					    ? STR("Username:")
@@ -173,12 +224,20 @@ int role_auth(struct role *r)
 {
 	static const struct ipc_handlers handlers = {handle, forget};
 	struct auth *auth = must_alloc(sizeof(*auth));
+	struct problems ignored = {.a = r->a};
 	struct fault f;
 
 	auth->role = r;
 	random_fill(auth->secret, sizeof(auth->secret));
 	pthread_mutex_init(&auth->lock, NULL);
 	pthread_mutex_init(&auth->usage_lock, NULL);
+	auth->failures = failures_new(
+		r->conf->login_failure_limit, r->conf->login_failure_window);
+	auth->exceptions = match_list_new(r->tables, r->conf,
+		"smtpd_client_event_limit_exceptions",
+		r->conf->smtpd_client_event_limit_exceptions, MATCH_ADDRESSES,
+		false, &ignored);
+	role_may_read_tables(r, r->conf->smtpd_client_event_limit_exceptions);
 	role_may_write(r, arena_printf(r->a, "%.*s/accounts",
 				  STR_ARG(r->conf->data_directory)));
 	auth->accounts =

@@ -11,6 +11,8 @@
 #include <pthread.h>
 
 #include "codec/sasl/mechanisms.h"
+#include "conf/match.h"
+#include "role/auth/failures.h"
 #include "role/ipc_server.h"
 #include "role/role.h"
 #include "store/account.h"
@@ -22,6 +24,8 @@ struct auth {
 	pthread_mutex_t usage_lock; /* the same for usage */
 	struct usage *usage;
 	unsigned char secret[16]; /* salts of unknown users come from it */
+	struct failures *failures;
+	struct match_list *exceptions; /* clients that are not counted */
 };
 
 /* One SASL exchange: the ipc session's own. */
@@ -30,6 +34,8 @@ struct exchange {
 	int step;
 	struct arena *a;
 	struct str client; /* for the log */
+	struct client_net net;
+	uint64_t tried; /* name and password, for failures; 0: none */
 	struct str user; /* LOGIN */
 	struct scram_client_first first;
 	bool plus_offered;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* PLAIN (RFC 4616), LOGIN, and EXTERNAL (RFC 4422 A). */
+#include <openssl/crypto.h>
+#include <string.h>
+
 #include "base/must.h"
 #include "role/auth/auth.h"
+#include "sys/crypto.h"
 
 static void complete(struct auth *auth, struct exchange *x, struct str password)
 {
@@ -16,6 +20,26 @@ static void complete(struct auth *auth, struct exchange *x, struct str password)
 	pthread_mutex_unlock(&auth->lock);
 }
 
+/* Names the attempt without keeping it. */
+static uint64_t name_attempt(
+	const struct auth *auth, struct str user, struct str password)
+{
+	struct buf both CLEANUP(buf_fini);
+	unsigned char sum[SCRAM_KEY_MAX];
+	uint64_t name;
+
+	buf_init(&both, user.len + password.len + 1);
+	buf_reserve(&both, user.len + password.len + 1);
+	buf_put(&both, user);
+	buf_putc(&both, '\0');
+	buf_put(&both, password);
+	scram_hmac(SCRAM_SHA256, str_of(auth->secret, sizeof(auth->secret)),
+		buf_str(&both), sum);
+	OPENSSL_cleanse(both.data, both.len);
+	memcpy(&name, sum, sizeof(name));
+	return name;
+}
+
 static bool check_password(struct ipc_session *s, struct str authzid,
 	struct str user, struct str password)
 {
@@ -25,6 +49,7 @@ static bool check_password(struct ipc_session *s, struct str authzid,
 
 	if (auth_find(auth, x, user, &f) == ACCOUNT_ERROR)
 		return ipc_answer_fault(s, &f);
+	x->tried = name_attempt(auth, user, password);
 	bool ok = account_verify(x->known ? &x->account : NULL, password);
 	/* RFC 4616 2: to act for others is not given to anybody. */
 	if (authzid.len > 0 && !str_ieq(authzid, user))

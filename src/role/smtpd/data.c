@@ -17,6 +17,7 @@ bool smtpd_data_more(struct session *s)
 		s->closing = true;
 	} else {
 		buf_init(&out, SMTPD_PIECE_BYTES + 16);
+		buf_reserve(&out, in.len + 16);
 		size_t eaten = smtp_data_feed(&r->data, in, &out);
 		stream_unread(s->stream, in.len - eaten);
 		reception_put(r, buf_str(&out));

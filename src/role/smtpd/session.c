@@ -371,7 +371,10 @@ static void take_line(struct session *s, enum line_result r, struct str line)
 	if (stream_bare_newline(s->stream) &&
 		smtpd_screen_violates(s, PASS_BARE_NEWLINE))
 		return;
-	if (r == LINE_TOO_LONG)
+	struct str rest = line;
+	if (r == LINE_TOO_LONG ||
+		(line.len > SMTP_LINE_MAX &&
+			!str_ieqc(str_word(&rest, " "), "AUTH")))
 		smtpd_refuse(s, 500, "5.5.2 Error: line too long");
 	else
 		run_command(s, line);
@@ -398,7 +401,7 @@ static bool read_command(struct session *s)
 	/* The rest of a line that is too long is not waited for. */
 	stream_deadline(s->stream, LONG_LINE_MS);
 	enum line_result r =
-		stream_line(s->stream, SMTP_LINE_MAX, false, &line);
+		stream_line(s->stream, SMTP_AUTH_LINE_MAX, false, &line);
 	if (r != LINE_OK && r != LINE_TOO_LONG)
 		return false;
 	take_line(s, r, line);
@@ -435,12 +438,13 @@ static enum next serve(struct session *s, struct seat *seat)
 		 * handshake or the end come at once. */
 		if (s->mode != MODE_COMMANDS || s->delay_ms > 0 || s->closing ||
 			s->handshake ||
-			!stream_has_line(s->stream, SMTP_LINE_MAX, bytes)) {
+			!stream_has_line(
+				s->stream, SMTP_AUTH_LINE_MAX, bytes)) {
 			enum next next = park(s);
 
 			if (next != NEXT_PARK || s->mode != MODE_COMMANDS ||
 				!stream_has_line(
-					s->stream, SMTP_LINE_MAX, false))
+					s->stream, SMTP_AUTH_LINE_MAX, false))
 				return next;
 		}
 		bytes = false;

@@ -129,7 +129,6 @@ struct session {
 	unsigned server_port;
 	int64_t login_id;
 	bool trusted; /* in mynetworks */
-	bool own_known, own; /* the client's address is one of ours */
 	bool xclient_allowed, xforward_allowed; /* the real client may */
 	unsigned uid; /* of sendmail's user, on pickup */
 	bool pipelined;

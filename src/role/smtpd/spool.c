@@ -51,15 +51,6 @@ static bool completes_headers(const struct session *s)
 	       str_present(s->login);
 }
 
-/* Asks the kernel for all interfaces, so once a session. */
-static bool is_own_address(struct session *s)
-{
-	if (!s->own_known)
-		s->own = conf_is_own_address(s->sv->c, s->addr, s->addr_len);
-	s->own_known = true;
-	return s->own;
-}
-
 /* postconf(5) local_header_rewrite_clients */
 static bool rewrites_headers(struct session *s)
 {
@@ -74,7 +65,8 @@ static bool rewrites_headers(struct session *s)
 				str_present(s->login)) ||
 			(str_ieqc(item, "permit_mynetworks") && s->trusted) ||
 			(str_ieqc(item, "permit_inet_interfaces") &&
-				is_own_address(s)))
+				conf_is_own_address(
+					s->sv->c, s->addr, s->addr_len)))
 			return true;
 	}
 	return false;

@@ -238,7 +238,7 @@ void smtpd_xclient(struct session *s, struct str args)
 	transaction_reset(s);
 	milters_free(s);
 	s->connect_refusal = s->helo_refusal = s->screen_refusal = STR_NONE;
-	s->quarantine = s->own_known = s->stranger = false;
+	s->quarantine = s->stranger = false;
 	s->screen_tests = 0;
 	take_address(s, &f);
 	s->client_name = arena_str(s->a, known_or(f.name, s->client_name));
