@@ -174,9 +174,6 @@ static void check_values(struct checker *x)
 {
 	const struct conf *c = x->c;
 	struct sock_addr addr;
-	static const char *const levels[] = {
-		"", "none", "may", "encrypt", "verify", "secure"};
-	bool level_ok = false;
 
 	if (c->mailbox_size_limit > 0 &&
 		(c->message_size_limit == 0 ||
@@ -193,12 +190,6 @@ static void check_values(struct checker *x)
 		say(x, c, PROBLEM_ERROR, "smtp_tcp_port",
 			"smtp_tcp_port: unknown port",
 			"write smtp or a number");
-	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
-		level_ok |= str_eqc(c->smtp_tls_security_level, levels[i]);
-	if (!level_ok)
-		say(x, c, PROBLEM_ERROR, "smtp_tls_security_level",
-			"smtp_tls_security_level: this level is not built yet",
-			"write none, may, encrypt, verify or secure");
 	if (!str_eqc(c->maillog_format, "text") &&
 		!str_eqc(c->maillog_format, "json"))
 		say(x, c, PROBLEM_ERROR, "maillog_format",
@@ -443,6 +434,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_resolver(&x);
 	check_aliases(x.c, x.tables, p);
 	check_sni(x.c, x.tables, p);
+	check_client_tls(x.c, x.tables, p);
 	check_oauth(x.c, p);
 	milter_list_parse(
 		x.c, "non_smtpd_milters", x.c->non_smtpd_milters, x.c->a, p);

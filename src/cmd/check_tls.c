@@ -2,10 +2,12 @@
 /* `postern check`: certificates, and who is asked about tokens. */
 #include "cmd/check_tls.h"
 
+#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include "codec/postfix/lines.h"
 #include "net/tls.h"
+#include "policy/tls_policy.h"
 
 static void check_key_file(const struct conf *c, const char *param,
 	struct str path, struct problems *p)
@@ -96,4 +98,64 @@ void check_oauth(const struct conf *c, struct problems *p)
 		STR("oauth2_introspection_url: tokens would travel in clear "
 		    "text, or it is no URL"),
 		STR("write https://..."));
+}
+
+static void no_anchors(const struct conf *c, const char *param,
+	enum tls_level level, struct problems *p)
+{
+	bool only = level == TLS_DANE_ONLY;
+
+	if ((level != TLS_DANE && !only) || c->dns_trust_anchor_file.len > 0)
+		return;
+	conf_problem(c, p, only ? PROBLEM_ERROR : PROBLEM_WARNING, param,
+		arena_printf(c->a, "%s: level %s without DNSSEC: %s", param,
+			tls_level_name(level),
+			only ? "no mail would leave"
+			     : "every host is treated as with level may"),
+		STR("write dns_trust_anchor_file = /usr/share/dns/root.key "
+		    "(Debian: package dns-root-data)"));
+}
+
+void check_client_tls(
+	const struct conf *c, struct tables *tables, struct problems *p)
+{
+	static const char level_param[] = "smtp_tls_security_level";
+	static const char maps_param[] = "smtp_tls_policy_maps";
+	struct maps *m =
+		maps_open(tables, c, maps_param, c->smtp_tls_policy_maps, 0, p);
+	struct str insecure = c->smtp_tls_dane_insecure_mx_policy;
+	struct strs values = {0};
+	struct tls_policy policy;
+	enum tls_level level;
+	const char *why;
+
+	if (!tls_level_parse(c->smtp_tls_security_level, &level))
+		conf_problem(c, p, PROBLEM_ERROR, level_param,
+			STR("smtp_tls_security_level: no such level"),
+			STR("write none, may, encrypt, fingerprint, dane, "
+			    "dane-only, verify or secure"));
+	else
+		no_anchors(c, level_param, level, p);
+	if (EVP_get_digestbyname(
+		    arena_cstr(c->a, c->smtp_tls_fingerprint_digest)) == NULL)
+		conf_problem(c, p, PROBLEM_ERROR, "smtp_tls_fingerprint_digest",
+			STR("smtp_tls_fingerprint_digest: no such digest"),
+			STR("write sha256"));
+	if (!str_eqc(insecure, "dane") && !str_eqc(insecure, "encrypt") &&
+		!str_eqc(insecure, "may"))
+		conf_problem(c, p, PROBLEM_ERROR,
+			"smtp_tls_dane_insecure_mx_policy",
+			STR("smtp_tls_dane_insecure_mx_policy: no such level"),
+			STR("write dane, encrypt or may"));
+	maps_values(m, c->a, &values);
+	for (size_t i = 0; i < values.n; i++)
+		if (!tls_policy_parse(values.v[i], c->a, &policy, &why))
+			conf_problem(c, p, PROBLEM_ERROR, maps_param,
+				arena_printf(c->a,
+					"smtp_tls_policy_maps: "
+					"\"%.*s\": %s",
+					STR_ARG(values.v[i]), why),
+				STR("see TLS_README, SMTP client policy"));
+		else
+			no_anchors(c, maps_param, policy.level, p);
 }

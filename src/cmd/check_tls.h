@@ -11,4 +11,8 @@ bool check_certificate(const struct conf *c, const char *param,
 void check_sni(const struct conf *c, struct tables *tables, struct problems *p);
 void check_oauth(const struct conf *c, struct problems *p);
 
+/* smtp_tls_security_level, smtp_tls_policy_maps, DANE. */
+void check_client_tls(
+	const struct conf *c, struct tables *tables, struct problems *p);
+
 #endif

@@ -19,7 +19,8 @@ enum {
 	TYPE_PTR = 12,
 	TYPE_MX = 15,
 	TYPE_TXT = 16,
-	TYPE_AAAA = 28
+	TYPE_AAAA = 28,
+	TYPE_TLSA = 52,
 };
 enum { RECORDS_MAX = 200 };
 
@@ -85,6 +86,19 @@ static void ask_servers_for_all(struct resolver *r)
 		ub_ctx_zone_add(r->ctx, zones[i], "transparent");
 }
 
+static bool add_anchors(struct resolver *r, struct str file, struct fault *f)
+{
+	if (file.len == 0)
+		return true;
+	char *path = str_heap(file);
+	int error = ub_ctx_add_ta_file(r->ctx, path);
+
+	free(path);
+	return error == 0 ||
+	       fault_set(f, FAULT_PERM, 0, 3, 5, "dns_trust_anchor_file: %s",
+		       ub_strerror(error));
+}
+
 struct resolver *resolver_new(const struct resolver_options *o, struct fault *f)
 {
 	struct resolver *r = must_alloc(sizeof(*r));
@@ -107,19 +121,11 @@ struct resolver *resolver_new(const struct resolver_options *o, struct fault *f)
 		ub_ctx_resolvconf(r->ctx, NULL);
 	while (ok && str_present(item = list_item(&rest)))
 		ok = add_server(r, item, f);
+	/* Before the zones: they end the time of settings. */
+	ok = ok && add_anchors(r, o->trust_anchor_file, f);
 	ub_ctx_hosts(r->ctx, NULL);
 	if (o->servers.len > 0)
 		ask_servers_for_all(r);
-	if (ok && o->trust_anchor_file.len > 0) {
-		char *path = str_heap(o->trust_anchor_file);
-		int error = ub_ctx_add_ta_file(r->ctx, path);
-
-		free(path);
-		if (error != 0)
-			ok = fault_set(f, FAULT_PERM, 0, 3, 5,
-				"dns_trust_anchor_file: %s",
-				ub_strerror(error));
-	}
 	if (ok)
 		return r;
 	resolver_free(r);
@@ -210,6 +216,13 @@ static enum dns_result host_type(struct resolver *r, struct str name, int type,
 
 	if (d != DNS_OK)
 		return d;
+	addrs->insecure |= result->secure == 0;
+	struct str canonical =
+		str_from(result->canonname != NULL ? result->canonname : "");
+	if (str_ends(canonical, "."))
+		canonical.len--;
+	if (canonical.len > 0 && !str_ieq(canonical, name))
+		addrs->canonical = arena_str(a, canonical);
 	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++)
 		if (result->len[i] == want)
 			add_addr(addrs, a,
@@ -228,6 +241,7 @@ enum dns_result resolver_host(struct resolver *r, struct str name,
 
 	if (address_parse(name, bytes, &len)) {
 		add_addr(addrs, a, bytes, len);
+		addrs->insecure = true;
 		return DNS_OK;
 	}
 	if ((families & RESOLVER_V6) != 0)
@@ -331,4 +345,29 @@ enum dns_result resolver_txt(struct resolver *r, struct str name,
 			strs_add(texts, a, text);
 	}
 	return DNS_OK;
+}
+
+enum dns_result resolver_tlsa(struct resolver *r, struct str name,
+	struct arena *a, struct dns_tlsa **list_r, size_t *n_r, struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	enum dns_result d = ask(r, name, TYPE_TLSA, a, &result, f);
+	struct dns_tlsa *list = arena_alloc(a, RECORDS_MAX * sizeof(*list));
+	size_t n = 0;
+
+	*n_r = 0;
+	if (d != DNS_OK)
+		return d;
+	if (!result->secure)
+		return DNS_NONE;
+	for (int i = 0; result->data[i] != NULL && n < RECORDS_MAX; i++)
+		if (dns_tlsa_parse(
+			    str_of(result->data[i], (size_t)result->len[i]),
+			    &list[n])) {
+			list[n].data = arena_str(a, list[n].data);
+			n++;
+		}
+	*list_r = list;
+	*n_r = n;
+	return n > 0 ? DNS_OK : DNS_NONE;
 }

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/fault.h"
+#include "codec/dns/rdata.h"
 
 struct resolver;
 
@@ -39,6 +40,8 @@ struct resolver_addr {
 struct resolver_addrs {
 	struct resolver_addr *v;
 	size_t n;
+	bool insecure; /* some of them are not protected by DNSSEC */
+	struct str canonical; /* behind aliases; absent: none of them */
 };
 
 enum resolver_family { RESOLVER_V4 = 1, RESOLVER_V6 = 2 };
@@ -66,5 +69,10 @@ enum dns_result resolver_ns(struct resolver *r, struct str domain,
 	struct arena *a, struct strs *hosts, struct fault *f);
 enum dns_result resolver_txt(struct resolver *r, struct str name,
 	struct arena *a, struct strs *texts, struct fault *f);
+/* RFC 6698.  Only records that DNSSEC protects: else NONE.  Their data lives
+ * in the arena. */
+enum dns_result resolver_tlsa(struct resolver *r, struct str name,
+	struct arena *a, struct dns_tlsa **list_r, size_t *n_r,
+	struct fault *f);
 
 #endif

@@ -342,18 +342,29 @@ SSL *tls_server_session(struct tls_server *t)
 	return ssl;
 }
 
-SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
+static SSL_CTX *client_ctx(struct str protocols,
+	const struct tls_options *options, struct fault *f)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
 	must(ctx != NULL);
 	common(ctx);
-	apply_protocols(trust->protocols, ctx);
-	if (!tls_options_apply(ctx, &trust->options, f)) {
+	apply_protocols(protocols, ctx);
+	if (!tls_options_apply(ctx, options, f)) {
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	must(SSL_CTX_dane_enable(ctx) == 1);
+	return ctx;
+}
+
+SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
+{
+	SSL_CTX *ctx = client_ctx(trust->protocols, &trust->options, f);
+
+	if (ctx == NULL)
+		return NULL;
 	if (trust->ca_file.len == 0 && trust->ca_path.len == 0) {
 		SSL_CTX_set_default_verify_paths(ctx);
 		return ctx;
@@ -362,6 +373,25 @@ SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+SSL_CTX *tls_client_ctx_like(SSL_CTX *base, const struct conf *c,
+	bool mandatory, struct str protocols, struct str ciphers,
+	struct str exclude, struct fault *f)
+{
+	struct tls_options options = tls_options_smtp(c, mandatory);
+
+	if (protocols.len == 0)
+		protocols = mandatory ? c->smtp_tls_mandatory_protocols
+				      : c->smtp_tls_protocols;
+	if (ciphers.len > 0)
+		options.grade = ciphers;
+	if (exclude.len > 0)
+		options.exclude_more = exclude;
+	SSL_CTX *ctx = client_ctx(protocols, &options, f);
+	if (ctx != NULL)
+		SSL_CTX_set1_cert_store(ctx, SSL_CTX_get_cert_store(base));
+	return ctx;
 }
 
 /* ---- the peer ---- */

@@ -51,6 +51,11 @@ struct tls_trust {
 	struct tls_options options;
 };
 SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f);
+/* Another one with the same trust, and what a policy says beside main.cf;
+ * absent or empty values are main.cf's. */
+SSL_CTX *tls_client_ctx_like(SSL_CTX *base, const struct conf *c,
+	bool mandatory, struct str protocols, struct str ciphers,
+	struct str exclude, struct fault *f);
 
 /* The client's certificate of a session. */
 struct tls_peer {

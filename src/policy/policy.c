@@ -43,6 +43,7 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->generic = MAPS(smtp_generic_maps, 0);
 	p->sender_login = MAPS(smtpd_sender_login_maps, 0);
 	p->sasl_password = MAPS(smtp_sasl_password_maps, 0);
+	p->tls_policy = MAPS(smtp_tls_policy_maps, 0);
 	p->alias = MAPS(alias_maps, MAPS_ALIASES);
 	p->relay_clientcerts = MAPS(relay_clientcerts, 0);
 	p->relocated = MAPS(relocated_maps, 0);

@@ -46,6 +46,7 @@ struct policy {
 	struct maps *generic;
 	struct maps *sender_login;
 	struct maps *sasl_password;
+	struct maps *tls_policy;
 	struct maps *alias;
 	struct maps *relay_clientcerts;
 	struct maps *relocated;

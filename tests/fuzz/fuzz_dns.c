@@ -10,9 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str in = str_of(data, size);
 
 	struct dns_mx mx;
+	struct dns_tlsa tlsa;
 	struct str text;
 
 	dns_mx_parse(in, a, &mx);
+	dns_tlsa_parse(in, &tlsa);
 	dns_txt_parse(in, a, &text);
 	dns_name_parse(&in, a, &text);
 	arena_free(a);

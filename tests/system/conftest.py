@@ -41,8 +41,8 @@ def one(postern):
 def dns(tmp_path):
     made = []
 
-    def make(zones):
-        d = harness.Dns(tmp_path / f"dns{len(made)}", zones)
+    def make(zones, signed=()):
+        d = harness.Dns(tmp_path / f"dns{len(made)}", zones, signed)
         made.append(d)
         return d
 

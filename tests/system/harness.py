@@ -224,9 +224,9 @@ class Postern:
 class Dns:
     """knotd with the given zones: {"a.test": "MX 10 mx.a.test."...}."""
 
-    def __init__(self, directory, zones):
+    def __init__(self, directory, zones, signed=()):
         self.dir = Path(directory)
-        self.dir.mkdir(parents=True, exist_ok=True)
+        (self.dir / "db").mkdir(parents=True, exist_ok=True)
         self.port = free_port(("127.0.0.1",))
         for zone, text in zones.items():
             (self.dir / f"{zone}.zone").write_text(
@@ -240,12 +240,25 @@ class Dns:
         for zone in zones:
             config += [f"  - domain: {zone}",
                        f"    file: {self.dir}/{zone}.zone"]
+            if zone in signed:
+                config += ["    dnssec-signing: on"]
         (self.dir / "knot.conf").write_text("\n".join(config) + "\n")
         self.process = subprocess.Popen(
             ["knotd", "-c", str(self.dir / "knot.conf")],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        first = next(iter(zones))
-        wait_for("knotd", lambda: self.answers(first))
+        for zone in zones:
+            wait_for("knotd", lambda: self.answers(zone))
+
+    def anchors(self, *zones):
+        """The keys of signed zones, as a trust anchor file."""
+        path = self.dir / "anchors"
+        path.write_text("".join(
+            line.replace(" DS ", " IN DS ") + "\n" for zone in zones
+            for line in subprocess.run(
+                ["keymgr", "-c", str(self.dir / "knot.conf"), zone, "ds"],
+                capture_output=True, text=True, check=True
+            ).stdout.splitlines()))
+        return path
 
     def answers(self, name):
         query = (b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"

@@ -54,6 +54,16 @@ bool dns_mx_parse(struct str rdata, struct arena *a, struct dns_mx *mx_r)
 	return true;
 }
 
+bool dns_tlsa_parse(struct str rdata, struct dns_tlsa *tlsa_r)
+{
+	if (rdata.len < 4)
+		return false;
+	*tlsa_r = (struct dns_tlsa){(unsigned char)rdata.ptr[0],
+		(unsigned char)rdata.ptr[1], (unsigned char)rdata.ptr[2],
+		str_from_at(rdata, 3)};
+	return true;
+}
+
 bool dns_txt_parse(struct str rdata, struct arena *a, struct str *text_r)
 {
 	char *out = arena_alloc(a, rdata.len + 1);

@@ -19,6 +19,12 @@ struct dns_mx {
 	struct str host;
 };
 bool dns_mx_parse(struct str rdata, struct arena *a, struct dns_mx *mx_r);
+/* RFC 6698 2.1 */
+struct dns_tlsa {
+	unsigned char usage, selector, matching;
+	struct str data; /* a view */
+};
+bool dns_tlsa_parse(struct str rdata, struct dns_tlsa *tlsa_r);
 /* The strings of a TXT record joined. */
 bool dns_txt_parse(struct str rdata, struct arena *a, struct str *text_r);
 /* The name for a reverse look-up: RFC 1035 3.5, RFC 3596 2.5. */

@@ -7,50 +7,9 @@
 #include "codec/mail/header.h"
 #include "codec/postfix/lines.h"
 #include "codec/smtp/path.h"
-#include "net/tls_cache.h"
 #include "policy/rewrite.h"
-#include "role/sender/sender.h"
+#include "role/sender/delivery.h"
 #include "sys/clock.h"
-
-struct delivery {
-	struct sender *s;
-	const struct conf *c;
-	const struct job *job;
-	struct arena *a;
-	struct site site;
-	struct str message;
-	struct smtp_client_rcpt *rcpts; /* one for each of job->pick */
-	struct outcomes *o;
-	bool *settled;
-	struct str mta; /* host that is being talked to */
-	struct str sender; /* after generic maps */
-	const char *tls_version; /* of the last session */
-};
-
-enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY };
-
-static bool requires_tls(const struct delivery *d)
-{
-	return (d->job->env.flags & ENV_REQUIRETLS) != 0 && !d->site.lmtp;
-}
-
-static enum tls_level tls_level(const struct delivery *d)
-{
-	struct str l = d->c->smtp_tls_security_level;
-
-	if (requires_tls(d))
-		return TLS_VERIFY;
-	/* RFC 8689 4.2: the sender would rather have it read than lost. */
-	if ((d->job->env.flags & ENV_TLS_OPTIONAL) != 0)
-		return str_eqc(l, "none") ? TLS_NONE : TLS_MAY;
-	if (str_eqc(l, "none"))
-		return TLS_NONE;
-	if (str_eqc(l, "encrypt"))
-		return TLS_ENCRYPT;
-	if (str_eqc(l, "verify") || str_eqc(l, "secure"))
-		return TLS_VERIFY;
-	return TLS_MAY;
-}
 
 /* ---- outcomes ---- */
 
@@ -86,7 +45,8 @@ static void log_sent(const struct delivery *d, const struct smtp_client *c)
 	log_info(probe ? "probed" : "sent", log_z("queue_id", id),
 		log_s("relay", d->mta), log_z("tls", d->tls_version),
 		log_z("cipher", stream_tls_cipher(c->stream)),
-		log_z("verified", tls_level(d) == TLS_VERIFY ? "yes" : "no"),
+		log_z("level", tls_level_name(d->level)),
+		log_z("verified", d->verified ? "yes" : "no"),
 		log_n("size", (int64_t)d->message.len),
 		log_n("nrcpt", d->job->n_pick));
 }
@@ -189,86 +149,29 @@ static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 	return ok;
 }
 
-/* A session that was not verified must never stand for one that was. */
-static struct str session_key(struct delivery *d)
-{
-	return arena_printf(
-		d->a, "%d %.*s", tls_level(d) == TLS_VERIFY, STR_ARG(d->mta));
-}
-
-static SSL *new_ssl(struct delivery *d)
-{
-	SSL *ssl = SSL_new(d->s->tls);
-
-	must(ssl != NULL);
-	tls_cache_resume(d->s->sessions, session_key(d), ssl);
-	return ssl;
-}
-
-static bool wrap(struct delivery *d, struct smtp_client *c, struct str name,
-	struct fault *f)
-{
-	bool verify = tls_level(d) == TLS_VERIFY;
-
-	stream_deadline(c->stream, d->c->smtp_helo_timeout * 1000);
-	return stream_tls_connect(
-		c->stream, new_ssl(d), arena_cstr(d->a, name), verify, f);
-}
-
-/* RFC 8689 4.1 and 8.4: the way is safe, or it is not gone. */
-static bool tls_is_promised(
-	struct delivery *d, struct smtp_client *c, struct fault *f)
-{
-	if (!requires_tls(d))
-		return true;
-	if (!d->site.name_secure)
-		return fault_set(f, FAULT_PERM, 550, 7, 30,
-			"REQUIRETLS: the MX records of %.*s are not protected "
-			"by DNSSEC",
-			STR_ARG(d->site.host));
-	return (c->caps & CAP_REQUIRETLS) != 0 ||
-	       fault_set(f, FAULT_PERM, 550, 7, 30,
-		       "REQUIRETLS support required, but the server does not "
-		       "offer it");
-}
-
 static bool is_requiretls_fault(const struct fault *f)
 {
 	return f->class == FAULT_PERM && f->subject == 7 && f->detail == 30;
-}
-
-static bool start_tls(struct delivery *d, struct smtp_client *c,
-	struct str name, struct fault *f)
-{
-	enum tls_level level = tls_level(d);
-
-	if ((c->caps & CAP_STARTTLS) == 0)
-		return level <= TLS_MAY ||
-		       fault_set(f, FAULT_TEMP, 451, 7, 4,
-			       "TLS is required, but the server does not "
-			       "offer STARTTLS");
-	return smtp_client_starttls(
-		c, new_ssl(d), arena_cstr(d->a, name), level == TLS_VERIFY, f);
 }
 
 /* Greeting, EHLO, TLS as the level says, AUTH. */
 static bool begin(struct delivery *d, struct smtp_client *c, struct str name,
 	bool allow_tls, struct fault *f)
 {
-	if (d->c->smtp_tls_wrappermode && !wrap(d, c, name, f))
+	if (d->c->smtp_tls_wrappermode && !sender_tls_wrap(d, c, name, f))
 		return false;
 	if (!smtp_client_hello(c, f))
 		return false;
-	if (!stream_is_tls(c->stream) && tls_level(d) != TLS_NONE &&
-		allow_tls && !start_tls(d, c, name, f)) {
+	if (!stream_is_tls(c->stream) && d->level != TLS_NONE && allow_tls &&
+		!sender_tls_start(d, c, name, f)) {
 		/* A handshake that fails is an answer, a lost line is not. */
-		if (requires_tls(d) && f->subject == 7)
+		if (sender_requires_tls(d) && f->subject == 7)
 			fault_set(f, FAULT_PERM, 550, 7, 30, "REQUIRETLS: %s",
 				arena_cstr(d->a, str_from(f->text)));
 		return false;
 	}
 	d->tls_version = stream_tls_version(c->stream);
-	return tls_is_promised(d, c, f) && log_in(d, c, f);
+	return sender_tls_promised(d, c, f) && log_in(d, c, f);
 }
 
 /* RFC 2852 4.1.3: a bound that the next server does not keep. */
@@ -298,7 +201,7 @@ static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
 		.utf8 = (env->flags & ENV_UTF8) != 0,
 		.has_8bit = (env->flags & ENV_8BIT) != 0,
 		.probe = (env->flags & ENV_PROBE) != 0,
-		.requiretls = requires_tls(d),
+		.requiretls = sender_requires_tls(d),
 		.priority = env->priority,
 		.with_by = env->deliver_by != 0 && !d->site.lmtp,
 		.by_return = (env->flags & ENV_BY_RETURN) != 0,
@@ -370,7 +273,7 @@ static enum try converse(
 			client.greeting_5xx && !c->smtp_skip_5xx_greeting;
 		/* RFC 7435: a failed handshake falls back where TLS is a
 		 * courtesy, over a new connection. */
-		bool retry = tls && tls_level(d) == TLS_MAY &&
+		bool retry = tls && d->level == TLS_MAY &&
 			     stream_is_tls(client.stream) &&
 			     stream_failed(client.stream) && f->code == 454;
 
@@ -387,9 +290,8 @@ static enum try converse(
 	}
 	bool broken = stream_failed(client.stream);
 	bool from_mta = client.reply.code >= 400;
-	if (!broken && stream_is_tls(client.stream))
-		tls_cache_keep(d->s->sessions, session_key(d),
-			stream_ssl(client.stream));
+	if (!broken)
+		sender_tls_keep(d, &client);
 	smtp_client_close(&client, !broken);
 	if (sent || all_settled(d))
 		return TRY_DONE;
@@ -418,7 +320,7 @@ static void try_host(struct delivery *d, const struct site_host *h,
 	d->mta = arena_printf(d->a, "%.*s[%.*s]:%u", STR_ARG(h->name),
 		STR_ARG(sock_addr_text(&h->addr, d->a)),
 		sock_addr_port(&h->addr));
-	for (;;) {
+	while (sender_tls_host(d, h, f)) {
 		int fd = connect_to(d, h, f);
 
 		if (fd < 0)
@@ -548,7 +450,9 @@ void sender_deliver(const struct job *job, const struct text *body,
 	ok = ok && text_map(body, &map, &f);
 	d.message = map.bytes;
 	ok = ok && rewrite(&d, &fresh, &f) &&
-	     sender_find_hosts(s, job->transport, job->nexthop, a, &d.site, &f);
+	     sender_find_hosts(
+		     s, job->transport, job->nexthop, a, &d.site, &f) &&
+	     sender_tls_policy(&d, &f);
 	if (ok)
 		try_all(&d);
 	else

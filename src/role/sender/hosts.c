@@ -43,9 +43,10 @@ static unsigned families(const struct conf *c)
 								  : 0u);
 }
 
-static void add_addr(
-	struct site *site, struct str name, const struct resolver_addr *addr)
+static void add_addr(struct site *site, struct str name,
+	const struct resolver_addr *addr, const struct resolver_addrs *from)
 {
+	struct site_host *h = &site->hosts[site->n_hosts];
 	struct buf b CLEANUP(buf_fini);
 
 	buf_init(&b, 128);
@@ -56,10 +57,13 @@ static void add_addr(
 			: i % 2 == 0     ? ":"
 					 : "",
 			addr->bytes[i]);
-	if (site->n_hosts < HOSTS_MAX &&
-		sock_addr_parse(buf_str(&b), site->port,
-			&site->hosts[site->n_hosts].addr))
-		site->hosts[site->n_hosts++].name = name;
+	if (site->n_hosts >= HOSTS_MAX ||
+		!sock_addr_parse(buf_str(&b), site->port, &h->addr))
+		return;
+	h->name = name;
+	h->secure = !from->insecure;
+	h->canonical = from->canonical;
+	site->n_hosts++;
 }
 
 /* RFC 5321 5.1: a mail exchanger that is us, and all behind it, is no way. */
@@ -113,7 +117,8 @@ static bool add_host(struct sender *s, struct site *site, struct str name,
 		if (address_parse(name, one.bytes, &one.len)) {
 			addrs.v = &one;
 			addrs.n = 1;
-			add_addr(site, name, &one);
+			addrs.insecure = true;
+			add_addr(site, name, &one, &addrs);
 		}
 		return false;
 	}
@@ -127,7 +132,7 @@ static bool add_host(struct sender *s, struct site *site, struct str name,
 			bool first = str_ieqc(pref, "ipv4") ? !six : six;
 
 			if (first == (round == 0))
-				add_addr(site, name, &addrs.v[i]);
+				add_addr(site, name, &addrs.v[i], &addrs);
 		}
 	return false;
 }

@@ -15,28 +15,35 @@ static int64_t session_lifetime(int64_t seconds)
 				   : seconds;
 }
 
+static SSL_CTX *client_ctx(
+	const struct conf *c, bool mandatory, struct fault *f)
+{
+	struct tls_trust trust = {c->smtp_tls_CAfile, c->smtp_tls_CApath,
+		mandatory ? c->smtp_tls_mandatory_protocols
+			  : c->smtp_tls_protocols,
+		tls_options_smtp(c, mandatory)};
+
+	return tls_client_ctx(&trust, f);
+}
+
 int role_sender(struct role *r)
 {
 	struct sender *s = arena_make(r->a, struct sender);
 	const struct conf *c = r->conf;
 	struct problems ignored = {.a = r->a};
-	struct tls_trust trust = {c->smtp_tls_CAfile, c->smtp_tls_CApath,
-		str_eqc(c->smtp_tls_security_level, "may")
-			? c->smtp_tls_protocols
-			: c->smtp_tls_mandatory_protocols,
-		tls_options_smtp(
-			c, !str_eqc(c->smtp_tls_security_level, "may"))};
 	const struct str lists[] = {c->smtp_generic_maps,
-		c->smtp_sasl_password_maps, c->mydestination};
+		c->smtp_sasl_password_maps, c->smtp_tls_policy_maps,
+		c->mydestination};
 	struct fault f;
 
 	s->role = r;
 	role_resolver(r);
 	s->policy = policy_new(c, r->tables, r->resolver, &ignored);
-	s->tls = tls_client_ctx(&trust, &f);
+	s->tls = client_ctx(c, false, &f);
+	s->tls_mandatory = s->tls != NULL ? client_ctx(c, true, &f) : NULL;
 	s->sessions = tls_cache_new(
 		session_lifetime(c->smtp_tls_session_cache_timeout));
-	if (s->tls == NULL)
+	if (s->tls_mandatory == NULL)
 		role_die(r, &f);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		role_may_read_tables(r, lists[i]);

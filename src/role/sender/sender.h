@@ -15,7 +15,7 @@
 struct sender {
 	struct role *role;
 	struct policy *policy;
-	SSL_CTX *tls; /* trust as configured */
+	SSL_CTX *tls, *tls_mandatory; /* for level may, and above it */
 	struct tls_cache *sessions;
 };
 
@@ -23,6 +23,8 @@ struct sender {
 struct site_host {
 	struct str name; /* for logs, certificates */
 	struct sock_addr addr;
+	bool secure; /* DNSSEC protects the address */
+	struct str canonical; /* behind aliases; absent: none of them */
 };
 struct site {
 	struct str nexthop; /* as routed: the key of password maps */

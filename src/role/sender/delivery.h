@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_SENDER_DELIVERY_H
+#define ROLE_SENDER_DELIVERY_H
+
+/* One job at work, shared by the files that deliver it. */
+
+#include "policy/tls_policy.h"
+#include "role/sender/sender.h"
+
+struct delivery {
+	struct sender *s;
+	const struct conf *c;
+	const struct job *job;
+	struct arena *a;
+	struct site site;
+	struct str message;
+	struct smtp_client_rcpt *rcpts; /* one for each of job->pick */
+	struct outcomes *o;
+	bool *settled;
+	struct str mta; /* host that is being talked to */
+	struct str sender; /* after generic maps */
+	struct tls_policy policy; /* of the next hop */
+	enum tls_level level; /* with this host, DNS considered */
+	struct dns_tlsa *tlsa; /* at TLS_DANE and TLS_DANE_ONLY */
+	size_t n_tlsa;
+	struct str tlsa_base;
+	bool verified; /* the certificate is what it must be */
+	const char *tls_version; /* of the last session */
+};
+
+/* starttls.c: how safe the way must be, and TLS with one host. */
+
+bool sender_requires_tls(const struct delivery *d); /* RFC 8689 */
+/* The next hop's policy; once a job. */
+bool sender_tls_policy(struct delivery *d, struct fault *f);
+/* What DNS says of this host; false: it may not be used now. */
+bool sender_tls_host(
+	struct delivery *d, const struct site_host *h, struct fault *f);
+/* TLS from the first byte. */
+bool sender_tls_wrap(struct delivery *d, struct smtp_client *c, struct str name,
+	struct fault *f);
+/* STARTTLS as the level says; true without TLS where that is enough. */
+bool sender_tls_start(struct delivery *d, struct smtp_client *c,
+	struct str name, struct fault *f);
+/* RFC 8689 4.1 and 8.4: the way is safe, or it is not gone. */
+bool sender_tls_promised(
+	struct delivery *d, struct smtp_client *c, struct fault *f);
+/* The session has served: it may be resumed. */
+void sender_tls_keep(struct delivery *d, struct smtp_client *c);
+
+#endif
