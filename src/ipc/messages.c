@@ -168,6 +168,7 @@ void job_put(struct buf *b, const struct job *j)
 		wire_put_u32(b, j->pick[i]);
 	wire_put_str(b, j->transport);
 	wire_put_str(b, j->nexthop);
+	wire_put_u8(b, j->more);
 }
 
 bool job_read(struct wire *w, struct arena *a, struct job *j_r)
@@ -185,6 +186,7 @@ bool job_read(struct wire *w, struct arena *a, struct job *j_r)
 	}
 	j.transport = wire_str(w);
 	j.nexthop = wire_str(w);
+	j.more = wire_u8(w) != 0;
 	if (!wire_ok(w))
 		return false;
 	*j_r = j;

@@ -93,6 +93,7 @@ struct job {
 	uint32_t n_pick;
 	struct str transport;
 	struct str nexthop;
+	bool more; /* waits for the same next hop */
 };
 void job_put(struct buf *b, const struct job *j);
 bool job_read(struct wire *w, struct arena *a, struct job *j_r);

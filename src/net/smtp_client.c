@@ -495,6 +495,7 @@ bool smtp_client_send(
 {
 	size_t accepted = 0;
 
+	c->text_begun = false;
 	if (!fits(c, m, f) || !envelope(c, m, &accepted, f))
 		return false;
 	if (accepted == 0) {
@@ -511,6 +512,7 @@ bool smtp_client_send(
 	stream_puts(c->stream, "DATA\r\n");
 	if (!expect(c, c->timeouts.data_init_ms, 3, f))
 		return false;
+	c->text_begun = true;
 	if (!put_message(c, m))
 		return lost(c, f);
 	if (c->lmtp)

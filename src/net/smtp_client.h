@@ -49,6 +49,7 @@ struct smtp_client {
 	struct str xforward; /* attributes on offer */
 	struct smtp_reply reply; /* the last one */
 	bool greeting_5xx; /* the fault is a refused greeting */
+	bool text_begun; /* of the last mail: who knows what became of it */
 };
 
 /* fd is taken over.  The client must be closed in any case. */

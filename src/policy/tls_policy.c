@@ -117,9 +117,8 @@ static enum table_result look_up(struct maps *maps, struct str nexthop,
 	if (str_starts(nexthop, "["))
 		return r;
 	for (struct str d = domain; r == TABLE_NONE;) {
-		ptrdiff_t dot = d.len > 0
-					? str_find(str_from_at(d, 1), '.')
-					: -1;
+		ptrdiff_t dot =
+			d.len > 0 ? str_find(str_from_at(d, 1), '.') : -1;
 
 		if (dot < 0)
 			break;
@@ -149,11 +148,12 @@ bool tls_policy_of(const struct policy *p, const struct conf *c,
 			"smtp_tls_policy_maps: %.*s: %s", STR_ARG(nexthop),
 			why);
 	if (t.match.len == 0)
-		t.match = t.level == TLS_FINGERPRINT
-				  ? c->smtp_tls_fingerprint_cert_match
-			  : t.level == TLS_VERIFY ? c->smtp_tls_verify_cert_match
-			  : t.level == TLS_SECURE ? c->smtp_tls_secure_cert_match
-						  : STR("");
+		t.match =
+			t.level == TLS_FINGERPRINT
+				? c->smtp_tls_fingerprint_cert_match
+			: t.level == TLS_VERIFY ? c->smtp_tls_verify_cert_match
+			: t.level == TLS_SECURE ? c->smtp_tls_secure_cert_match
+						: STR("");
 	*policy_r = t;
 	return true;
 }

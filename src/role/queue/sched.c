@@ -296,7 +296,8 @@ static bool send_job(struct agent *agent)
 		.pick = agent->pick,
 		.n_pick = agent->n_pick,
 		.transport = agent->dest->transport,
-		.nexthop = agent->dest->nexthop};
+		.nexthop = agent->dest->nexthop,
+		.more = agent->dest->first != NULL};
 
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	job_put(&b, &job);

@@ -8,6 +8,7 @@
 #include "codec/postfix/lines.h"
 #include "codec/smtp/path.h"
 #include "policy/rewrite.h"
+#include "role/sender/connections.h"
 #include "role/sender/delivery.h"
 #include "sys/clock.h"
 
@@ -35,7 +36,8 @@ static void settle_all(struct delivery *d, const struct fault *f, bool from_mta)
 	}
 }
 
-static void log_sent(const struct delivery *d, const struct smtp_client *c)
+static void log_sent(
+	const struct delivery *d, const struct smtp_client *c, unsigned served)
 {
 	char id[ID_TEXT];
 
@@ -48,7 +50,8 @@ static void log_sent(const struct delivery *d, const struct smtp_client *c)
 		log_z("level", tls_level_name(d->level)),
 		log_z("verified", d->verified ? "yes" : "no"),
 		log_n("size", (int64_t)d->message.len),
-		log_n("nrcpt", d->job->n_pick));
+		log_n("nrcpt", d->job->n_pick),
+		log_n("connection_use", served));
 }
 
 static void settle_sent(struct delivery *d, struct smtp_client *c)
@@ -252,7 +255,68 @@ static bool send_open(
 	return ok;
 }
 
-enum try { TRY_DONE, TRY_NEXT_HOST, TRY_WITHOUT_TLS };
+enum try { TRY_DONE, TRY_NEXT_HOST, TRY_WITHOUT_TLS, TRY_FRESH };
+
+/* What two mails must have in common to share a connection; absent: this one
+ * shares none. */
+static struct str connection_key(struct delivery *d)
+{
+	bool by_name = d->level > TLS_ENCRYPT || d->c->smtp_sasl_auth_enable;
+	unsigned special = ENV_REQUIRETLS | ENV_TLS_OPTIONAL;
+
+	if (!d->c->smtp_connection_cache_on_demand ||
+		(d->job->env.flags & special) != 0)
+		return STR_NONE;
+	return arena_printf(d->a, "%.*s %.*s %d %.*s",
+		STR_ARG(d->job->transport), STR_ARG(d->mta), d->level,
+		STR_ARG(by_name ? d->site.nexthop : STR("")));
+}
+
+/* May it wait for the mail that is next in line? */
+static bool is_worth_keeping(
+	const struct delivery *d, const struct connection *x, struct str key)
+{
+	int64_t age = clock_mono_ms() - x->opened_ms;
+	int64_t most = d->c->smtp_connection_reuse_count_limit;
+
+	return str_present(key) && d->job->more &&
+	       (d->job->env.flags & ENV_PROBE) == 0 &&
+	       (most == 0 || x->served < (uint64_t)most) &&
+	       age < d->c->smtp_connection_reuse_time_limit * 1000;
+}
+
+/* One mail over a session that is ready for it; ends or keeps it. */
+static enum try transfer(struct delivery *d, struct connection *x,
+	struct str key, struct fault *f)
+{
+	struct smtp_client *c = &x->client;
+	bool reused = x->served++ > 0;
+	bool sent = send_open(d, c, f);
+
+	if (sent) {
+		log_sent(d, c, x->served);
+		settle_sent(d, c);
+	}
+	bool broken = stream_failed(c->stream);
+	bool from_mta = c->reply.code >= 400;
+	/* It had gone while it waited: that says nothing about the host. */
+	bool gone = reused && !sent && !c->text_begun && f->code == 421;
+	if (!broken)
+		sender_tls_keep(d, c);
+	if (sent && !broken && is_worth_keeping(d, x, key))
+		connections_put(d->s->connections, key, x);
+	else
+		smtp_client_close(c, !broken);
+	if (sent || all_settled(d))
+		return TRY_DONE;
+	if (gone)
+		return TRY_FRESH;
+	if (f->class == FAULT_PERM) {
+		settle_all(d, f, from_mta);
+		return TRY_DONE;
+	}
+	return TRY_NEXT_HOST;
+}
 
 static enum try converse(
 	struct delivery *d, int fd, struct str name, bool tls, struct fault *f)
@@ -263,43 +327,42 @@ static enum try converse(
 		c->smtp_data_init_timeout * 1000,
 		c->smtp_data_xfer_timeout * 1000,
 		c->smtp_data_done_timeout * 1000, c->smtp_quit_timeout * 1000};
-	struct smtp_client client;
+	struct connection x = {.opened_ms = clock_mono_ms()};
+	/* Before DANE's records are found to be of no use. */
+	struct str key = connection_key(d);
 
 	smtp_client_init(
-		&client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
-	bool begun = begin(d, &client, name, tls, f);
-	if (!begun) {
-		bool refused =
-			client.greeting_5xx && !c->smtp_skip_5xx_greeting;
-		/* RFC 7435: a failed handshake falls back where TLS is a
-		 * courtesy, over a new connection. */
-		bool retry = tls && d->level == TLS_MAY &&
-			     stream_is_tls(client.stream) &&
-			     stream_failed(client.stream) && f->code == 454;
+		&x.client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
+	if (begin(d, &x.client, name, tls, f)) {
+		x.tls_version = d->tls_version;
+		x.verified = d->verified;
+		return transfer(d, &x, tls ? key : STR_NONE, f);
+	}
+	bool refused = x.client.greeting_5xx && !c->smtp_skip_5xx_greeting;
+	/* RFC 7435: a failed handshake falls back where TLS is a courtesy,
+	 * over a new connection. */
+	bool retry = tls && d->level == TLS_MAY &&
+		     stream_is_tls(x.client.stream) &&
+		     stream_failed(x.client.stream) && f->code == 454;
 
-		smtp_client_close(&client, !stream_failed(client.stream));
-		if (!refused && f->class == FAULT_PERM &&
-			!is_requiretls_fault(f))
-			f->class = FAULT_TEMP;
-		return retry ? TRY_WITHOUT_TLS : TRY_NEXT_HOST;
-	}
-	bool sent = send_open(d, &client, f);
-	if (sent) {
-		log_sent(d, &client);
-		settle_sent(d, &client);
-	}
-	bool broken = stream_failed(client.stream);
-	bool from_mta = client.reply.code >= 400;
-	if (!broken)
-		sender_tls_keep(d, &client);
-	smtp_client_close(&client, !broken);
-	if (sent || all_settled(d))
-		return TRY_DONE;
-	if (f->class == FAULT_PERM) {
-		settle_all(d, f, from_mta);
-		return TRY_DONE;
-	}
-	return TRY_NEXT_HOST;
+	smtp_client_close(&x.client, !stream_failed(x.client.stream));
+	if (!refused && f->class == FAULT_PERM && !is_requiretls_fault(f))
+		f->class = FAULT_TEMP;
+	return retry ? TRY_WITHOUT_TLS : TRY_NEXT_HOST;
+}
+
+/* Over a connection that waits for mail like this; TRY_FRESH: there is none. */
+static enum try try_waiting(struct delivery *d, struct fault *f)
+{
+	struct str key = connection_key(d);
+	struct connection x;
+
+	if (!str_present(key) ||
+		!connections_take(d->s->connections, key, d->a, &x))
+		return TRY_FRESH;
+	d->tls_version = x.tls_version;
+	d->verified = x.verified;
+	return transfer(d, &x, key, f);
 }
 
 static void log_try(struct delivery *d, const struct fault *f)
@@ -321,12 +384,16 @@ static void try_host(struct delivery *d, const struct site_host *h,
 		STR_ARG(sock_addr_text(&h->addr, d->a)),
 		sock_addr_port(&h->addr));
 	while (sender_tls_host(d, h, f)) {
-		int fd = connect_to(d, h, f);
+		enum try t = tls ? try_waiting(d, f) : TRY_FRESH;
 
-		if (fd < 0)
-			break;
+		if (t == TRY_FRESH) {
+			int fd = connect_to(d, h, f);
+
+			if (fd < 0)
+				break;
+			t = converse(d, fd, h->name, tls, f);
+		}
 		(*sessions)++;
-		enum try t = converse(d, fd, h->name, tls, f);
 		if (t == TRY_DONE)
 			return;
 		if (t == TRY_NEXT_HOST)
@@ -341,6 +408,7 @@ static void try_unix(struct delivery *d, struct fault *f)
 	int fd = sock_unix_connect(arena_cstr(d->a, d->site.unix_path), f);
 
 	d->mta = d->site.unix_path;
+	d->level = TLS_NONE;
 	if (fd >= 0)
 		converse(d, fd, STR("localhost"), false, f);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The sender role: threads that relay, each with one message in hand. */
 #include "role/sender/sender.h"
+#include "role/sender/connections.h"
 
 #include "base/must.h"
 #include "net/tls.h"
@@ -50,6 +51,8 @@ int role_sender(struct role *r)
 	role_may_read_dir(r, c->smtp_tls_CAfile);
 	role_may_read(r, c->smtp_tls_CApath);
 	role_sandbox(r, true);
+	s->connections =
+		connections_new(c->smtp_connection_cache_time_limit * 1000);
 	int64_t threads = c->default_process_limit /
 			  (c->sender_processes > 0 ? c->sender_processes : 1);
 	agent_start(r, AGENT_SENDER,

@@ -12,11 +12,14 @@
 #include "role/agent.h"
 #include "sys/file.h"
 
+struct connections;
+
 struct sender {
 	struct role *role;
 	struct policy *policy;
 	SSL_CTX *tls, *tls_mandatory; /* for level may, and above it */
 	struct tls_cache *sessions;
+	struct connections *connections;
 };
 
 /* Where to connect, in order. */

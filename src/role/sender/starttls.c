@@ -42,11 +42,11 @@ bool sender_tls_policy(struct delivery *d, struct fault *f)
 
 /* ---- DANE ---- */
 
-static enum dns_result look_for_tlsa(struct delivery *d, struct str base,
-	unsigned port, struct fault *f)
+static enum dns_result look_for_tlsa(
+	struct delivery *d, struct str base, unsigned port, struct fault *f)
 {
-	struct str name = arena_printf(
-		d->a, "_%u._tcp.%.*s", port, STR_ARG(base));
+	struct str name =
+		arena_printf(d->a, "_%u._tcp.%.*s", port, STR_ARG(base));
 
 	d->tlsa_base = base;
 	return resolver_tlsa(
@@ -64,8 +64,9 @@ static bool dane_applies(const struct delivery *d, const struct site_host *h)
 
 static enum tls_level without_tlsa(const struct delivery *d)
 {
-	return !d->site.name_secure && str_eqc(d->c->smtp_tls_dane_insecure_mx_policy,
-					       "encrypt")
+	return !d->site.name_secure &&
+			       str_eqc(d->c->smtp_tls_dane_insecure_mx_policy,
+				       "encrypt")
 		       ? TLS_ENCRYPT
 		       : TLS_MAY;
 }
@@ -256,8 +257,7 @@ static bool done(struct delivery *d, struct smtp_client *c, struct fault *f)
 	return true;
 }
 
-bool sender_tls_wrap(
-	struct delivery *d, struct smtp_client *c, struct str name,
+bool sender_tls_wrap(struct delivery *d, struct smtp_client *c, struct str name,
 	struct fault *f)
 {
 	SSL *ssl = prepare(d, name, f);
@@ -302,6 +302,6 @@ bool sender_tls_promised(
 void sender_tls_keep(struct delivery *d, struct smtp_client *c)
 {
 	if (stream_is_tls(c->stream) && may_resume(d))
-		tls_cache_keep(d->s->sessions, session_key(d),
-			stream_ssl(c->stream));
+		tls_cache_keep(
+			d->s->sessions, session_key(d), stream_ssl(c->stream));
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_SENDER_CONNECTIONS_H
+#define ROLE_SENDER_CONNECTIONS_H
+
+/*
+ * connections: sessions with other servers that wait a moment for the next
+ * mail: CONNECTION_CACHE_README.  The key says everything that two mails must
+ * have in common to share one: transport, host, how safe it is, who logged in.
+ *
+ * Bounded in number and time; a thread of its own says QUIT to those that
+ * nobody wanted.  Any thread.
+ */
+
+#include "net/smtp_client.h"
+
+struct connections;
+
+/* Between two mails: no transaction is open. */
+struct connection {
+	struct smtp_client client;
+	const char *tls_version;
+	bool verified;
+	int64_t opened_ms;
+	unsigned served; /* mails so far */
+};
+
+/* idle_ms: how long one waits.  After the sandbox: it starts a thread. */
+struct connections *connections_new(int64_t idle_ms);
+/* False: there is none.  a: for the next mail. */
+bool connections_take(struct connections *c, struct str key, struct arena *a,
+	struct connection *x_r);
+/* Takes it over. */
+void connections_put(
+	struct connections *c, struct str key, struct connection *x);
+
+#endif
