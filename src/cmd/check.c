@@ -41,21 +41,34 @@ static void say(struct checker *x, const struct conf *c,
 
 /* ---- names that nobody reads ---- */
 
-static bool is_transport_suffix(struct str name)
+static bool ends_in(struct str name, const char *const *suffixes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_ends(name, suffixes[i]))
+			return true;
+	return false;
+}
+
+/* NAME_rest of one transport: those that act, and those that do not yet. */
+static bool acts_per_transport(struct str name)
 {
 	static const char *const suffixes[] = {"_destination_concurrency_limit",
 		"_destination_recipient_limit", "_destination_rate_delay",
-		"_initial_destination_concurrency", "_time_limit",
+		"_initial_destination_concurrency"};
+
+	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
+}
+
+static bool is_transport_suffix(struct str name)
+{
+	static const char *const suffixes[] = {"_time_limit",
 		"_extra_recipient_limit", "_recipient_limit",
 		"_transport_rate_delay", "_delivery_slot_cost",
 		"_delivery_slot_loan", "_delivery_slot_discount",
 		"_minimum_delivery_slots", "_recipient_refill_limit",
 		"_recipient_refill_delay"};
 
-	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
-		if (str_ends(name, suffixes[i]))
-			return true;
-	return false;
+	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
 }
 
 /* Does any other value use $name, or is it a restriction class? */
@@ -101,7 +114,9 @@ static void check_name(struct checker *x, const struct conf_entry *e)
 	struct arena *a = x->c->a;
 	const struct known_param *k = known_param_find(e->name);
 
-	if (param_find(e->name) != NULL)
+	if (param_find(e->name) != NULL ||
+		(k != NULL ? k->kind == KNOWN_TRANSPORT
+			   : acts_per_transport(e->name)))
 		return;
 	if (k != NULL && k->kind == KNOWN_OTHER)
 		problem_add(x->p, PROBLEM_NOTE, e->file, e->line,
@@ -482,7 +497,7 @@ int check_run(const char *dir, enum problem_level level)
 
 static int list_parameters(void)
 {
-	static const char *const kinds[] = {"never", "other", "later"};
+	static const char *const kinds[] = {"never", "other", "acts", "later"};
 
 	printf("# acts: as in Postfix; never: no meaning in one program; "
 	       "other: served in\n# another way; later: does not act yet\n");

@@ -34,7 +34,8 @@ static const struct {
 		"user add|passwd|del ADDRESS [--password-stdin] | user list",
 		"manage accounts"},
 	{"queue", cmd_queue,
-		"queue list [--json] | show ID | flush|hold|release|delete "
+		"queue list [--json] | sites | show ID | "
+		"flush|hold|release|delete "
 		"ID|ALL",
 		"look at the queue and change it"},
 	{"why", cmd_why,

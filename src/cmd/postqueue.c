@@ -78,7 +78,7 @@ static int list(const struct conf *c)
 	struct listing l = {0};
 	struct fault f;
 
-	if (!ask_queue_each(c, list_one, &l, &f)) {
+	if (!ask_queue_each(c, IPC_QUEUE_LIST, list_one, &l, &f)) {
 		fprintf(stderr, "postqueue: %s\n", f.text);
 		return EX_UNAVAILABLE;
 	}
@@ -126,7 +126,7 @@ static int list_json(const struct conf *c)
 {
 	struct fault f;
 
-	if (ask_queue_each(c, json_one, NULL, &f))
+	if (ask_queue_each(c, IPC_QUEUE_LIST, json_one, NULL, &f))
 		return EX_OK;
 	fprintf(stderr, "postqueue: %s\n", f.text);
 	return EX_UNAVAILABLE;

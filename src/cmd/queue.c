@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* postern queue list|show|flush|hold|release|delete */
+/* postern queue list|show|sites|flush|hold|release|delete */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "cmd/cmd.h"
 #include "cmd/queue_client.h"
+#include "cmd/queue_select.h"
 #include "codec/postfix/value.h"
 #include "ipc/messages.h"
 #include "role/role.h"
@@ -59,6 +60,7 @@ static void print_message(const json_t *m)
 }
 
 struct listing {
+	const struct queue_select *select;
 	bool as_json;
 	size_t n;
 };
@@ -67,6 +69,8 @@ static void list_one(const json_t *m, void *ctx)
 {
 	struct listing *l = ctx;
 
+	if (!queue_select_has(l->select, m))
+		return;
 	l->n++;
 	if (!l->as_json) {
 		print_message(m);
@@ -76,21 +80,72 @@ static void list_one(const json_t *m, void *ctx)
 	printf("\n");
 }
 
-static int list(const struct conf *c, bool as_json)
+static int no_answer(const struct fault *f)
 {
-	struct listing l = {.as_json = as_json};
+	fprintf(stderr, "postern queue: %s\n", f->text);
+	return f->class == FAULT_PERM ? EX_DATAERR : EX_UNAVAILABLE;
+}
+
+static int list(
+	const struct conf *c, const struct queue_select *select, bool as_json)
+{
+	struct listing l = {.select = select, .as_json = as_json};
 	struct fault f;
 
-	if (!ask_queue_each(c, list_one, &l, &f)) {
-		fprintf(stderr, "postern queue: %s\n", f.text);
-		return EX_UNAVAILABLE;
-	}
-	if (!as_json)
-		printf(l.n == 0 ? "The queue is empty.\n"
-				: "%zu in the queue.\n",
-			l.n);
+	if (!ask_queue_each(c, IPC_QUEUE_LIST, list_one, &l, &f))
+		return no_answer(&f);
+	if (!as_json && l.n == 0)
+		printf(queue_select_any(select) ? "Nothing in the queue is "
+						  "like that.\n"
+						: "The queue is empty.\n");
+	else if (!as_json)
+		printf("%zu in the queue.\n", l.n);
 	return EX_OK;
 }
+
+/* ---- sites ---- */
+
+static void print_site(const json_t *site, void *ctx)
+{
+	const bool *as_json = ctx;
+	const json_t *closed = json_object_get(site, "closed_until");
+
+	if (*as_json) {
+		json_dumpf(site, stdout, JSON_COMPACT);
+		printf("\n");
+		return;
+	}
+	cmd_put_safe(ask_queue_text(site, "site"));
+	printf("\n    %lld waiting, %lld of at most %lld (%lld) at work, "
+	       "%lld good, %lld bad",
+		(long long)json_integer_value(json_object_get(site, "waiting")),
+		(long long)json_integer_value(
+			json_object_get(site, "in_flight")),
+		(long long)json_integer_value(json_object_get(site, "window")),
+		(long long)json_integer_value(json_object_get(site, "limit")),
+		(long long)json_integer_value(json_object_get(site, "good")),
+		(long long)json_integer_value(json_object_get(site, "bad")));
+	if (json_is_integer(closed)) {
+		printf("; left alone until ");
+		put_time(json_integer_value(closed));
+	}
+	if (*ask_queue_text(site, "last") != '\0') {
+		printf("\n    last: ");
+		cmd_put_safe(ask_queue_text(site, "last"));
+	}
+	printf("\n");
+}
+
+static int sites(const struct conf *c, bool as_json)
+{
+	struct fault f;
+
+	return ask_queue_each(c, IPC_QUEUE_SITES, print_site, &as_json, &f)
+		       ? EX_OK
+		       : no_answer(&f);
+}
+
+/* ---- one message, and changes ---- */
 
 static int show(struct ipc_client *queue, const char *id)
 {
@@ -117,57 +172,133 @@ static int show(struct ipc_client *queue, const char *id)
 	return EX_OK;
 }
 
+static const char *const done[] = {"flushed", "held", "released", "deleted"};
+
 static int act(
 	const struct conf *c, enum queue_action action, const char *which)
 {
-	static const char *const done[] = {
-		"flushed", "held", "released", "deleted"};
 	unsigned long long n;
 	struct fault f;
 
-	if (!ask_queue_act(c, action, which, &n, &f)) {
-		fprintf(stderr, "postern queue: %s\n", f.text);
-		return f.class == FAULT_PERM ? EX_DATAERR : EX_UNAVAILABLE;
-	}
+	if (!ask_queue_act(c, action, which, &n, &f))
+		return no_answer(&f);
 	printf("%llu %s\n", n, done[action]);
 	return n > 0 || strcmp(which, "ALL") == 0 ? EX_OK : EX_DATAERR;
 }
 
+struct picking {
+	const struct queue_select *select;
+	struct arena *a;
+	struct strs ids;
+};
+
+static void pick_one(const json_t *m, void *ctx)
+{
+	struct picking *p = ctx;
+
+	if (queue_select_has(p->select, m))
+		strs_add(&p->ids, p->a,
+			arena_str(p->a, str_from(ask_queue_text(m, "id"))));
+}
+
+/* All that are like that; who ends in between is not counted. */
+static int act_on_selected(const struct conf *c, enum queue_action action,
+	const struct queue_select *select)
+{
+	struct picking p = {.select = select, .a = c->a};
+	unsigned long long n = 0, one;
+	struct fault f;
+
+	if (!ask_queue_each(c, IPC_QUEUE_LIST, pick_one, &p, &f))
+		return no_answer(&f);
+	for (size_t i = 0; i < p.ids.n; i++) {
+		if (!ask_queue_act(c, action, p.ids.v[i].ptr, &one, &f))
+			return no_answer(&f);
+		n += one;
+	}
+	printf("%llu %s\n", n, done[action]);
+	return EX_OK;
+}
+
+/* ---- the command line ---- */
+
+enum verb {
+	VERB_LIST,
+	VERB_SHOW,
+	VERB_SITES,
+	VERB_FLUSH, /* and on: enum queue_action */
+	VERB_HOLD,
+	VERB_RELEASE,
+	VERB_DELETE
+};
+static const char *const verbs[] = {
+	"list", "show", "sites", "flush", "hold", "release", "delete"};
+
+static int run(const struct conf *conf, struct cmd *c, enum verb verb,
+	const struct queue_select *select, bool as_json, const char *word)
+{
+	bool selected = queue_select_any(select);
+
+	if ((selected && word != NULL) ||
+		(selected && (verb == VERB_SHOW || verb == VERB_SITES)))
+		return cmd_usage(c, "a queue id or a selection, not both");
+	if (as_json && verb != VERB_LIST && verb != VERB_SITES)
+		return cmd_usage(c, "--json is for list and sites");
+	if ((verb == VERB_LIST || verb == VERB_SITES) && word != NULL)
+		return cmd_usage(c, "unexpected \"%s\"", word);
+	if (verb == VERB_LIST)
+		return list(conf, select, as_json);
+	if (verb == VERB_SITES)
+		return sites(conf, as_json);
+	/* Only flushing everything is harmless enough to be the default. */
+	if (word == NULL && !selected && verb == VERB_FLUSH)
+		word = "ALL";
+	if (word == NULL && !selected)
+		return cmd_usage(c, "%s needs a queue id%s", verbs[verb],
+			verb == VERB_SHOW ? "" : ", ALL or a selection");
+	if (verb != VERB_SHOW) {
+		enum queue_action action =
+			(enum queue_action)(verb - VERB_FLUSH);
+
+		return selected ? act_on_selected(conf, action, select)
+				: act(conf, action, word);
+	}
+	struct ipc_client *queue = ipc_client_new(
+		role_socket_path(conf, "queue", conf->a).ptr, true);
+	return show(queue, word);
+}
+
 int cmd_queue(struct cmd *c)
 {
-	static const char *const verbs[] = {
-		"list", "show", "flush", "hold", "release", "delete"};
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
 	struct conf *conf = conf_load(c->dir, &problems);
 	const char *verb = c->argc > 1 ? c->argv[1] : "list";
-	const char *word = c->argc > 2 ? c->argv[2] : NULL;
-	size_t i = 0;
+	struct queue_select select = {0};
+	const char *word = NULL;
+	bool as_json = false;
+	size_t v = 0;
 
-	if (c->argc > 3)
-		return cmd_usage(c, "unexpected \"%s\"", c->argv[3]);
-	while (i < ARRAY_LEN(verbs) && strcmp(verb, verbs[i]) != 0)
-		i++;
-	if (i == ARRAY_LEN(verbs)) {
+	while (v < ARRAY_LEN(verbs) && strcmp(verb, verbs[v]) != 0)
+		v++;
+	if (v == ARRAY_LEN(verbs)) {
 		const char *near =
 			nearest_name(str_from(verb), verbs, ARRAY_LEN(verbs));
 		return cmd_usage(c, "unknown \"%s\"%s%s", verb,
 			near != NULL ? ": did you mean " : "",
 			near != NULL ? near : "");
 	}
-	if (i == 0) {
-		if (word != NULL && strcmp(word, "--json") != 0)
-			return cmd_usage(c, "unexpected \"%s\"", word);
-		return list(conf, word != NULL);
+	for (int i = 2; i < c->argc; i++) {
+		const char *arg = c->argv[i];
+
+		if (strcmp(arg, "--json") == 0)
+			as_json = true;
+		else if (arg[0] == '-' && i + 1 < c->argc &&
+			 queue_select_option(&select, arg, c->argv[i + 1]))
+			i++;
+		else if (arg[0] != '-' && word == NULL)
+			word = arg;
+		else
+			return cmd_usage(c, "unexpected \"%s\"", arg);
 	}
-	/* Only flushing everything is harmless enough to be the default. */
-	if (word == NULL && i == 2)
-		word = "ALL";
-	if (word == NULL)
-		return cmd_usage(c, "%s needs a queue id%s", verb,
-			i == 1 ? "" : " or ALL");
-	if (i > 1)
-		return act(conf, (enum queue_action)(i - 2), word);
-	struct ipc_client *queue = ipc_client_new(
-		role_socket_path(conf, "queue", conf->a).ptr, true);
-	return show(queue, word);
+	return run(conf, c, (enum verb)v, &select, as_json, word);
 }

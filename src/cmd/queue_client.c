@@ -18,7 +18,7 @@ const char *ask_queue_text(const json_t *j, const char *key)
 	return s != NULL ? s : "";
 }
 
-bool ask_queue_each(const struct conf *c,
+bool ask_queue_each(const struct conf *c, enum ipc_type what,
 	void (*fn)(const json_t *m, void *ctx), void *ctx, struct fault *f)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
@@ -26,7 +26,7 @@ bool ask_queue_each(const struct conf *c,
 
 	ipc_frame_init(&reply);
 	int sock CLEANUP(fd_close) = ipc_client_take(queue, f);
-	bool ok = sock >= 0 && ipc_send(sock, IPC_QUEUE_LIST, STR_NONE, -1, f);
+	bool ok = sock >= 0 && ipc_send(sock, what, STR_NONE, -1, f);
 	while (ok && (ok = ipc_recv(sock, LIST_MS, &reply, f)) &&
 		reply.type == IPC_MORE) {
 		struct wire w = {.rest = buf_str(&reply.payload)};

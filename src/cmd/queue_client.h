@@ -9,9 +9,10 @@
 #include "conf/conf.h"
 #include "ipc/messages.h"
 
-/* Calls fn for each message of the queue, m as `postern queue list --json`
- * prints it.  False: the queue does not answer. */
-bool ask_queue_each(const struct conf *c,
+/* what: IPC_QUEUE_LIST or IPC_QUEUE_SITES.  Calls fn for each message or site,
+ * m as `postern queue list --json` or `sites --json` prints it.  False: the
+ * queue does not answer. */
+bool ask_queue_each(const struct conf *c, enum ipc_type what,
 	void (*fn)(const json_t *m, void *ctx), void *ctx, struct fault *f);
 /* Does it to one queue id, or to "ALL"; *n_r: to how many. */
 bool ask_queue_act(const struct conf *c, enum queue_action action,

@@ -371,7 +371,7 @@ static int tell(struct why *w, bool as_json)
 	for (size_t i = 0; i < w->n; i++)
 		print_story(w->v[i], v, n);
 	/* Without a running queue there is no now. */
-	ask_queue_each(w->c, print_now, w, &f);
+	ask_queue_each(w->c, IPC_QUEUE_LIST, print_now, w, &f);
 	return EX_OK;
 }
 

@@ -38,6 +38,7 @@ enum ipc_type {
 	IPC_QUEUE_ACT, /* u8 action, str id or ALL -> OK u64 count */
 
 	IPC_VERIFY, /* str address, u32 wait ms -> OK u8 status, str text */
+	IPC_QUEUE_SITES, /* -> MORE str json ..., OK */
 	IPC_QUEUE_FLUSH_SITE, /* str domain -> OK u64 count */
 
 	/* to mailbox */

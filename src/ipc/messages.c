@@ -122,6 +122,7 @@ bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r)
 void outcomes_put(struct buf *b, const struct outcomes *o)
 {
 	wire_put_u8(b, o->site_failed);
+	wire_put_str(b, o->site);
 	wire_put_u32(b, o->n);
 	for (uint32_t i = 0; i < o->n; i++) {
 		wire_put_u32(b, o->v[i].n);
@@ -140,6 +141,7 @@ bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
 	struct outcomes o = {0};
 
 	o.site_failed = wire_u8(w) != 0;
+	o.site = wire_str(w);
 	o.n = wire_count(w, 26);
 	o.v = arena_alloc(a, o.n * sizeof(*o.v));
 	for (uint32_t i = 0; i < o.n; i++) {

@@ -81,6 +81,7 @@ struct outcomes {
 	struct outcome_of *v;
 	uint32_t n;
 	bool site_failed; /* nobody was reached: the whole site waits */
+	struct str site; /* names of the exchangers; absent: not known */
 };
 void outcomes_put(struct buf *b, const struct outcomes *o);
 bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r);

@@ -74,6 +74,16 @@ bool smtp_client_refused(struct smtp_client *c, struct fault *f)
 		odd ? "unexpected reply: " : "", STR_ARG(buf_str(&r->text)));
 }
 
+bool smtp_client_said(const struct fault *f)
+{
+	char code[16];
+
+	snprintf(code, sizeof(code), "%d", f->code);
+	size_t n = strlen(code);
+	return f->code >= 400 && strncmp(f->text, code, n) == 0 &&
+	       (f->text[n] == ' ' || f->text[n] == '\0');
+}
+
 static bool expect(
 	struct smtp_client *c, int64_t ms, int class, struct fault *f)
 {

@@ -119,5 +119,7 @@ bool smtp_client_send(
 
 /* The last reply as a fault: class, code, enhanced code, text. */
 bool smtp_client_refused(struct smtp_client *c, struct fault *f);
+/* Is the fault such a reply, not words of ours? */
+bool smtp_client_said(const struct fault *f);
 
 #endif

@@ -73,32 +73,97 @@ static char *dump(const struct message *m)
 	return out;
 }
 
+struct rows {
+	char **v;
+	size_t n, cap;
+};
+
+static void add_row(struct rows *r, char *json)
+{
+	if (r->n == r->cap) {
+		r->cap = r->cap > 0 ? r->cap * 2 : 64;
+		r->v = must_realloc(r->v, r->cap * sizeof(*r->v));
+	}
+	r->v[r->n++] = json;
+}
+
+/* Rows are made under the lock and sent without it: a slow reader must not
+ * stop the mail. */
+static void send_rows(
+	struct rows *r, bool (*row)(struct str json, void *ctx), void *ctx)
+{
+	bool go_on = true;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (go_on && r->v[i] != NULL)
+			go_on = row(str_from(r->v[i]), ctx);
+		free(r->v[i]);
+	}
+	free(r->v);
+}
+
 void sched_list(struct sched *s, uint64_t id_filter,
 	bool (*row)(struct str json, void *ctx), void *ctx)
 {
-	size_t n = 0, cap = 0;
-	char **rows = NULL;
+	struct rows rows = {0};
 
-	/* Rows are made under the lock and sent without it: a slow reader
-	 * must not stop the mail. */
 	pthread_mutex_lock(&s->lock);
-	for (struct message *m = s->first; m != NULL; m = m->next) {
-		if ((id_filter != 0 && m->env.id != id_filter) || is_probe(m))
+	for (struct message *m = s->first; m != NULL; m = m->next)
+		if ((id_filter == 0 || m->env.id == id_filter) && !is_probe(m))
+			add_row(&rows, dump(m));
+	pthread_mutex_unlock(&s->lock);
+	send_rows(&rows, row, ctx);
+}
+
+static char *dump_site(
+	const struct sched *s, const struct site *site, int64_t now)
+{
+	json_int_t waiting = 0, limit = 0;
+	json_t *names = json_array();
+
+	for (const struct dest *d = s->dests; d != NULL; d = d->next) {
+		if (d->site != site)
 			continue;
-		if (n == cap) {
-			cap = cap > 0 ? cap * 2 : 64;
-			rows = must_realloc(rows, cap * sizeof(*rows));
-		}
-		rows[n++] = dump(m);
+		for (const struct item *it = d->first; it != NULL;
+			it = it->next)
+			waiting++;
+		if (limit < d->limit)
+			limit = d->limit;
+		json_array_append_new(names, text(d->nexthop));
+	}
+	json_t *j = json_pack("{s:o,s:o,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:s}",
+		"site", text(site->name), "destinations", names, "waiting",
+		waiting, "in_flight", (json_int_t)site->in_flight, "window",
+		(json_int_t)site->window, "limit", limit, "closed_until",
+		site->closed_until > now ? json_integer(site->closed_until)
+					 : json_null(),
+		"good", (json_int_t)site->good, "bad", (json_int_t)site->bad,
+		"last", site->last != NULL ? site->last : "");
+	char *out = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
+	json_decref(j);
+	return out;
+}
+
+void sched_sites(
+	struct sched *s, bool (*row)(struct str json, void *ctx), void *ctx)
+{
+	struct rows rows = {0};
+	int64_t now = clock_unix();
+
+	pthread_mutex_lock(&s->lock);
+	for (const struct site *site = s->sites; site != NULL;
+		site = site->next) {
+		bool used = false;
+
+		/* Whoever moved to its exchangers left an empty one behind. */
+		for (const struct dest *d = s->dests; d != NULL && !used;
+			d = d->next)
+			used = d->site == site && d->kind == AGENT_SENDER;
+		if (used)
+			add_row(&rows, dump_site(s, site, now));
 	}
 	pthread_mutex_unlock(&s->lock);
-	bool go_on = true;
-	for (size_t i = 0; i < n; i++) {
-		if (go_on && rows[i] != NULL)
-			go_on = row(str_from(rows[i]), ctx);
-		free(rows[i]);
-	}
-	free(rows);
+	send_rows(&rows, row, ctx);
 }
 
 /* ---- actions ---- */
@@ -147,7 +212,7 @@ static bool act_on(struct sched *s, enum queue_action action, struct message *m)
 	switch (action) {
 	case QUEUE_FLUSH:
 		for (struct dest *d = s->dests; d != NULL; d = d->next)
-			d->closed_until = 0;
+			d->site->closed_until = 0;
 		flush_message(s, m);
 		return true;
 	case QUEUE_HOLD:
@@ -211,7 +276,7 @@ uint64_t sched_flush_site(struct sched *s, struct str site)
 			found = true;
 			it->due = now;
 			if (it->dest != NULL)
-				it->dest->closed_until = 0;
+				it->dest->site->closed_until = 0;
 		}
 		n += found;
 	}
@@ -219,7 +284,7 @@ uint64_t sched_flush_site(struct sched *s, struct str site)
 		if (str_ieq(d->nexthop, str_starts(site, "@")
 						? str_from_at(site, 1)
 						: site))
-			d->closed_until = 0;
+			d->site->closed_until = 0;
 	sched_wake(s, now);
 	sched_dispatch(s);
 	pthread_mutex_unlock(&s->lock);
@@ -239,7 +304,7 @@ uint64_t sched_act(struct sched *s, enum queue_action action, uint64_t id)
 	}
 	for (struct dest *d = s->dests; d != NULL && action == QUEUE_FLUSH;
 		d = d->next)
-		d->closed_until = 0;
+		d->site->closed_until = 0;
 	sched_dispatch(s);
 	pthread_mutex_unlock(&s->lock);
 	return n;

@@ -175,6 +175,10 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 		sched_list(q->sched, 0, send_row, s);
 		return ipc_answer(s, IPC_OK, STR_NONE, -1);
 	}
+	if (frame->type == IPC_QUEUE_SITES) {
+		sched_sites(q->sched, send_row, s);
+		return ipc_answer(s, IPC_OK, STR_NONE, -1);
+	}
 	if (frame->type == IPC_QUEUE_SHOW)
 		return show(s, &w);
 	if (frame->type == IPC_VERIFY)

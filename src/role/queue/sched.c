@@ -10,7 +10,7 @@
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
 
-enum { SITE_CLOSED_S = 60, FAR = 3600 };
+enum { FAR = 3600 };
 
 static struct str id_key(const uint64_t *id)
 {
@@ -50,76 +50,7 @@ void sched_forget(struct sched *s, struct message *m)
 	free(m);
 }
 
-/* ---- destinations ---- */
-
-static enum agent_kind kind_of(struct str transport)
-{
-	return str_eqc(transport, "local") || str_eqc(transport, "store") ||
-			       str_eqc(transport, "virtual")
-		       ? AGENT_MAILBOX
-		       : AGENT_SENDER;
-}
-
-static struct dest *dest_get(
-	struct sched *s, struct str transport, struct str nexthop)
-{
-	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct str key =
-		arena_lower(a, arena_printf(a, "%.*s %.*s", STR_ARG(transport),
-				       STR_ARG(nexthop)));
-	struct dest *d = map_get(s->dest_by_key, key);
-
-	if (d != NULL)
-		return d;
-	d = must_alloc(sizeof(*d) + transport.len + nexthop.len + 1);
-	memcpy(d->text, transport.ptr, transport.len);
-	if (nexthop.len > 0)
-		memcpy(d->text + transport.len, nexthop.ptr, nexthop.len);
-	d->transport = str_of(d->text, transport.len);
-	d->nexthop = str_of(d->text + transport.len, nexthop.len);
-	d->kind = kind_of(transport);
-	d->next = s->dests;
-	s->dests = d;
-	map_set(s->dest_by_key, key, d);
-	return d;
-}
-
-static int priority(const struct item *it)
-{
-	return it->m->env.priority;
-}
-
-/* RFC 6710: behind all of its own priority, in front of all below it. */
-static void line_up(struct dest *d, struct item *it)
-{
-	struct item **p = &d->first;
-
-	it->state = ITEM_LINED;
-	it->dest = d;
-	if (d->last != NULL && priority(d->last) >= priority(it))
-		p = &d->last->next;
-	while (*p != NULL && priority(*p) >= priority(it))
-		p = &(*p)->next;
-	it->next = *p;
-	*p = it;
-	if (it->next == NULL)
-		d->last = it;
-}
-
-static void unline(struct dest *d, struct item *it)
-{
-	struct item **p = &d->first;
-	struct item *before = NULL;
-
-	while (*p != it) {
-		before = *p;
-		p = &(*p)->next;
-	}
-	*p = it->next;
-	if (d->last == it)
-		d->last = before;
-	it->next = NULL;
-}
+/* ---- routing ---- */
 
 /* error:, retry:, discard: end here and now. */
 static bool internal_transport(const struct route *route, struct outcome_of *o)
@@ -166,19 +97,19 @@ static void schedule_item(
 			now->v[now->n++] = o;
 			return;
 		}
-		line_up(dest_get(s, route.transport, route.nexthop), it);
+		dest_line_up(dest_get(s, route.transport, route.nexthop), it);
 		return;
 	}
 	if (!policy_route(s->policy, m->env.sender, m->env.rcpts[it->n].address,
 		    a, &route, &f)) {
 		o.kind = DEFERRED;
 		o.text = arena_str(a, str_from(f.text));
-	} else if (is_probe(m) && kind_of(route.transport) == AGENT_MAILBOX) {
+	} else if (is_probe(m) && dest_kind(route.transport) == AGENT_MAILBOX) {
 		/* Who asked has looked our own users up. */
 		o.kind = DELIVERED;
 		o.text = STR("ours");
 	} else if (!internal_transport(&route, &o)) {
-		line_up(dest_get(s, route.transport, route.nexthop), it);
+		dest_line_up(dest_get(s, route.transport, route.nexthop), it);
 		return;
 	}
 	it->state = ITEM_LEASED;
@@ -199,7 +130,7 @@ static bool too_late(const struct sched *s, const struct item *it, int64_t now)
 static struct outcome_of expire(struct item *it)
 {
 	if (it->state == ITEM_LINED)
-		unline(it->dest, it);
+		dest_unline(it->dest, it);
 	it->state = ITEM_LEASED;
 	return (struct outcome_of){.n = it->n,
 		.kind = BOUNCED,
@@ -245,29 +176,11 @@ static void schedule_message(struct sched *s, struct message *m, int64_t now)
 
 /* ---- jobs ---- */
 
-static int64_t limit_of(const struct sched *s, const struct dest *d)
-{
-	/* The mailboxes commit in groups: the more wait, the cheaper each. */
-	return d->kind == AGENT_MAILBOX
-		       ? 64
-		       : s->role->conf->default_destination_concurrency_limit;
-}
-
-static bool may_start(const struct sched *s, const struct dest *d, int64_t now)
-{
-	if (d->first == NULL || d->in_flight >= (unsigned)limit_of(s, d) ||
-		s->in_flight >= (unsigned)s->role->conf->default_process_limit)
-		return false;
-	/* A site that was down is asked by one delivery, not by all. */
-	return now >= d->closed_until;
-}
-
 /* The first message of the line, with its other recipients there. */
-static void take_job(struct sched *s, struct agent *agent, struct dest *d)
+static void take_job(struct agent *agent, struct dest *d)
 {
 	struct message *m = d->first->m;
-	uint32_t limit =
-		(uint32_t)s->role->conf->default_destination_recipient_limit;
+	uint32_t limit = (uint32_t)d->recipient_limit;
 
 	agent->pick = must_alloc((m->env.n_rcpts + 1) * sizeof(*agent->pick));
 	agent->n_pick = 0;
@@ -277,7 +190,7 @@ static void take_job(struct sched *s, struct agent *agent, struct dest *d)
 		if (it->state != ITEM_LINED || it->dest != d ||
 			(limit > 0 && agent->n_pick >= limit))
 			continue;
-		unline(d, it);
+		dest_unline(d, it);
 		it->state = ITEM_LEASED;
 		agent->pick[agent->n_pick++] = i;
 	}
@@ -285,8 +198,6 @@ static void take_job(struct sched *s, struct agent *agent, struct dest *d)
 	agent->dest = d;
 	agent->waiting = false;
 	m->leased++;
-	d->in_flight++;
-	s->in_flight++;
 }
 
 static bool send_job(struct agent *agent)
@@ -317,19 +228,17 @@ void sched_dispatch(struct sched *s)
 	int64_t now = clock_unix();
 
 	for (struct dest *d = s->dests; d != NULL; d = d->next) {
-		while (may_start(s, d, now)) {
+		while (dest_may_start(s, d, now)) {
 			struct agent *agent = waiting_agent(s, d->kind);
 
 			if (agent == NULL)
 				break;
-			bool probe = d->closed_until != 0;
-			take_job(s, agent, d);
+			take_job(agent, d);
+			dest_started(s, d, now);
 			send_job(agent); /* a dead agent is seen by its end */
-			if (probe)
-				d->closed_until = now + SITE_CLOSED_S;
 		}
-		if (d->first != NULL && d->closed_until > now)
-			sched_wake(s, d->closed_until);
+		if (d->first != NULL && dest_opens(d) > now)
+			sched_wake(s, dest_opens(d));
 	}
 }
 
@@ -389,8 +298,7 @@ void sched_on_probe(struct sched *s, sched_probe_f *fn, void *ctx)
 }
 
 /* The job leaves the agent; what it holds stays leased until finished. */
-static struct message *release_job(
-	struct sched *s, struct agent *a, bool site_failed)
+static struct message *release_job(struct sched *s, struct agent *a)
 {
 	struct message *m = a->job;
 	struct dest *d = a->dest;
@@ -399,9 +307,7 @@ static struct message *release_job(
 	a->dest = NULL;
 	free(a->pick);
 	a->pick = NULL;
-	d->in_flight--;
-	s->in_flight--;
-	d->closed_until = site_failed ? clock_unix() + SITE_CLOSED_S : 0;
+	dest_ended(s, d);
 	return m;
 }
 
@@ -409,7 +315,8 @@ void sched_agent_done(
 	struct sched *s, struct ipc_session *session, const struct outcomes *o)
 {
 	struct agent *a = session->own;
-	struct outcomes mine = {.v = o->v, .site_failed = o->site_failed};
+	struct outcomes mine = {
+		.v = o->v, .site_failed = o->site_failed, .site = o->site};
 
 	pthread_mutex_lock(&s->lock);
 	if (a == NULL || a->job == NULL) {
@@ -433,7 +340,8 @@ void sched_agent_done(
 			it->due = clock_unix() + 60;
 			sched_wake(s, it->due);
 		}
-	struct message *m = release_job(s, a, o->site_failed);
+	dest_learn(s, a->dest, &mine);
+	struct message *m = release_job(s, a);
 	pthread_mutex_unlock(&s->lock);
 	sched_finish(s, m, &mine);
 	pthread_mutex_lock(&s->lock);
@@ -454,7 +362,7 @@ void sched_agent_gone(struct sched *s, struct ipc_session *session)
 		for (uint32_t j = 0; j < a->n_pick; j++)
 			if (a->pick[j] != UINT32_MAX)
 				a->job->items[a->pick[j]].state = ITEM_WAITING;
-		m = release_job(s, a, false);
+		m = release_job(s, a);
 	}
 	struct agent **p = &s->agents;
 	while (*p != a)
@@ -607,6 +515,7 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p)
 	pthread_cond_init(&s->changed, NULL);
 	s->by_id = map_new();
 	s->dest_by_key = map_new();
+	s->site_by_name = map_new();
 	return s;
 }
 

@@ -50,6 +50,9 @@ void sched_agent_gone(struct sched *s, struct ipc_session *agent);
 /* One JSON object per message, id_filter 0: all. */
 void sched_list(struct sched *s, uint64_t id_filter,
 	bool (*row)(struct str json, void *ctx), void *ctx);
+/* One JSON object per site that mail was sent to, or waits for. */
+void sched_sites(
+	struct sched *s, bool (*row)(struct str json, void *ctx), void *ctx);
 /* id 0: all.  Returns how many messages it touched. */
 uint64_t sched_act(struct sched *s, enum queue_action action, uint64_t id);
 /* The recipients of a domain are due now; "@" in front: and of all below it.

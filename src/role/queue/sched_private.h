@@ -2,7 +2,7 @@
 #ifndef ROLE_QUEUE_SCHED_PRIVATE_H
 #define ROLE_QUEUE_SCHED_PRIVATE_H
 
-/* Shared by sched.c, finish.c and list.c. */
+/* Shared by sched.c, dest.c, finish.c and list.c. */
 
 #include <pthread.h>
 
@@ -41,8 +41,25 @@ struct dest {
 	enum agent_kind kind;
 	struct item *first, *last;
 	unsigned in_flight;
-	int64_t closed_until; /* the site does not answer */
+	struct site *site;
+	int64_t limit, initial; /* deliveries at a time; at the beginning */
+	int64_t recipient_limit;
+	int64_t rate_delay, next_start; /* seconds between two deliveries */
 	struct dest *next; /* all */
+	char text[];
+};
+
+/* What answers at a destination, and at others with the same exchangers. */
+struct site {
+	struct str name; /* transport, and next hop or exchangers */
+	unsigned in_flight;
+	double window; /* deliveries at a time, as learned */
+	bool steady; /* there was trouble: the window opens slowly */
+	unsigned failures; /* in a row */
+	int64_t closed_until; /* it does not answer */
+	uint64_t good, bad;
+	char *last; /* its last words; NULL: none */
+	struct site *next; /* all */
 	char text[];
 };
 
@@ -69,6 +86,8 @@ struct sched {
 	size_t n_messages;
 	struct dest *dests;
 	struct map *dest_by_key;
+	struct site *sites;
+	struct map *site_by_name;
 	struct agent *agents;
 	unsigned in_flight;
 	int64_t next_due;
@@ -86,6 +105,20 @@ struct message *sched_find(struct sched *s, uint64_t id);
 void sched_forget(struct sched *s, struct message *m); /* lock held */
 void sched_dispatch(struct sched *s); /* lock held */
 void sched_wake(struct sched *s, int64_t due); /* lock held */
+
+/* dest.c; the lock is held by all of them. */
+enum agent_kind dest_kind(struct str transport);
+struct dest *dest_get(
+	struct sched *s, struct str transport, struct str nexthop);
+/* RFC 6710: behind all of its own priority, in front of all below it. */
+void dest_line_up(struct dest *d, struct item *it);
+void dest_unline(struct dest *d, struct item *it);
+bool dest_may_start(const struct sched *s, const struct dest *d, int64_t now);
+int64_t dest_opens(const struct dest *d); /* Unix seconds; not before */
+void dest_started(struct sched *s, struct dest *d, int64_t now);
+void dest_ended(struct sched *s, struct dest *d);
+/* What a delivery says about the site. */
+void dest_learn(struct sched *s, struct dest *d, const struct outcomes *o);
 
 /* finish.c: outcomes become states, reports and the end of a message.
  * Called without the lock; the message is kept by its .leased. */

@@ -298,7 +298,7 @@ static enum try transfer(struct delivery *d, struct connection *x,
 		settle_sent(d, c);
 	}
 	bool broken = stream_failed(c->stream);
-	bool from_mta = c->reply.code >= 400;
+	d->answered = !sent && smtp_client_said(f);
 	/* It had gone while it waited: that says nothing about the host. */
 	bool gone = reused && !sent && !c->text_begun && f->code == 421;
 	if (!broken)
@@ -312,7 +312,7 @@ static enum try transfer(struct delivery *d, struct connection *x,
 	if (gone)
 		return TRY_FRESH;
 	if (f->class == FAULT_PERM) {
-		settle_all(d, f, from_mta);
+		settle_all(d, f, d->answered);
 		return TRY_DONE;
 	}
 	return TRY_NEXT_HOST;
@@ -338,6 +338,7 @@ static enum try converse(
 		x.verified = d->verified;
 		return transfer(d, &x, tls ? key : STR_NONE, f);
 	}
+	d->answered = smtp_client_said(f);
 	bool refused = x.client.greeting_5xx && !c->smtp_skip_5xx_greeting;
 	/* RFC 7435: a failed handshake falls back where TLS is a courtesy,
 	 * over a new connection. */
@@ -387,8 +388,8 @@ static void try_host(struct delivery *d, const struct site_host *h,
 		enum try t = tls ? try_waiting(d, f) : TRY_FRESH;
 
 		if (t == TRY_FRESH) {
+			d->answered = false;
 			int fd = connect_to(d, h, f);
-
 			if (fd < 0)
 				break;
 			t = converse(d, fd, h->name, tls, f);
@@ -434,7 +435,7 @@ static void try_all(struct delivery *d)
 		return;
 	if (sessions == 0 && f.class == FAULT_TEMP)
 		d->o->site_failed = true;
-	settle_all(d, &f, false);
+	settle_all(d, &f, d->answered);
 }
 
 /* ---- the job ---- */
@@ -521,6 +522,7 @@ void sender_deliver(const struct job *job, const struct text *body,
 	     sender_find_hosts(
 		     s, job->transport, job->nexthop, a, &d.site, &f) &&
 	     sender_tls_policy(&d, &f);
+	o->site = d.site.exchangers;
 	if (ok)
 		try_all(&d);
 	else

@@ -18,6 +18,7 @@ struct delivery {
 	struct outcomes *o;
 	bool *settled;
 	struct str mta; /* host that is being talked to */
+	bool answered; /* the last fault is what it said */
 	struct str sender; /* after generic maps */
 	struct tls_policy policy; /* of the next hop */
 	enum tls_level level; /* with this host, DNS considered */

@@ -8,7 +8,7 @@
 #include "role/sender/sender.h"
 #include "sys/clock.h"
 
-enum { HOSTS_MAX = 64 };
+enum { HOSTS_MAX = 64, EXCHANGERS_MAX = 512 };
 
 /* "[host]:port", "host:port"; *mx_r: the host is a domain to look up */
 static bool split_nexthop(struct sender *s, struct site *site, struct str spec,
@@ -169,6 +169,29 @@ static bool nothing_found(
 		"%.*s: host or domain name not found", STR_ARG(site->host));
 }
 
+static int by_name(const void *x, const void *y)
+{
+	const struct resolver_mx *a = x, *b = y;
+
+	return str_cmp(a->host, b->host);
+}
+
+/* What all domains of one provider have in common. */
+static struct str exchangers_of(
+	const struct resolver_mx *mx, size_t n, struct arena *a)
+{
+	struct resolver_mx *sorted = arena_alloc(a, n * sizeof(*sorted));
+	struct buf b CLEANUP(buf_fini);
+
+	memcpy(sorted, mx, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), by_name);
+	buf_init(&b, 65536);
+	for (size_t i = 0; i < n && b.len < EXCHANGERS_MAX; i++)
+		buf_putf(&b, "%s%.*s", i > 0 ? "," : "",
+			STR_ARG(sorted[i].host));
+	return arena_lower(a, buf_str(&b));
+}
+
 static bool by_mx(
 	struct sender *s, struct site *site, struct arena *a, struct fault *f)
 {
@@ -199,6 +222,7 @@ static bool by_mx(
 
 		return site->n_hosts > 0 || nothing_found(site, temp, self, f);
 	}
+	site->exchangers = exchangers_of(mx, n, a);
 	if (s->role->conf->smtp_randomize_addresses)
 		shuffle(mx, n);
 	bool self = false;

@@ -35,6 +35,7 @@ struct site {
 	unsigned port;
 	bool lmtp;
 	bool name_secure; /* hosts as configured, or by DNSSEC */
+	struct str exchangers; /* names by commas, sorted; absent: no MX */
 	struct str unix_path; /* lmtp:unix:...; absent otherwise */
 	struct site_host *hosts;
 	size_t n_hosts;

@@ -60,10 +60,7 @@ static struct str words(struct str reply)
 static void answer(struct session *s, const struct smtp_client *c, bool ok,
 	const struct fault *f)
 {
-	/* The words of a server begin with its code: smtp_client_refused. */
-	bool said = !ok && f->code >= 400 &&
-		    str_starts(str_from(f->text),
-			    arena_printf(s->cmd_a, "%d ", f->code).ptr);
+	bool said = !ok && smtp_client_said(f);
 	char id[ID_TEXT];
 
 	id_text(s->tx.id, id);
