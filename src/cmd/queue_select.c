@@ -60,9 +60,9 @@ static bool has_recipient(const struct queue_select *s, const json_t *m)
 
 		if (!done &&
 			(!str_present(s->recipient) ||
-				is_address(s->recipient,
-					str_from(ask_queue_text(
-						r, "address")))) &&
+				is_address(
+					s->recipient, str_from(ask_queue_text(r,
+							      "address")))) &&
 			(!str_present(s->reason) ||
 				contains(str_from(ask_queue_text(r, "reason")),
 					s->reason)))

@@ -267,7 +267,20 @@ static void add_transport(
 	struct loader *l, const struct master_line *m, unsigned line)
 {
 	struct arena *a = l->base->a;
+	struct pipe_args *pipe_args = NULL;
+	const char *why;
 
+	if (str_eqc(m->command, "pipe")) {
+		pipe_args = arena_make(a, struct pipe_args);
+		if (!pipe_args_parse(&m->args, a, pipe_args, &why)) {
+			complain(l, PROBLEM_ERROR, line,
+				arena_printf(a, "%.*s pipe: %s",
+					STR_ARG(m->service), why),
+				STR("write flags=DRhu user=NAME "
+				    "argv=/path/of/program ${recipient}"));
+			return;
+		}
+	}
 	if (l->out->n_transports == l->transports_cap) {
 		l->transports_cap =
 			l->transports_cap > 0 ? l->transports_cap * 2 : 16;
@@ -281,8 +294,18 @@ static void add_transport(
 	l->out->transports[l->out->n_transports++] =
 		(struct transport){.name = arena_str(a, m->service),
 			.command = arena_str(a, m->command),
+			.pipe = pipe_args,
 			.conf = line_conf(l, m, line),
 			.line = line};
+}
+
+const struct transport *transport_find(
+	const struct services *s, struct str name)
+{
+	for (size_t i = 0; i < s->n_transports; i++)
+		if (str_eq(s->transports[i].name, name))
+			return &s->transports[i];
+	return NULL;
 }
 
 struct str service_pickup_path(const struct conf *c, struct arena *a)
@@ -336,9 +359,9 @@ static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
 	"flush", "proxymap", "proxywrite", "showq", "anvil", "scache",
 	"postlogd", "dnsblog", "tlsproxy", "oqmgr", "postscreen", "smtpd",
 	"qmqpd", "nbdb_reindexd"};
-static const char *const transports[] = {
-	"smtp", "lmtp", "error", "discard", "local", "virtual", "retry"};
-static const char *const later[] = {"pipe", "spawn", "managesieved", "httpd"};
+static const char *const transports[] = {"smtp", "lmtp", "error", "discard",
+	"local", "virtual", "retry", "pipe"};
+static const char *const later[] = {"spawn", "managesieved", "httpd"};
 
 static bool in_list(struct str word, const char *const *list, size_t n)
 {

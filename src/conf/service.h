@@ -11,6 +11,7 @@
  * lines of Postfix's own daemons are accepted silently.
  */
 
+#include "codec/postfix/pipe_args.h"
 #include "conf/conf.h"
 #include "sys/sock.h"
 
@@ -31,6 +32,7 @@ struct service {
 struct transport {
 	struct str name; /* "smtp", "relay", "lmtp", ... */
 	struct str command;
+	const struct pipe_args *pipe; /* pipe(8)'s; NULL: another command */
 	struct conf *conf;
 	unsigned line;
 };
@@ -42,6 +44,10 @@ struct services {
 	size_t n_transports;
 	struct str master_cf;
 };
+
+/* NULL: there is none of the name. */
+const struct transport *transport_find(
+	const struct services *s, struct str name);
 
 /* Never fails; problems say what is wrong.  Lives with base's arena. */
 struct services *services_load(

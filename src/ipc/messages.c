@@ -207,14 +207,24 @@ void local_request_put(struct buf *b, const struct local_request *r)
 	wire_put_str(b, r->extension);
 	wire_put_str(b, r->client);
 	wire_put_str(b, r->login);
+	wire_put_str(b, r->queue_id);
+	wire_put_str(b, r->nexthop);
+	wire_put_u32(b, r->n_rcpts);
+	for (uint32_t i = 0; i < r->n_rcpts; i++) {
+		wire_put_str(b, r->rcpts[i].address);
+		wire_put_str(b, r->rcpts[i].original);
+		wire_put_str(b, r->rcpts[i].user);
+		wire_put_str(b, r->rcpts[i].extension);
+	}
 }
 
-bool local_request_read(struct wire *w, struct local_request *r_r)
+bool local_request_read(
+	struct wire *w, struct arena *a, struct local_request *r_r)
 {
-	struct local_request r;
+	struct local_request r = {0};
 	uint8_t action = wire_u8(w);
 
-	if (action > LOCAL_READ)
+	if (action > LOCAL_PIPE)
 		w->bad = true;
 	r.action = (enum local_action)action;
 	r.user = wire_str(w);
@@ -226,6 +236,16 @@ bool local_request_read(struct wire *w, struct local_request *r_r)
 	r.extension = wire_str(w);
 	r.client = wire_str(w);
 	r.login = wire_str(w);
+	r.queue_id = wire_str(w);
+	r.nexthop = wire_str(w);
+	r.n_rcpts = wire_count(w, 16);
+	r.rcpts = arena_alloc(a, r.n_rcpts * sizeof(*r.rcpts));
+	for (uint32_t i = 0; i < r.n_rcpts; i++) {
+		r.rcpts[i].address = wire_str(w);
+		r.rcpts[i].original = wire_str(w);
+		r.rcpts[i].user = wire_str(w);
+		r.rcpts[i].extension = wire_str(w);
+	}
 	if (!wire_ok(w))
 		return false;
 	*r_r = r;

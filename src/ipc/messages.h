@@ -11,6 +11,7 @@
  */
 
 #include "base/fault.h"
+#include "codec/postfix/pipe_args.h"
 #include "ipc/ipc.h"
 #include "ipc/wire.h"
 #include "sys/text.h"
@@ -112,6 +113,7 @@ enum local_action {
 	LOCAL_FILE, /* target: mbox, or Maildir with "/" at the end */
 	LOCAL_COMMAND, /* target: the command */
 	LOCAL_READ, /* target: a file of addresses -> OK with its text */
+	LOCAL_PIPE, /* target: a pipe transport, for all of rcpts */
 };
 
 struct local_request {
@@ -122,8 +124,13 @@ struct local_request {
 	struct str sender;
 	/* what a command is told in its environment */
 	struct str recipient, original, extension, client, login;
+	/* LOCAL_PIPE */
+	struct str queue_id, nexthop;
+	struct pipe_rcpt *rcpts;
+	uint32_t n_rcpts;
 };
 void local_request_put(struct buf *b, const struct local_request *r);
-bool local_request_read(struct wire *w, struct local_request *r_r);
+bool local_request_read(
+	struct wire *w, struct arena *a, struct local_request *r_r);
 
 #endif

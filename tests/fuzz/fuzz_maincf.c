@@ -5,12 +5,30 @@
 #include "codec/postfix/aliases.h"
 #include "codec/postfix/expand.h"
 #include "codec/postfix/lines.h"
+#include "codec/postfix/pipe_args.h"
 #include "codec/postfix/value.h"
 
 static struct str nothing(struct str name, void *ctx)
 {
 	(void)ctx;
 	return name.len % 2 == 0 ? STR_NONE : STR("x");
+}
+
+/* The command of a mail whose every part is what came in. */
+static void pipe_of(
+	const struct master_line *m, struct str value, struct arena *a)
+{
+	struct pipe_rcpt rcpts[2] = {{value, value, value, value},
+		{STR("a@b"), STR("a@b"), STR("a"), STR("")}};
+	struct pipe_mail mail = {
+		value, value, value, value, value, value, 1, rcpts, 2};
+	struct pipe_args args;
+	struct strs argv;
+	const char *why;
+
+	if (pipe_args_parse(&m->args, a, &args, &why) &&
+		pipe_argv(&args, &mail, a, &argv, &why) && argv.n == 0)
+		__builtin_trap();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -32,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (logical_lines_next(&lines, &line)) {
 		table_entry_parse(line.text, true, a, &name, &value, &why);
 		table_entry_parse(line.text, false, a, &name, &value, &why);
-		master_line_parse(line.text, a, &m, &why);
+		if (master_line_parse(line.text, a, &m, &why))
+			pipe_of(&m, in, a);
 		if (assignment_parse(line.text, &name, &value) != ASSIGNMENT_OK)
 			continue;
 		expand(value, nothing, NULL, a, &out, &why);

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w = (struct wire){.rest = in};
 	job_read(&w, a, &j);
 	w = (struct wire){.rest = in};
-	local_request_read(&w, &l);
+	local_request_read(&w, a, &l);
 	ipc_read_fault(in, &f);
 	arena_free(a);
 	return 0;

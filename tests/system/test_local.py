@@ -266,7 +266,10 @@ def ask_master(p, action, user, target):
         return (b"\xff\xff\xff\xff" if s is None else
                 len(s).to_bytes(4, "little") + s.encode())
     payload = bytes([action]) + b"".join(
-        text(s) for s in (user, target, "", "a@b", "r@x", "r@x", "", "", ""))
+        text(s) for s in (user, target, "", "a@b", "r@x", "r@x", "", "", "",
+                          "ID", "x"))
+    payload += (1).to_bytes(4, "little") + b"".join(
+        text(s) for s in ("r@x", "r@x", "r", ""))
     body = os.memfd_create("body")
     os.write(body, b"Subject: s\r\n\r\nx\r\n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
@@ -297,3 +300,11 @@ def test_master_does_not_take_a_roles_word(local, public, home, action):
         {2: target, 3: f'"|{target}"', 4: f":include:{target}"}[action] + "\n")
     shutil.chown(home / ".forward", USER)
     assert ask_master(p, action, USER, target)[0] == 1
+
+
+def test_a_role_names_pipe_transports_only(local, public, home):
+    p = local("x: y\n")
+    for target in ("/bin/sh", "smtp", "prog", ""):
+        kind, answer = ask_master(p, 5, USER, target)
+        assert kind == 2 and b"no pipe transport" in answer
+    assert ask_master(p, 6, USER, "x")[0] == 2

@@ -184,7 +184,12 @@ void mailbox_job(const struct job *job, const struct text *body,
 {
 	struct mailbox_role *m = ctx;
 
-	if (str_eqc(job->transport, "local"))
+	const struct transport *t =
+		transport_find(m->role->services, job->transport);
+
+	if (t != NULL && t->pipe != NULL)
+		mailbox_pipe(m, job, body, a, o);
+	else if (str_eqc(job->transport, "local"))
 		mailbox_local(m, job, body, a, o);
 	else
 		mailbox_deliver(

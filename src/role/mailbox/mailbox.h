@@ -59,6 +59,9 @@ void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 agent_deliver_f mailbox_job;
 
 /* local.c: aliases and the system's own users */
+/* pipe.c: pipe(8), by a child of master. */
+void mailbox_pipe(struct mailbox_role *m, const struct job *job,
+	const struct text *body, struct arena *a, struct outcomes *o);
 void mailbox_local(struct mailbox_role *m, const struct job *job,
 	const struct text *body, struct arena *a, struct outcomes *o);
 

@@ -27,8 +27,7 @@
 
 enum { CHILD_SECONDS = 110, LIST_BYTES_MAX = 16 << 20 };
 
-/* spool: a directory whose group may write into it, or NULL. */
-static bool become(const struct passwd *pw, const char *spool, struct fault *f)
+bool local_become(const struct passwd *pw, const char *spool, struct fault *f)
 {
 	gid_t groups[256];
 	struct stat st;
@@ -230,7 +229,7 @@ static bool deliver(struct local *l, int *fd_r, struct fault *f)
 			"no account %.*s any more", STR_ARG(name));
 	/* Asked as root: later the file may be out of sight. */
 	bool trusted = !own || owns_aliases(l);
-	if (!become(l->pw,
+	if (!local_become(l->pw,
 		    spool ? arena_cstr(l->a, l->conf->mail_spool_directory)
 			  : NULL,
 		    f))
@@ -241,21 +240,24 @@ static bool deliver(struct local *l, int *fd_r, struct fault *f)
 
 /* ---- the child ---- */
 
-void master_local(const struct conf *c, int sock, struct str payload, int body)
+void master_local(const struct conf *c, const struct services *services,
+	int sock, struct str payload, int body)
 {
 	struct wire w = {.rest = payload};
-	struct local l = {.conf = c, .a = arena_new(SIZE_MAX)};
+	struct local l = {
+		.conf = c, .services = services, .a = arena_new(SIZE_MAX)};
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct buf b CLEANUP(buf_fini);
 	struct fault f;
 	int list CLEANUP(fd_close) = -1;
 
 	alarm(CHILD_SECONDS);
-	bool ok = local_request_read(&w, &l.r) ||
+	bool ok = local_request_read(&w, l.a, &l.r) ||
 		  fault_set(&f, FAULT_TEMP, 451, 3, 0, "bad request");
 	ok = ok && file_map_fd(body, &map, &f);
 	l.message = map.bytes;
-	ok = ok && deliver(&l, &list, &f);
+	ok = ok && (l.r.action == LOCAL_PIPE ? local_pipe(&l, &f)
+					     : deliver(&l, &list, &f));
 	buf_init(&b, 4096);
 	if (!ok)
 		ipc_put_fault(&b, &f);

@@ -12,16 +12,21 @@
 #include <pwd.h>
 
 #include "base/arena.h"
-#include "conf/conf.h"
+#include "conf/service.h"
 #include "ipc/messages.h"
 
 struct local {
 	const struct conf *conf;
+	const struct services *services;
 	struct local_request r;
 	const struct passwd *pw; /* whom we became */
 	struct str message; /* lines end in CRLF */
 	struct arena *a;
 };
+
+/* local.c: takes the account's rights.  spool: a directory whose group may
+ * write into it, or NULL. */
+bool local_become(const struct passwd *pw, const char *spool, struct fault *f);
 
 /* ---- local_file.c ---- */
 
@@ -45,5 +50,21 @@ void local_put_from_line(struct str sender, struct buf *out);
  * the output of a command that failed stands in its text.
  */
 bool local_command(const struct local *l, struct str command, struct fault *f);
+
+/* The same for words that are ready; in: what it reads.  name: for faults. */
+struct local_program {
+	const struct strs *words;
+	int in;
+	const char *directory; /* NULL: the home */
+	int64_t seconds; /* that it may run */
+	struct str name;
+};
+bool local_run(
+	const struct local *l, const struct local_program *p, struct fault *f);
+
+/* ---- pipe.c ---- */
+
+/* pipe(8): the request's transport, as its own line of master.cf says. */
+bool local_pipe(struct local *l, struct fault *f);
 
 #endif

@@ -102,6 +102,7 @@ static struct str env_value(struct str name, void *ctx)
 struct program {
 	pid_t pid;
 	int in; /* the message */
+	const char *directory; /* NULL: the home */
 	int out; /* what it says */
 };
 
@@ -135,8 +136,9 @@ static bool start(struct program *p, const struct local *l,
 	posix_spawn_file_actions_adddup2(&files, fds[1], 1);
 	posix_spawn_file_actions_adddup2(&files, fds[1], 2);
 	posix_spawn_file_actions_addclosefrom_np(&files, 3);
+	const char *dir = p->directory != NULL ? p->directory : l->pw->pw_dir;
 	posix_spawn_file_actions_addchdir_np(
-		&files, access(l->pw->pw_dir, X_OK) == 0 ? l->pw->pw_dir : "/");
+		&files, access(dir, X_OK) == 0 ? dir : "/");
 	int error = posix_spawnp(&p->pid, argv[0], &files, &attr, argv, e->v);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
@@ -249,34 +251,51 @@ static int input(const struct local *l, struct fault *f)
 	return fd;
 }
 
+static bool run(const struct local *l, const struct local_program *x,
+	struct env *e, struct fault *f)
+{
+	struct program p = {.out = -1, .in = x->in, .directory = x->directory};
+	struct buf out CLEANUP(buf_fini);
+	int status = 0;
+
+	/* For posix_spawnp, which looks a bare name up in ours. */
+	setenv("PATH", command_path, 1);
+	alarm((unsigned)x->seconds + REAP_MS / 1000);
+	buf_init(&out, OUTPUT_MAX + 1);
+	bool ok = start(&p, l, x->words, e, f);
+	if (ok && !wait_for_end(&p, x->seconds, &out, &status))
+		ok = fault_set(f, FAULT_PERM, 554, 3, 0,
+			"command time limit exceeded: \"%.*s\"",
+			STR_ARG(x->name));
+	else if (ok)
+		ok = result(status, x->name, buf_str(&out), f);
+	fd_close(&p.out);
+	return ok;
+}
+
+bool local_run(
+	const struct local *l, const struct local_program *p, struct fault *f)
+{
+	struct env e;
+
+	fill_env(&e, l);
+	return run(l, p, &e, f);
+}
+
 bool local_command(const struct local *l, struct str command, struct fault *f)
 {
-	struct program p = {.out = -1};
-	struct buf out CLEANUP(buf_fini);
 	struct strs words;
 	struct env e;
 	const char *why;
-	int status = 0;
 
 	fill_env(&e, l);
 	if (!command_words(command, env_value, &e, l->a, &words, &why))
 		return fault_set(f, FAULT_TEMP, 451, 3, 5, "%.*s: %s",
 			STR_ARG(command), why);
-	/* For posix_spawnp, which looks a bare name up in ours. */
-	setenv("PATH", command_path, 1);
-	p.in = input(l, f);
-	if (p.in < 0)
-		return false;
-	alarm((unsigned)l->conf->command_time_limit + REAP_MS / 1000);
-	buf_init(&out, OUTPUT_MAX + 1);
-	bool ok = start(&p, l, &words, &e, f);
-	if (ok && !wait_for_end(&p, l->conf->command_time_limit, &out, &status))
-		ok = fault_set(f, FAULT_PERM, 554, 3, 0,
-			"command time limit exceeded: \"%.*s\"",
-			STR_ARG(command));
-	else if (ok)
-		ok = result(status, command, buf_str(&out), f);
-	close(p.in);
-	fd_close(&p.out);
-	return ok;
+	int in CLEANUP(fd_close) = input(l, f);
+	struct local_program p = {.words = &words,
+		.in = in,
+		.seconds = l->conf->command_time_limit,
+		.name = command};
+	return in >= 0 && run(l, &p, &e, f);
 }

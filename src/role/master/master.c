@@ -249,7 +249,8 @@ static void deliver_in_child(
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	master_local(m->conf, sock, buf_str(&frame->payload), frame->fd);
+	master_local(m->conf, m->services, sock, buf_str(&frame->payload),
+		frame->fd);
 	_exit(0);
 }
 

@@ -28,6 +28,7 @@ bool master_make_dirs(
 int master_running_pid(const struct conf *c);
 
 /* local.c: one delivery with the rights of an account, in a child process. */
-void master_local(const struct conf *c, int sock, struct str payload, int body);
+void master_local(const struct conf *c, const struct services *services,
+	int sock, struct str payload, int body);
 
 #endif

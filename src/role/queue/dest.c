@@ -20,10 +20,18 @@
 
 enum { CLOSED_S = 60, CLOSED_MAX_S = 900, MAILBOX_LIMIT = 64 };
 
-enum agent_kind dest_kind(struct str transport)
+static bool is_ours(struct str transport)
 {
 	return str_eqc(transport, "local") || str_eqc(transport, "store") ||
-			       str_eqc(transport, "virtual")
+	       str_eqc(transport, "virtual");
+}
+
+enum agent_kind dest_kind(const struct sched *s, struct str transport)
+{
+	const struct transport *t =
+		transport_find(s->role->services, transport);
+
+	return is_ours(transport) || (t != NULL && t->pipe != NULL)
 		       ? AGENT_MAILBOX
 		       : AGENT_SENDER;
 }
@@ -57,7 +65,7 @@ static void take_settings(
 {
 	const struct conf *c = s->role->conf;
 
-	if (d->kind == AGENT_MAILBOX) {
+	if (is_ours(d->transport)) {
 		/* They commit in groups: the more wait, the cheaper each. */
 		d->limit = d->initial = MAILBOX_LIMIT;
 		d->recipient_limit = c->default_destination_recipient_limit;
@@ -67,9 +75,9 @@ static void take_settings(
 		c->default_destination_concurrency_limit, false, a);
 	d->initial = setting(s, d->transport, "initial_destination_concurrency",
 		c->initial_destination_concurrency, false, a);
-	d->recipient_limit = setting(s, d->transport,
-		"destination_recipient_limit",
-		c->default_destination_recipient_limit, false, a);
+	d->recipient_limit =
+		setting(s, d->transport, "destination_recipient_limit",
+			c->default_destination_recipient_limit, false, a);
 	d->rate_delay = setting(s, d->transport, "destination_rate_delay",
 		c->default_destination_rate_delay, true, a);
 	if (d->rate_delay > 0)
@@ -109,7 +117,7 @@ struct dest *dest_get(struct sched *s, struct str transport, struct str nexthop)
 		memcpy(d->text + transport.len, nexthop.ptr, nexthop.len);
 	d->transport = str_of(d->text, transport.len);
 	d->nexthop = str_of(d->text + transport.len, nexthop.len);
-	d->kind = dest_kind(transport);
+	d->kind = dest_kind(s, transport);
 	take_settings(s, d, a);
 	d->site = site_get(s, key);
 	if (d->site->window < 1)
@@ -222,7 +230,8 @@ static enum answer answer_of(const struct outcomes *o)
 		const struct outcome_of *v = &o->v[i];
 
 		if (v->kind == DEFERRED &&
-			(v->code == 421 || (v->code >= 400 && v->subject == 7) ||
+			(v->code == 421 ||
+				(v->code >= 400 && v->subject == 7) ||
 				(v->code == 0 && v->subject == 4)))
 			return ANSWER_SLOW;
 	}
@@ -244,14 +253,14 @@ static void close_site(struct site *site, const struct conf *c)
 
 	if (over >= 0)
 		site->closed_until =
-			clock_unix() + min_i64((int64_t)CLOSED_S
-						       << min_i64(over, 4),
-					       CLOSED_MAX_S);
+			clock_unix() +
+			min_i64((int64_t)CLOSED_S << min_i64(over, 4),
+				CLOSED_MAX_S);
 }
 
 void dest_learn(struct sched *s, struct dest *d, const struct outcomes *o)
 {
-	if (d->kind == AGENT_MAILBOX)
+	if (is_ours(d->transport))
 		return;
 	if (str_present(o->site))
 		move_to_site(s, d, o->site);

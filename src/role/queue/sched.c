@@ -104,7 +104,8 @@ static void schedule_item(
 		    a, &route, &f)) {
 		o.kind = DEFERRED;
 		o.text = arena_str(a, str_from(f.text));
-	} else if (is_probe(m) && dest_kind(route.transport) == AGENT_MAILBOX) {
+	} else if (is_probe(m) &&
+		   dest_kind(s, route.transport) == AGENT_MAILBOX) {
 		/* Who asked has looked our own users up. */
 		o.kind = DELIVERED;
 		o.text = STR("ours");

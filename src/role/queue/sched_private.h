@@ -107,7 +107,7 @@ void sched_dispatch(struct sched *s); /* lock held */
 void sched_wake(struct sched *s, int64_t due); /* lock held */
 
 /* dest.c; the lock is held by all of them. */
-enum agent_kind dest_kind(struct str transport);
+enum agent_kind dest_kind(const struct sched *s, struct str transport);
 struct dest *dest_get(
 	struct sched *s, struct str transport, struct str nexthop);
 /* RFC 6710: behind all of its own priority, in front of all below it. */
