@@ -165,19 +165,21 @@ class Postern:
         self.process = subprocess.Popen(
             [self.binary, "-c", str(self.dir), "start", "--foreground"],
             user=self.account, stdout=subprocess.PIPE, stderr=self.log_file, text=True)
-        self.ready = threading.Event()
-        threading.Thread(target=self._watch, args=(self.process,),
+        ready = threading.Event()
+        threading.Thread(target=self._watch, args=(self.process, ready),
                          daemon=True).start()
-        if not self.ready.wait(DEADLINE):
+        if not ready.wait(DEADLINE):
             self.kill()
             raise AssertionError("not ready:\n" + self.log())
         return self
 
-    def _watch(self, process):
+    @staticmethod
+    def _watch(process, ready):
+        # An event of each start: the end of the last process is no start.
         for text in process.stdout:
             if text == "postern: ready\n":
-                self.ready.set()
-        self.ready.set()
+                ready.set()
+        ready.set()
 
     def stop(self):
         if self.process is None:

@@ -223,8 +223,8 @@ static struct str macro_name(struct str *in)
 	return n > 0 ? name : STR_NONE;
 }
 
-static bool expand_word(struct expansion *x, struct str word,
-	struct str *out_r, const char **why_r)
+static bool expand_word(struct expansion *x, struct str word, struct str *out_r,
+	const char **why_r)
 {
 	bool option = str_starts(word, "-");
 	struct buf out CLEANUP(buf_fini);

@@ -88,13 +88,12 @@ static bool is_loop(struct str message, const struct pipe_rcpt *r)
 	return false;
 }
 
-static int input(const struct local *l, const struct pipe_args *p,
-	struct fault *f)
+static int input(
+	const struct local *l, const struct pipe_args *p, struct fault *f)
 {
 	const struct pipe_rcpt *r = &l->r.rcpts[0];
 	struct buf text CLEANUP(buf_fini);
-	struct str sender =
-		l->r.sender.len > 0 ? l->r.sender : p->null_sender;
+	struct str sender = l->r.sender.len > 0 ? l->r.sender : p->null_sender;
 
 	buf_init(&text, l->message.len * 3 + 65536);
 	if ((p->flags & PIPE_FROM_LINE) != 0)
