@@ -54,19 +54,18 @@ static bool acts_per_transport(struct str name)
 {
 	static const char *const suffixes[] = {"_destination_concurrency_limit",
 		"_destination_recipient_limit", "_destination_rate_delay",
-		"_initial_destination_concurrency"};
+		"_initial_destination_concurrency", "_time_limit"};
 
 	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
 }
 
 static bool is_transport_suffix(struct str name)
 {
-	static const char *const suffixes[] = {"_time_limit",
-		"_extra_recipient_limit", "_recipient_limit",
-		"_transport_rate_delay", "_delivery_slot_cost",
-		"_delivery_slot_loan", "_delivery_slot_discount",
-		"_minimum_delivery_slots", "_recipient_refill_limit",
-		"_recipient_refill_delay"};
+	static const char *const suffixes[] = {"_extra_recipient_limit",
+		"_recipient_limit", "_transport_rate_delay",
+		"_delivery_slot_cost", "_delivery_slot_loan",
+		"_delivery_slot_discount", "_minimum_delivery_slots",
+		"_recipient_refill_limit", "_recipient_refill_delay"};
 
 	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
 }
@@ -109,15 +108,37 @@ static const char *nearest_param(struct str name)
 	return nearest_name(name, names, n);
 }
 
+static void check_transport_value(struct checker *x, const struct conf_entry *e)
+{
+	bool is_time = str_ends(e->name, "_time_limit") ||
+		       str_ends(e->name, "_rate_delay");
+	struct str value;
+	const char *why;
+	int64_t n;
+
+	if (conf_expand_name(x->c, e->name, x->c->a, &value, &why) &&
+		str_present(value) &&
+		(is_time ? value_time(value, 's', &n) : str_i64(value, &n)) &&
+		n >= 0)
+		return;
+	problem_add(x->p, PROBLEM_ERROR, e->file, e->line,
+		arena_printf(x->c->a, "%.*s: not a %s", STR_ARG(e->name),
+			is_time ? "time" : "number"),
+		is_time ? STR("write for example 10s") : STR("write a number"));
+}
+
 static void check_name(struct checker *x, const struct conf_entry *e)
 {
 	struct arena *a = x->c->a;
 	const struct known_param *k = known_param_find(e->name);
 
-	if (param_find(e->name) != NULL ||
-		(k != NULL ? k->kind == KNOWN_TRANSPORT
-			   : acts_per_transport(e->name)))
+	if (param_find(e->name) != NULL)
 		return;
+	if (k != NULL ? k->kind == KNOWN_TRANSPORT
+		      : acts_per_transport(e->name)) {
+		check_transport_value(x, e);
+		return;
+	}
 	if (k != NULL && k->kind == KNOWN_OTHER)
 		problem_add(x->p, PROBLEM_NOTE, e->file, e->line,
 			arena_printf(a, "%s has no effect here: %s", k->name,

@@ -308,6 +308,23 @@ const struct transport *transport_find(
 	return NULL;
 }
 
+int64_t transport_setting(const struct conf *c, struct str transport,
+	const char *rest, bool is_time, int64_t fallback, struct arena *a)
+{
+	struct str value;
+	const char *why;
+	int64_t n;
+
+	if (!conf_expand_name(c,
+		    arena_printf(a, "%.*s_%s", STR_ARG(transport), rest), a,
+		    &value, &why) ||
+		!str_present(value) ||
+		!(is_time ? value_time(value, 's', &n) : str_i64(value, &n)) ||
+		n < 0)
+		return fallback;
+	return n;
+}
+
 struct str service_pickup_path(const struct conf *c, struct arena *a)
 {
 	return arena_printf(

@@ -48,6 +48,10 @@ struct services {
 /* NULL: there is none of the name. */
 const struct transport *transport_find(
 	const struct services *s, struct str name);
+/* postconf(5) transport_time_limit and its kin: NAME_rest of main.cf, a number
+ * or a time in seconds; fallback where it is not set, or bad. */
+int64_t transport_setting(const struct conf *c, struct str transport,
+	const char *rest, bool is_time, int64_t fallback, struct arena *a);
 
 /* Never fails; problems say what is wrong.  Lives with base's arena. */
 struct services *services_load(

@@ -133,6 +133,7 @@ void outcomes_put(struct buf *b, const struct outcomes *o)
 		wire_put_str(b, o->v[i].text);
 		wire_put_str(b, o->v[i].mta);
 		wire_put_u8(b, o->v[i].by_unknown);
+		wire_put_u8(b, o->v[i].relayed);
 	}
 }
 
@@ -155,6 +156,7 @@ bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
 		o.v[i].text = wire_str(w);
 		o.v[i].mta = wire_str(w);
 		o.v[i].by_unknown = wire_u8(w) != 0;
+		o.v[i].relayed = wire_u8(w) != 0;
 	}
 	if (w->bad)
 		return false;

@@ -76,6 +76,7 @@ struct outcome_of {
 	int subject, detail; /* enhanced code behind the class */
 	struct str text; /* the reply, or our own words */
 	struct str mta; /* who said so; absent: we */
+	bool relayed; /* goes on where we do not see it: RFC 3464 2.3.3 */
 	bool by_unknown; /* it does not know DELIVERBY: the trail ends here */
 };
 struct outcomes {

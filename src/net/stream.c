@@ -12,6 +12,7 @@
 
 #include "base/must.h"
 #include "net/tls.h"
+#include "net/tls_expect.h"
 #include "sys/clock.h"
 
 enum {
@@ -498,16 +499,8 @@ bool stream_tls_connect(struct stream *s, SSL *ssl, const char *name,
 	attach(s, ssl);
 	if (name != NULL && strchr(name, '[') == NULL)
 		SSL_set_tlsext_host_name(ssl, name);
-	if (verify) {
-		X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
-
-		SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
-		/* RFC 9525 6.3: only a whole leftmost label may be "*". */
-		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		if (X509_VERIFY_PARAM_set1_ip_asc(p, name) != 1)
-			SSL_set1_host(ssl, name);
-		ERR_clear_error();
-	}
+	if (verify)
+		tls_expect_name(ssl, name);
 	return handshake(s, SSL_connect, f);
 }
 

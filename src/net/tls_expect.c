@@ -6,20 +6,20 @@
 
 enum { USAGE_DANE_TA = 2, USAGE_DANE_EE = 3 };
 
-void tls_expect_names(SSL *ssl, const struct strs *names, struct arena *a)
+void tls_expect_name(SSL *ssl, const char *name)
 {
-	X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
-
 	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 	/* Only a whole leftmost label may be "*". */
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	for (size_t i = 0; i < names->n; i++) {
-		const char *name = arena_cstr(a, names->v[i]);
-
-		if (X509_VERIFY_PARAM_set1_ip_asc(p, name) != 1)
-			SSL_add1_host(ssl, name);
-	}
+	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) != 1)
+		SSL_add1_host(ssl, name);
 	ERR_clear_error();
+}
+
+void tls_expect_names(SSL *ssl, const struct strs *names, struct arena *a)
+{
+	for (size_t i = 0; i < names->n; i++)
+		tls_expect_name(ssl, arena_cstr(a, names->v[i]));
 }
 
 /* RFC 7672 3.1.3: the usages that trust public authorities are not for SMTP. */

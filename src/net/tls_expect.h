@@ -12,8 +12,11 @@
 #include "base/arena.h"
 #include "codec/dns/rdata.h"
 
-/* A chain to an authority of ours, and one of the names: a host, an address,
- * or ".domain" for all that is below it.  RFC 9525 6.3 */
+/* A chain to an authority of ours, and this name, or one that is said beside
+ * it: a host, an address, or ".domain" for all that is below it.
+ * RFC 9525 6.3 */
+void tls_expect_name(SSL *ssl, const char *name);
+/* The same for each of them: one is enough. */
 void tls_expect_names(SSL *ssl, const struct strs *names, struct arena *a);
 
 /*

@@ -3,8 +3,8 @@
  * The load of `make bench`: many SMTP sessions from one thread, and a server
  * that does nothing, which tells what the machine allows.
  *
- *   smtp_load send HOST PORT SESSIONS MESSAGES BYTES PER_CONNECTION USERS DOMAIN
- *   smtp_load null PORT
+ *   smtp_load send HOST PORT SESSIONS MESSAGES BYTES PER_CONNECTION USERS
+ * DOMAIN smtp_load null PORT
  *
  * send prints: messages per second, CPU seconds of its own, median and 99th
  * percentile of a mail's way in ms.  IPv4 only; ends by itself after a minute.
@@ -235,7 +235,7 @@ static int send_load(char **arg)
 	printf("%.1f %.3f %.2f %.2f\n", (double)l.done / took,
 		(double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
 			(double)(used.ru_utime.tv_usec +
-				used.ru_stime.tv_usec) /
+				 used.ru_stime.tv_usec) /
 				1e6,
 		l.took[l.done / 2] * 1e3, l.took[l.done * 99 / 100] * 1e3);
 	return 0;
@@ -298,8 +298,8 @@ static void serve_null(char **arg)
 				say(s->fd, "220 null\r\n", 10);
 				continue;
 			}
-			ssize_t got = recv(s->fd, s->in + s->n_in,
-				IN_MAX - s->n_in, 0);
+			ssize_t got = recv(
+				s->fd, s->in + s->n_in, IN_MAX - s->n_in, 0);
 			if (got <= 0) {
 				close(s->fd);
 				free(s);

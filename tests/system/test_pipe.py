@@ -88,6 +88,36 @@ def test_what_is_quoted(piped, public, flags, want):  # noqa: F811
     assert (public / "text").read_text().split("\n\n", 1)[1] == want
 
 
+@pytest.mark.parametrize("flags, action", [
+    ("X", "delivered"), ("h", "relayed")])
+def test_a_success_report_says_whether_it_was_the_end(
+        piped, public, flags, action):  # noqa: F811
+    prog = echo(public)
+    p = piped(f"flags={flags} user={USER} argv={prog}",
+              default_transport="retry:4.4.1 not now")
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<ann@far.example>", 250)
+    s.expect("RCPT TO:<a@pipe.test> NOTIFY=SUCCESS", 250)
+    s.expect("DATA", 354)
+    s.send("Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    report, = wait_for("the report", lambda: [
+        m for m in p.queue() if m["sender"] == ""])
+    assert f"Action: {action}" in p.run("queue", "show", report["id"]).stdout
+
+
+def test_check_reads_the_settings_of_a_transport(postern):
+    for name, word in (("prog_time_limit", "not a time"),
+                       ("prog_destination_recipient_limit", "not a number")):
+        p = postern("bad", options={name: "soon"})
+        r = p.run("check", check=False)
+        assert r.returncode == 78 and word in r.stderr
+    p = postern("good", options={"prog_time_limit": "1h"})
+    assert "prog_time_limit" not in p.run("check").stderr
+
+
 def test_an_address_is_no_option(piped, public):  # noqa: F811
     """Attack 23."""
     prog = echo(public)

@@ -47,7 +47,10 @@ static bool ask_master(struct mailbox_role *m, const struct job *job,
 	local_request_put(&b, &req);
 	int fd CLEANUP(fd_close) = text_descriptor(body, f);
 	/* Master's child keeps the time; this is for its own end. */
-	int64_t ms = TIMEOUT_MS + m->role->conf->command_time_limit * 4000;
+	int64_t ms = TIMEOUT_MS +
+		     1000 * transport_setting(m->role->conf, job->transport,
+				    "time_limit", true,
+				    m->role->conf->command_time_limit, a);
 	return fd >= 0 && ipc_call(m->role->master, IPC_LOCAL, buf_str(&b), fd,
 				  ms, &reply, f);
 }
@@ -55,12 +58,16 @@ static bool ask_master(struct mailbox_role *m, const struct job *job,
 void mailbox_pipe(struct mailbox_role *m, const struct job *job,
 	const struct text *body, struct arena *a, struct outcomes *o)
 {
+	const struct transport *t =
+		transport_find(m->role->services, job->transport);
+	bool final = (t->pipe->flags & PIPE_FINAL) != 0;
 	struct fault f;
 	bool ok = ask_master(m, job, body, a, &f);
 
 	for (uint32_t i = 0; i < job->n_pick; i++) {
 		struct outcome_of one = {.n = job->pick[i],
 			.kind = DELIVERED,
+			.relayed = !final,
 			.text = arena_printf(a, "delivered via %.*s service",
 				STR_ARG(job->transport))};
 

@@ -11,7 +11,6 @@
 
 #include "codec/mail/date.h"
 #include "codec/mail/header.h"
-#include "codec/postfix/value.h"
 #include "role/master/local.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -115,21 +114,6 @@ static int input(
 
 /* ---- the delivery ---- */
 
-static int64_t time_limit(const struct local *l)
-{
-	struct str value;
-	const char *why;
-	int64_t seconds;
-
-	if (conf_expand_name(l->conf,
-		    arena_printf(l->a, "%.*s_time_limit", STR_ARG(l->r.target)),
-		    l->a, &value, &why) &&
-		str_present(value) && value_time(value, 's', &seconds) &&
-		seconds > 0)
-		return seconds;
-	return l->conf->command_time_limit;
-}
-
 static bool fits(
 	const struct local *l, const struct pipe_args *p, struct fault *f)
 {
@@ -187,7 +171,8 @@ bool local_pipe(struct local *l, struct fault *f)
 	struct local_program p = {.words = &words,
 		.in = in,
 		.directory = arena_cstr(l->a, dir),
-		.seconds = time_limit(l),
+		.seconds = transport_setting(l->conf, l->r.target, "time_limit",
+			true, l->conf->command_time_limit, l->a),
 		.name = words.v[0]};
 	return in >= 0 && local_run(l, &p, f);
 }

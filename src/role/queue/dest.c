@@ -14,7 +14,6 @@
 
 #include "base/map.h"
 #include "base/must.h"
-#include "codec/postfix/value.h"
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
 
@@ -41,25 +40,6 @@ static int64_t min_i64(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* postconf(5) transport_destination_concurrency_limit and its kin: NAME_rest
- * for one transport, or the default. */
-static int64_t setting(const struct sched *s, struct str transport,
-	const char *rest, int64_t fallback, bool is_time, struct arena *a)
-{
-	struct str value;
-	const char *why;
-	int64_t n;
-
-	if (!conf_expand_name(s->role->conf,
-		    arena_printf(a, "%.*s_%s", STR_ARG(transport), rest), a,
-		    &value, &why) ||
-		!str_present(value) || value.len == 0)
-		return fallback;
-	if (is_time ? !value_time(value, 's', &n) : !str_i64(value, &n))
-		return fallback;
-	return n;
-}
-
 static void take_settings(
 	const struct sched *s, struct dest *d, struct arena *a)
 {
@@ -71,15 +51,18 @@ static void take_settings(
 		d->recipient_limit = c->default_destination_recipient_limit;
 		return;
 	}
-	d->limit = setting(s, d->transport, "destination_concurrency_limit",
-		c->default_destination_concurrency_limit, false, a);
-	d->initial = setting(s, d->transport, "initial_destination_concurrency",
-		c->initial_destination_concurrency, false, a);
-	d->recipient_limit =
-		setting(s, d->transport, "destination_recipient_limit",
-			c->default_destination_recipient_limit, false, a);
-	d->rate_delay = setting(s, d->transport, "destination_rate_delay",
-		c->default_destination_rate_delay, true, a);
+	d->limit = transport_setting(c, d->transport,
+		"destination_concurrency_limit", false,
+		c->default_destination_concurrency_limit, a);
+	d->initial = transport_setting(c, d->transport,
+		"initial_destination_concurrency", false,
+		c->initial_destination_concurrency, a);
+	d->recipient_limit = transport_setting(c, d->transport,
+		"destination_recipient_limit", false,
+		c->default_destination_recipient_limit, a);
+	d->rate_delay =
+		transport_setting(c, d->transport, "destination_rate_delay",
+			true, c->default_destination_rate_delay, a);
 	if (d->rate_delay > 0)
 		d->limit = 1;
 	if (d->limit <= 0)

@@ -197,7 +197,9 @@ static void settle(struct finish *x, struct outcome_of *o)
 		st->status = RCPT_DONE;
 		log_outcome(x, o, "sent");
 		if (wants(r, SMTP_NOTIFY_SUCCESS) || by_trail(x, o, r))
-			tell(x, o, o->code != 0 ? DSN_RELAYED : DSN_DELIVERED,
+			tell(x, o,
+				o->code != 0 || o->relayed ? DSN_RELAYED
+							   : DSN_DELIVERED,
 				2);
 		break;
 	case BOUNCED:

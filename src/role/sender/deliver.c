@@ -165,6 +165,9 @@ static bool begin(struct delivery *d, struct smtp_client *c, struct str name,
 		return false;
 	if (!smtp_client_hello(c, f))
 		return false;
+	/* Without TLS only where it is still a courtesy: DNS may have changed.
+	 */
+	allow_tls |= d->level > TLS_MAY;
 	if (!stream_is_tls(c->stream) && d->level != TLS_NONE && allow_tls &&
 		!sender_tls_start(d, c, name, f)) {
 		/* A handshake that fails is an answer, a lost line is not. */
