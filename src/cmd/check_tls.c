@@ -116,6 +116,29 @@ static void no_anchors(const struct conf *c, const char *param,
 		    "(Debian: package dns-root-data)"));
 }
 
+/* The certificate that our client shows. */
+static void check_own_certificate(const struct conf *c, struct problems *p)
+{
+	struct tls_pairs pairs = {c->smtp_tls_chain_files,
+		c->smtp_tls_cert_file, c->smtp_tls_key_file,
+		c->smtp_tls_eccert_file, c->smtp_tls_eckey_file};
+	struct tls_pair_paths paths;
+	struct tls_trust trust = {
+		.protocols = c->smtp_tls_protocols, .own = &paths};
+	struct fault f;
+
+	tls_pairs_paths(&pairs, c->a, &paths);
+	SSL_CTX *ctx = tls_client_ctx(&trust, &f);
+	if (ctx == NULL)
+		conf_problem(c, p, PROBLEM_ERROR,
+			paths.mixed ? "smtp_tls_chain_files"
+				    : "smtp_tls_cert_file",
+			str_from(f.text),
+			STR("name PEM files that the server's user may read, "
+			    "or leave the parameter out"));
+	SSL_CTX_free(ctx);
+}
+
 void check_client_tls(
 	const struct conf *c, struct tables *tables, struct problems *p)
 {
@@ -147,6 +170,7 @@ void check_client_tls(
 			"smtp_tls_dane_insecure_mx_policy",
 			STR("smtp_tls_dane_insecure_mx_policy: no such level"),
 			STR("write dane, encrypt or may"));
+	check_own_certificate(c, p);
 	maps_values(m, c->a, &values);
 	for (size_t i = 0; i < values.n; i++)
 		if (!tls_policy_parse(values.v[i], c->a, &policy, &why))

@@ -14,15 +14,14 @@
 #include "net/tls_sni.h"
 #include "sys/clock.h"
 
-enum { RECHECK_MS = 2000, FILES_MAX = 16 };
+enum { RECHECK_MS = 2000 };
 
 struct tls_server {
 	pthread_mutex_t lock;
 	struct arena *a;
 	struct tls_files files;
-	const char *paths[FILES_MAX];
-	struct timespec seen[FILES_MAX];
-	size_t n_paths;
+	struct tls_pair_paths pairs;
+	struct timespec seen[TLS_PAIR_FILES_MAX];
 	SSL_CTX *ctx;
 	struct tls_sni *sni; /* NULL: without */
 	int64_t checked_ms;
@@ -129,16 +128,6 @@ static int choose_alpn(SSL *ssl UNUSED, const unsigned char **out,
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static bool use_chain(SSL_CTX *ctx, const char *path)
-{
-	return SSL_CTX_use_certificate_chain_file(ctx, path) == 1;
-}
-
-static bool use_key(SSL_CTX *ctx, const char *path)
-{
-	return SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1;
-}
-
 /* A certificate that is no good is none: the session goes on without. */
 static int any_certificate(int ok UNUSED, X509_STORE_CTX *store UNUSED)
 {
@@ -190,32 +179,15 @@ static bool ask_for_certificates(
 static SSL_CTX *load(struct tls_server *t, struct fault *f)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	bool pairs = t->files.chain_files.len > 0;
-	char why[160];
-	const char *bad = NULL;
 
 	must(ctx != NULL);
 	common(ctx);
 	apply_protocols(t->files.protocols, ctx);
-	for (size_t i = 0; i < t->n_paths && bad == NULL; i++) {
-		bool ok = pairs ? use_key(ctx, t->paths[i]) &&
-					  use_chain(ctx, t->paths[i])
-			  : i % 2 == 0 ? use_chain(ctx, t->paths[i])
-				       : use_key(ctx, t->paths[i]);
-
-		if (!ok)
-			bad = t->paths[i];
-	}
-	if (!tls_options_apply(ctx, &t->files.options, f) ||
+	bool ok = t->pairs.n > 0 || fault_set(f, FAULT_TEMP, 454, 7, 0,
+					    "no certificate is named");
+	if (!ok || !tls_pairs_load(ctx, &t->pairs, f) ||
+		!tls_options_apply(ctx, &t->files.options, f) ||
 		!ask_for_certificates(t, ctx, f)) {
-		SSL_CTX_free(ctx);
-		return NULL;
-	}
-	if (bad == NULL && SSL_CTX_check_private_key(ctx) != 1)
-		bad = t->paths[0];
-	if (bad != NULL) {
-		fault_set(f, FAULT_TEMP, 454, 7, 0, "%s: %s", bad,
-			tls_error_text(why, sizeof(why)));
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
@@ -230,20 +202,20 @@ static SSL_CTX *load(struct tls_server *t, struct fault *f)
 
 static void note_times(struct tls_server *t)
 {
-	for (size_t i = 0; i < t->n_paths; i++) {
+	for (size_t i = 0; i < t->pairs.n; i++) {
 		struct stat st;
 
-		if (stat(t->paths[i], &st) == 0)
+		if (stat(t->pairs.v[i], &st) == 0)
 			t->seen[i] = st.st_mtim;
 	}
 }
 
 static bool files_changed(struct tls_server *t)
 {
-	for (size_t i = 0; i < t->n_paths; i++) {
+	for (size_t i = 0; i < t->pairs.n; i++) {
 		struct stat st;
 
-		if (stat(t->paths[i], &st) == 0 &&
+		if (stat(t->pairs.v[i], &st) == 0 &&
 			(st.st_mtim.tv_sec != t->seen[i].tv_sec ||
 				st.st_mtim.tv_nsec != t->seen[i].tv_nsec))
 			return true;
@@ -255,7 +227,6 @@ struct tls_server *tls_server_new(
 	const struct tls_files *files, struct fault *f)
 {
 	struct tls_server *t = must_alloc(sizeof(*t));
-	struct str rest = files->chain_files, item;
 
 	pthread_mutex_init(&t->lock, NULL);
 	t->a = arena_new(SIZE_MAX);
@@ -267,22 +238,9 @@ struct tls_server *tls_server_new(
 		memcpy(t->alpn + 1, files->alpn, n);
 		t->alpn_len = (unsigned)n + 1;
 	}
-	while (str_present(item = list_item(&rest)) && t->n_paths < FILES_MAX)
-		t->paths[t->n_paths++] = arena_cstr(t->a, item);
-	if (files->chain_files.len == 0) {
-		t->paths[0] = arena_cstr(t->a, files->cert_file);
-		t->paths[1] = arena_cstr(t->a, files->key_file.len > 0
-						       ? files->key_file
-						       : files->cert_file);
-		t->n_paths = 2;
-	}
-	if (files->chain_files.len == 0 && files->ec_cert_file.len > 0) {
-		t->paths[2] = arena_cstr(t->a, files->ec_cert_file);
-		t->paths[3] = arena_cstr(t->a, files->ec_key_file.len > 0
-						       ? files->ec_key_file
-						       : files->ec_cert_file);
-		t->n_paths = 4;
-	}
+	struct tls_pairs pairs = {files->chain_files, files->cert_file,
+		files->key_file, files->ec_cert_file, files->ec_key_file};
+	tls_pairs_paths(&pairs, t->a, &t->pairs);
 	note_times(t);
 	t->sni = tls_sni_new(files);
 	t->ctx = load(t, f);
@@ -365,6 +323,10 @@ SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 
 	if (ctx == NULL)
 		return NULL;
+	if (trust->own != NULL && !tls_pairs_load(ctx, trust->own, f)) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
 	if (trust->ca_file.len == 0 && trust->ca_path.len == 0) {
 		SSL_CTX_set_default_verify_paths(ctx);
 		return ctx;
@@ -376,8 +338,8 @@ SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 }
 
 SSL_CTX *tls_client_ctx_like(SSL_CTX *base, const struct conf *c,
-	bool mandatory, struct str protocols, struct str ciphers,
-	struct str exclude, struct fault *f)
+	bool mandatory, const struct tls_pair_paths *own, struct str protocols,
+	struct str ciphers, struct str exclude, struct fault *f)
 {
 	struct tls_options options = tls_options_smtp(c, mandatory);
 
@@ -389,6 +351,10 @@ SSL_CTX *tls_client_ctx_like(SSL_CTX *base, const struct conf *c,
 	if (exclude.len > 0)
 		options.exclude_more = exclude;
 	SSL_CTX *ctx = client_ctx(protocols, &options, f);
+	if (ctx != NULL && own->n > 0 && !tls_pairs_load(ctx, own, f)) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
 	if (ctx != NULL)
 		SSL_CTX_set1_cert_store(ctx, SSL_CTX_get_cert_store(base));
 	return ctx;

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "conf/table.h"
 #include "net/tls_options.h"
+#include "net/tls_pairs.h"
 
 /*
  * A server's certificate.  Files are watched: a new version is taken over by
@@ -49,13 +50,14 @@ struct tls_trust {
 	struct str ca_path;
 	struct str protocols;
 	struct tls_options options;
+	const struct tls_pair_paths *own; /* NULL: no certificate to show */
 };
 SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f);
 /* Another one with the same trust, and what a policy says beside main.cf;
  * absent or empty values are main.cf's. */
 SSL_CTX *tls_client_ctx_like(SSL_CTX *base, const struct conf *c,
-	bool mandatory, struct str protocols, struct str ciphers,
-	struct str exclude, struct fault *f);
+	bool mandatory, const struct tls_pair_paths *own, struct str protocols,
+	struct str ciphers, struct str exclude, struct fault *f);
 
 /* The client's certificate of a session. */
 struct tls_peer {

@@ -39,6 +39,7 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->virtual_mailbox = MAPS(virtual_mailbox_maps, 0);
 	p->transport = MAPS(transport_maps, 0);
 	p->sender_relayhost = MAPS(sender_dependent_relayhost_maps, 0);
+	p->sender_transport = MAPS(sender_dependent_default_transport_maps, 0);
 	p->relay_recipient = MAPS(relay_recipient_maps, 0);
 	p->generic = MAPS(smtp_generic_maps, 0);
 	p->sender_login = MAPS(smtpd_sender_login_maps, 0);
@@ -296,35 +297,42 @@ static enum table_result lookup_transport(const struct policy *p,
 	return r;
 }
 
-/* relayhost, by sender first; only for mail that leaves. */
-static bool choose_relayhost(const struct policy *p, struct str sender,
-	struct arena *a, struct str *host_r, struct fault *f)
+/* A setting that a table may replace by sender; DUNNO: it stays. */
+static bool by_sender(const struct policy *p, struct maps *maps,
+	struct str sender, struct arena *a, struct str *setting,
+	struct fault *f)
 {
 	struct address_keys keys = policy_keys(p, sender, a);
+	struct str key = sender.len > 0 ? sender : STR("<>");
 	struct str value, ext;
 
-	*host_r = p->c->relayhost;
-	if (p->sender_relayhost == NULL)
+	if (maps == NULL)
 		return true;
-	struct str key = sender.len > 0 ? sender : STR("<>");
-	enum table_result r = maps_lookup_address(
-		p->sender_relayhost, key, &keys, a, &value, &ext, f);
-	if (r == TABLE_FOUND)
-		*host_r = str_ieqc(value, "DUNNO") ? p->c->relayhost : value;
+	enum table_result r =
+		maps_lookup_address(maps, key, &keys, a, &value, &ext, f);
+	if (r == TABLE_FOUND && !str_ieqc(value, "DUNNO"))
+		*setting = value;
 	return r != TABLE_ERROR;
+}
+
+/* relayhost, by sender first; only for mail that leaves. */
+static bool choose_relayhost(const struct policy *p, struct str sender,
+	struct arena *a, struct str *hosts_r, struct fault *f)
+{
+	*hosts_r = p->c->relayhost;
+	return by_sender(p, p->sender_relayhost, sender, a, hosts_r, f);
 }
 
 static bool route_default(const struct policy *p, struct str sender,
 	struct str domain, struct arena *a, struct route *route,
 	struct fault *f)
 {
-	struct str relayhost;
+	struct str relayhosts, spec = p->c->default_transport;
 
-	set_route(route, p->c->default_transport, domain);
-	if (!choose_relayhost(p, sender, a, &relayhost, f))
+	if (!choose_relayhost(p, sender, a, &relayhosts, f) ||
+		!by_sender(p, p->sender_transport, sender, a, &spec, f))
 		return false;
-	if (relayhost.len > 0)
-		route->nexthop = list_item(&relayhost);
+	set_route(route, spec, relayhosts.len > 0 ? relayhosts : domain);
 	return true;
 }
 
@@ -358,14 +366,12 @@ bool policy_route(const struct policy *p, struct str sender,
 		set_route(&route, p->c->virtual_transport, domain);
 		break;
 	case CLASS_RELAY: {
-		set_route(&route, p->c->relay_transport, domain);
-		struct str relayhost;
+		struct str relayhosts;
 
-		if (!choose_relayhost(p, sender, a, &relayhost, f))
+		if (!choose_relayhost(p, sender, a, &relayhosts, f))
 			return false;
-		if (relayhost.len > 0 &&
-			str_find(p->c->relay_transport, ':') < 0)
-			route.nexthop = list_item(&relayhost);
+		set_route(&route, p->c->relay_transport,
+			relayhosts.len > 0 ? relayhosts : domain);
 		break;
 	}
 	case CLASS_DEFAULT:

@@ -43,6 +43,7 @@ struct policy {
 	struct maps *relay_recipient;
 	struct maps *transport;
 	struct maps *sender_relayhost;
+	struct maps *sender_transport;
 	struct maps *generic;
 	struct maps *sender_login;
 	struct maps *sasl_password;

@@ -204,7 +204,9 @@ int role_queue(struct role *r)
 	const struct str lists[] = {c->transport_maps, c->mydestination,
 		c->relay_domains, c->virtual_alias_domains,
 		c->virtual_mailbox_domains, c->virtual_mailbox_maps,
-		c->sender_dependent_relayhost_maps, c->virtual_alias_maps};
+		c->sender_dependent_relayhost_maps,
+		c->sender_dependent_default_transport_maps,
+		c->virtual_alias_maps};
 	struct fault f;
 
 	q->role = r;

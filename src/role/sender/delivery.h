@@ -11,6 +11,7 @@ struct delivery {
 	struct sender *s;
 	const struct conf *c;
 	const struct job *job;
+	bool lmtp; /* the transport's command */
 	struct arena *a;
 	struct site site;
 	struct str message;
@@ -28,6 +29,31 @@ struct delivery {
 	bool verified; /* the certificate is what it must be */
 	const char *tls_version; /* of the last session */
 };
+
+/* settle.c: outcomes; i counts the recipients of the job. */
+
+void sender_settle(struct delivery *d, uint32_t i, struct outcome_of o);
+/* The same fault for everybody who is still open; from_mta: its words. */
+void sender_settle_all(
+	struct delivery *d, const struct fault *f, bool from_mta);
+/* As the server said it in the end. */
+void sender_settle_sent(struct delivery *d, struct smtp_client *c);
+bool sender_all_settled(const struct delivery *d);
+void sender_log_sent(
+	const struct delivery *d, const struct smtp_client *c, unsigned served);
+
+/* dialog.c: one host. */
+
+enum sender_try { TRY_DONE, TRY_NEXT_HOST, TRY_WITHOUT_TLS, TRY_FRESH };
+
+/* From smtp_bind_address; -1 with a fault. */
+int sender_connect(
+	struct delivery *d, const struct site_host *h, struct fault *f);
+/* A whole session over fd, which is taken over. */
+enum sender_try sender_converse(
+	struct delivery *d, int fd, struct str name, bool tls, struct fault *f);
+/* Over a connection that waits for mail like this; TRY_FRESH: there is none. */
+enum sender_try sender_try_waiting(struct delivery *d, struct fault *f);
 
 /* starttls.c: how safe the way must be, and TLS with one host. */
 

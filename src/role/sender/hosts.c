@@ -242,16 +242,25 @@ static bool by_mx(
 	return site->n_hosts > 0 || nothing_found(site, temp, self, f);
 }
 
-bool sender_find_hosts(struct sender *s, struct str transport,
-	struct str nexthop, struct arena *a, struct site *site_r,
-	struct fault *f)
+static bool is_relayhost(const struct conf *c, struct str nexthop)
+{
+	struct str hosts = c->relayhost, host;
+
+	while (str_present(host = list_item(&hosts)))
+		if (str_ieq(host, nexthop))
+			return true;
+	return false;
+}
+
+bool sender_find_hosts(struct sender *s, bool lmtp, struct str nexthop,
+	struct arena *a, struct site *site_r, struct fault *f)
 {
 	struct site site = {.nexthop = nexthop,
 		.hosts = arena_alloc(a, HOSTS_MAX * sizeof(*site.hosts))};
 	struct str spec = nexthop;
 	bool mx, temp = false;
 
-	site.lmtp = str_eqc(transport, "lmtp");
+	site.lmtp = lmtp;
 	if (site.lmtp && str_starts(spec, "unix:")) {
 		site.unix_path = str_from_at(spec, 5);
 		*site_r = site;
@@ -268,7 +277,7 @@ bool sender_find_hosts(struct sender *s, struct str transport,
 	if (!ok && !mx)
 		nothing_found(&site, temp, false, f);
 	/* A relayhost that cannot be found is our mistake, not the mail's. */
-	if (!ok && str_ieq(nexthop, s->role->conf->relayhost))
+	if (!ok && is_relayhost(s->role->conf, nexthop))
 		f->class = FAULT_TEMP;
 	*site_r = site;
 	return ok;

@@ -17,12 +17,13 @@ static int64_t session_lifetime(int64_t seconds)
 }
 
 static SSL_CTX *client_ctx(
-	const struct conf *c, bool mandatory, struct fault *f)
+	const struct sender *s, bool mandatory, struct fault *f)
 {
+	const struct conf *c = s->role->conf;
 	struct tls_trust trust = {c->smtp_tls_CAfile, c->smtp_tls_CApath,
 		mandatory ? c->smtp_tls_mandatory_protocols
 			  : c->smtp_tls_protocols,
-		tls_options_smtp(c, mandatory)};
+		tls_options_smtp(c, mandatory), &s->own};
 
 	return tls_client_ctx(&trust, f);
 }
@@ -40,8 +41,13 @@ int role_sender(struct role *r)
 	s->role = r;
 	role_resolver(r);
 	s->policy = policy_new(c, r->tables, r->resolver, &ignored);
-	s->tls = client_ctx(c, false, &f);
-	s->tls_mandatory = s->tls != NULL ? client_ctx(c, true, &f) : NULL;
+	tls_pairs_paths(
+		&(struct tls_pairs){c->smtp_tls_chain_files,
+			c->smtp_tls_cert_file, c->smtp_tls_key_file,
+			c->smtp_tls_eccert_file, c->smtp_tls_eckey_file},
+		r->a, &s->own);
+	s->tls = client_ctx(s, false, &f);
+	s->tls_mandatory = s->tls != NULL ? client_ctx(s, true, &f) : NULL;
 	s->sessions = tls_cache_new(
 		session_lifetime(c->smtp_tls_session_cache_timeout));
 	if (s->tls_mandatory == NULL)
@@ -49,6 +55,8 @@ int role_sender(struct role *r)
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		role_may_read_tables(r, lists[i]);
 	role_may_read_dir(r, c->smtp_tls_CAfile);
+	for (size_t i = 0; i < s->own.n; i++)
+		role_may_read_dir(r, str_from(s->own.v[i]));
 	role_may_read(r, c->smtp_tls_CApath);
 	role_sandbox(r, true);
 	s->connections =

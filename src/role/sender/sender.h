@@ -9,6 +9,7 @@
  */
 
 #include "net/smtp_client.h"
+#include "net/tls_pairs.h"
 #include "role/agent.h"
 #include "sys/file.h"
 
@@ -18,6 +19,7 @@ struct sender {
 	struct role *role;
 	struct policy *policy;
 	SSL_CTX *tls, *tls_mandatory; /* for level may, and above it */
+	struct tls_pair_paths own; /* the certificates that we show */
 	struct tls_cache *sessions;
 	struct connections *connections;
 };
@@ -43,9 +45,8 @@ struct site {
 
 /* hosts.c: "[host]:port", "host", "inet:host:port", "unix:path" and MX.
  * False: a temporary fault, or FAULT_PERM for domains without mail. */
-bool sender_find_hosts(struct sender *s, struct str transport,
-	struct str nexthop, struct arena *a, struct site *site_r,
-	struct fault *f);
+bool sender_find_hosts(struct sender *s, bool lmtp, struct str nexthop,
+	struct arena *a, struct site *site_r, struct fault *f);
 
 /* narrow.c: the message as 7-bit text; *map holds it when it had to change. */
 bool sender_narrow(struct str message, struct arena *a, struct file_map *map,

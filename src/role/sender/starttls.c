@@ -128,7 +128,7 @@ static SSL *new_ssl(struct delivery *d, struct fault *f)
 
 	if (p->protocols.len > 0 || p->ciphers.len > 0 || p->exclude.len > 0) {
 		ctx = tls_client_ctx_like(base, d->c, d->level > TLS_MAY,
-			p->protocols, p->ciphers, p->exclude, f);
+			&d->s->own, p->protocols, p->ciphers, p->exclude, f);
 		if (ctx == NULL)
 			return NULL;
 	}

@@ -122,6 +122,7 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_end_of_data_restrictions, c->smtpd_etrn_restrictions,
 		c->fast_flush_domains, c->permit_mx_backup_networks,
 		c->smtpd_tls_chain_files, c->sender_dependent_relayhost_maps,
+		c->sender_dependent_default_transport_maps,
 		c->smtpd_milter_maps, c->smtpd_client_event_limit_exceptions,
 		c->smtpd_account_limit_exceptions,
 		c->smtpd_sasl_exceptions_networks,

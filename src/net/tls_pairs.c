@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+#include "net/tls_pairs.h"
+
+#include "codec/postfix/lines.h"
+#include "net/tls.h"
+
+static void add_pair(struct tls_pair_paths *p, struct arena *a, struct str cert,
+	struct str key)
+{
+	if (cert.len == 0)
+		return;
+	p->v[p->n++] = arena_cstr(a, cert);
+	p->v[p->n++] = arena_cstr(a, key.len > 0 ? key : cert);
+}
+
+void tls_pairs_paths(const struct tls_pairs *pairs, struct arena *a,
+	struct tls_pair_paths *paths_r)
+{
+	struct str rest = pairs->chain_files, item;
+
+	*paths_r = (struct tls_pair_paths){.mixed = rest.len > 0};
+	if (!paths_r->mixed) {
+		add_pair(paths_r, a, pairs->cert_file, pairs->key_file);
+		add_pair(paths_r, a, pairs->ec_cert_file, pairs->ec_key_file);
+		return;
+	}
+	while (paths_r->n < TLS_PAIR_FILES_MAX &&
+		str_present(item = list_item(&rest)))
+		paths_r->v[paths_r->n++] = arena_cstr(a, item);
+}
+
+static bool use_chain(SSL_CTX *ctx, const char *path)
+{
+	return SSL_CTX_use_certificate_chain_file(ctx, path) == 1;
+}
+
+static bool use_key(SSL_CTX *ctx, const char *path)
+{
+	return SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1;
+}
+
+bool tls_pairs_load(
+	SSL_CTX *ctx, const struct tls_pair_paths *paths, struct fault *f)
+{
+	const char *bad = NULL;
+	char why[160];
+
+	for (size_t i = 0; i < paths->n && bad == NULL; i++) {
+		const char *path = paths->v[i];
+		bool ok = paths->mixed ? use_key(ctx, path) &&
+						 use_chain(ctx, path)
+			  : i % 2 == 0 ? use_chain(ctx, path)
+				       : use_key(ctx, path);
+
+		if (!ok)
+			bad = path;
+	}
+	if (bad == NULL && paths->n > 0 && SSL_CTX_check_private_key(ctx) != 1)
+		bad = paths->v[0];
+	return bad == NULL || fault_set(f, FAULT_TEMP, 454, 7, 0, "%s: %s", bad,
+				      tls_error_text(why, sizeof(why)));
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: ISC */
+/* With one host: connect, greet, TLS, log in, hand over. */
+#include <string.h>
+
+#include "codec/postfix/lines.h"
+#include "role/sender/connections.h"
+#include "role/sender/delivery.h"
+#include "sys/clock.h"
+
+int sender_connect(
+	struct delivery *d, const struct site_host *h, struct fault *f)
+{
+	bool four = h->addr.ss.ss_family == AF_INET;
+	struct str source =
+		four ? d->c->smtp_bind_address : d->c->smtp_bind_address6;
+	struct sock_addr bind_to;
+	bool bound = sock_addr_parse(source, 0, &bind_to);
+	int64_t ms = d->c->smtp_connect_timeout * 1000;
+
+	if (bound && (str_eqc(source, "0.0.0.0") || str_eqc(source, "::")))
+		bound = false;
+	int fd = sock_connect(&h->addr, bound ? &bind_to : NULL, ms, f);
+	if (fd < 0 && bound && !d->c->smtp_bind_address_enforce &&
+		strstr(f->text, "source address") != NULL)
+		fd = sock_connect(&h->addr, NULL, ms, f);
+	return fd;
+}
+
+/* smtp_sasl_password_maps: by next hop as routed, host, then sender's */
+static bool find_password(struct delivery *d, struct str *user_r,
+	struct str *password_r, bool *found_r, struct fault *f)
+{
+	struct str keys[] = {d->site.nexthop, d->mta, d->site.host};
+	struct str value;
+
+	*found_r = false;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		enum table_result r = maps_lookup(
+			d->s->policy->sasl_password, keys[i], d->a, &value, f);
+
+		if (r == TABLE_ERROR)
+			return false;
+		if (r == TABLE_FOUND) {
+			*user_r = str_cut(&value, ':');
+			*password_r = str_present(value) ? value : STR("");
+			*found_r = true;
+			return true;
+		}
+	}
+	return true;
+}
+
+static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
+{
+	struct str user, password, options;
+	bool found;
+
+	if (!d->c->smtp_sasl_auth_enable)
+		return true;
+	if (!find_password(d, &user, &password, &found, f))
+		return false;
+	if (!found)
+		return true;
+	options = stream_is_tls(c->stream)
+			  ? d->c->smtp_sasl_tls_security_options
+			  : d->c->smtp_sasl_security_options;
+	bool ok = smtp_client_auth(
+		c, user, password, !conf_option_has(options, "noplaintext"), f);
+	/* A wrong password is ours to mend: the mail waits. */
+	if (!ok && f->class == FAULT_PERM)
+		f->class = FAULT_TEMP;
+	return ok;
+}
+
+static bool is_requiretls_fault(const struct fault *f)
+{
+	return f->class == FAULT_PERM && f->subject == 7 && f->detail == 30;
+}
+
+/* Greeting, EHLO, TLS as the level says, AUTH. */
+static bool begin(struct delivery *d, struct smtp_client *c, struct str name,
+	bool allow_tls, struct fault *f)
+{
+	if (d->c->smtp_tls_wrappermode && !sender_tls_wrap(d, c, name, f))
+		return false;
+	if (!smtp_client_hello(c, f))
+		return false;
+	/* Without TLS only where it is still a courtesy: DNS may have changed.
+	 */
+	allow_tls |= d->level > TLS_MAY;
+	if (!stream_is_tls(c->stream) && d->level != TLS_NONE && allow_tls &&
+		!sender_tls_start(d, c, name, f)) {
+		/* A handshake that fails is an answer, a lost line is not. */
+		if (sender_requires_tls(d) && f->subject == 7)
+			fault_set(f, FAULT_PERM, 550, 7, 30, "REQUIRETLS: %s",
+				arena_cstr(d->a, str_from(f->text)));
+		return false;
+	}
+	d->tls_version = stream_tls_version(c->stream);
+	return sender_tls_promised(d, c, f) && log_in(d, c, f);
+}
+
+/* RFC 2852 4.1.3: a bound that the next server does not keep. */
+static bool keeps_time(
+	struct delivery *d, struct smtp_client *c, struct fault *f)
+{
+	const struct envelope *env = &d->job->env;
+	bool bound = env->deliver_by != 0 && !d->site.lmtp &&
+		     (env->flags & ENV_BY_RETURN) != 0;
+
+	if (bound && clock_unix() >= env->deliver_by)
+		return fault_set(f, FAULT_PERM, 550, 4, 7,
+			"not delivered by the time that was asked for "
+			"(DELIVERBY)");
+	return !bound || (c->caps & CAP_DELIVERBY) != 0 ||
+	       fault_set(f, FAULT_PERM, 550, 3, 3,
+		       "the next server does not know DELIVERBY");
+}
+
+static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
+{
+	const struct envelope *env = &d->job->env;
+
+	*m = (struct smtp_client_mail){.sender = d->sender,
+		.envid = env->envid,
+		.ret_hdrs = (env->flags & ENV_RET_HDRS) != 0,
+		.utf8 = (env->flags & ENV_UTF8) != 0,
+		.has_8bit = (env->flags & ENV_8BIT) != 0,
+		.probe = (env->flags & ENV_PROBE) != 0,
+		.requiretls = sender_requires_tls(d),
+		.priority = env->priority,
+		.with_by = env->deliver_by != 0 && !d->site.lmtp,
+		.by_return = (env->flags & ENV_BY_RETURN) != 0,
+		.by_trace = (env->flags & ENV_BY_TRACE) != 0,
+		.by = env->deliver_by - clock_unix(),
+		.size = d->message.len,
+		.message = d->message};
+}
+
+/* Sends to those who are still open. */
+static bool send_open(
+	struct delivery *d, struct smtp_client *c, struct fault *f)
+{
+	struct smtp_client_rcpt *open =
+		arena_alloc(d->a, d->job->n_pick * sizeof(*open));
+	uint32_t *index = arena_alloc(d->a, d->job->n_pick * sizeof(*index));
+	struct file_map narrow CLEANUP(file_unmap) = {0};
+	struct smtp_client_mail m;
+	size_t n = 0;
+
+	fill_mail(d, &m);
+	for (uint32_t i = 0; i < d->job->n_pick; i++)
+		if (!d->settled[i]) {
+			index[n] = i;
+			open[n++] = d->rcpts[i];
+		}
+	m.rcpts = open;
+	m.n_rcpts = n;
+	bool ok = keeps_time(d, c, f);
+	if (ok && m.has_8bit && (c->caps & CAP_8BITMIME) == 0 && !m.utf8 &&
+		!d->c->disable_mime_output_conversion) {
+		ok = sender_narrow(d->message, d->a, &narrow, &m.message, f);
+		m.size = m.message.len;
+	}
+	ok = ok && smtp_client_send(c, &m, f);
+	for (size_t i = 0; i < n; i++)
+		d->rcpts[index[i]] = open[i];
+	/* Who was refused by name has an outcome in any case. */
+	for (size_t i = 0; i < n && !ok; i++)
+		if (open[i].refused) {
+			struct outcome_of o;
+
+			outcome_fault(&o, 0, &open[i].fault, d->a);
+			o.code = open[i].fault.code;
+			o.mta = d->mta;
+			sender_settle(d, index[i], o);
+		}
+	return ok;
+}
+
+/* What two mails must have in common to share a connection; absent: this one
+ * shares none. */
+static struct str connection_key(struct delivery *d)
+{
+	bool by_name = d->level > TLS_ENCRYPT || d->c->smtp_sasl_auth_enable;
+	unsigned special = ENV_REQUIRETLS | ENV_TLS_OPTIONAL;
+
+	if (!d->c->smtp_connection_cache_on_demand ||
+		(d->job->env.flags & special) != 0)
+		return STR_NONE;
+	return arena_printf(d->a, "%.*s %.*s %d %.*s",
+		STR_ARG(d->job->transport), STR_ARG(d->mta), d->level,
+		STR_ARG(by_name ? d->site.nexthop : STR("")));
+}
+
+/* May it wait for the mail that is next in line? */
+static bool is_worth_keeping(
+	const struct delivery *d, const struct connection *x, struct str key)
+{
+	int64_t age = clock_mono_ms() - x->opened_ms;
+	int64_t most = d->c->smtp_connection_reuse_count_limit;
+
+	return str_present(key) && d->job->more &&
+	       (d->job->env.flags & ENV_PROBE) == 0 &&
+	       (most == 0 || x->served < (uint64_t)most) &&
+	       age < d->c->smtp_connection_reuse_time_limit * 1000;
+}
+
+/* One mail over a session that is ready for it; ends or keeps it. */
+static enum sender_try transfer(struct delivery *d, struct connection *x,
+	struct str key, struct fault *f)
+{
+	struct smtp_client *c = &x->client;
+	bool reused = x->served++ > 0;
+	bool sent = send_open(d, c, f);
+
+	if (sent) {
+		sender_log_sent(d, c, x->served);
+		sender_settle_sent(d, c);
+	}
+	bool broken = stream_failed(c->stream);
+	d->answered = !sent && smtp_client_said(f);
+	/* It had gone while it waited: that says nothing about the host. */
+	bool gone = reused && !sent && !c->text_begun && f->code == 421;
+	if (!broken)
+		sender_tls_keep(d, c);
+	if (sent && !broken && is_worth_keeping(d, x, key))
+		connections_put(d->s->connections, key, x);
+	else
+		smtp_client_close(c, !broken);
+	if (sent || sender_all_settled(d))
+		return TRY_DONE;
+	if (gone)
+		return TRY_FRESH;
+	if (f->class == FAULT_PERM) {
+		sender_settle_all(d, f, d->answered);
+		return TRY_DONE;
+	}
+	return TRY_NEXT_HOST;
+}
+
+enum sender_try sender_converse(
+	struct delivery *d, int fd, struct str name, bool tls, struct fault *f)
+{
+	const struct conf *c = d->c;
+	struct smtp_timeouts t = {c->smtp_helo_timeout * 1000,
+		c->smtp_mail_timeout * 1000, c->smtp_rcpt_timeout * 1000,
+		c->smtp_data_init_timeout * 1000,
+		c->smtp_data_xfer_timeout * 1000,
+		c->smtp_data_done_timeout * 1000, c->smtp_quit_timeout * 1000};
+	struct connection x = {.opened_ms = clock_mono_ms()};
+	/* Before DANE's records are found to be of no use. */
+	struct str key = connection_key(d);
+
+	smtp_client_init(
+		&x.client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
+	if (begin(d, &x.client, name, tls, f)) {
+		x.tls_version = d->tls_version;
+		x.verified = d->verified;
+		return transfer(d, &x, tls ? key : STR_NONE, f);
+	}
+	d->answered = smtp_client_said(f);
+	bool refused = x.client.greeting_5xx && !c->smtp_skip_5xx_greeting;
+	/* RFC 7435: a failed handshake falls back where TLS is a courtesy,
+	 * over a new connection. */
+	bool retry = tls && d->level == TLS_MAY &&
+		     stream_is_tls(x.client.stream) &&
+		     stream_failed(x.client.stream) && f->code == 454;
+
+	smtp_client_close(&x.client, !stream_failed(x.client.stream));
+	if (!refused && f->class == FAULT_PERM && !is_requiretls_fault(f))
+		f->class = FAULT_TEMP;
+	return retry ? TRY_WITHOUT_TLS : TRY_NEXT_HOST;
+}
+
+enum sender_try sender_try_waiting(struct delivery *d, struct fault *f)
+{
+	struct str key = connection_key(d);
+	struct connection x;
+
+	if (!str_present(key) ||
+		!connections_take(d->s->connections, key, d->a, &x))
+		return TRY_FRESH;
+	d->tls_version = x.tls_version;
+	d->verified = x.verified;
+	return transfer(d, &x, key, f);
+}
