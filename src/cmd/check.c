@@ -427,6 +427,8 @@ static void check_service(struct checker *x, const struct service *s)
 	maps_open(x->tables, c, "smtpd_command_filter", c->smtpd_command_filter,
 		0, x->p);
 	milter_list_parse(c, "smtpd_milters", c->smtpd_milters, c->a, x->p);
+	maps_open(x->tables, c, "smtpd_dmarc_policy_maps",
+		c->smtpd_dmarc_policy_maps, 0, x->p);
 	maps_open(x->tables, c, "smtpd_milter_maps", c->smtpd_milter_maps, 0,
 		x->p);
 	check_networks(x, c, p);

@@ -48,6 +48,8 @@ void check_words(const struct conf *c, struct problems *p)
 		"ignore", "enforce", "drop"};
 	static const char *const tempfail[WORDS_MAX] = {
 		"defer_if_permit", "defer"};
+	static const char *const spf[WORDS_MAX] = {"none", "mark", "reject"};
+	static const char *const dmarc[WORDS_MAX] = {"none", "mark", "enforce"};
 	const struct {
 		const char *param;
 		struct str value;
@@ -67,6 +69,10 @@ void check_words(const struct conf *c, struct problems *p)
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
 		check_one(c, p, actions[i].param, actions[i].value,
 			PROBLEM_ERROR, screen);
+	check_one(c, p, "smtpd_spf_policy", c->smtpd_spf_policy, PROBLEM_ERROR,
+		spf);
+	check_one(c, p, "smtpd_dmarc_policy", c->smtpd_dmarc_policy,
+		PROBLEM_ERROR, dmarc);
 	check_one(c, p, "unverified_recipient_tempfail_action",
 		c->unverified_recipient_tempfail_action, PROBLEM_ERROR,
 		tempfail);

@@ -41,6 +41,10 @@ static const struct {
 	{"why", cmd_why,
 		"why ID|ADDRESS|MESSAGE-ID|CLIENT [--json] [--limit N]",
 		"tell all that was decided about a message"},
+	{"authenticate", cmd_authenticate,
+		"authenticate [--client ADDRESS] [--helo NAME] [--from "
+		"ADDRESS] [--json] [FILE|-]",
+		"say what SPF, DKIM and DMARC prove"},
 	{"send", cmd_send,
 		"send --server HOST:PORT [--starttls|--tls] [--ca-file FILE] "
 		"[--auth-user USER --password-stdin]\n            --from A "
@@ -53,7 +57,8 @@ static void print_help(FILE *out)
 {
 	fprintf(out, "usage: postern [-c DIR] COMMAND ...\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].what);
+		fprintf(out, "  %-12s %s\n", commands[i].name,
+			commands[i].what);
 	fprintf(out, "\nDIR holds main.cf and master.cf; without -c it is "
 		     "$MAIL_CONFIG, /etc/postern or /etc/postfix.\n"
 		     "postern COMMAND --help says more.\n");

@@ -295,37 +295,49 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 	return DNS_OK;
 }
 
-enum dns_result resolver_ptr(struct resolver *r, const unsigned char *addr,
-	size_t len, struct arena *a, struct str *name_r, struct fault *f)
+/* Names out of the answers of one question. */
+static enum dns_result names(struct resolver *r, struct str name, int type,
+	struct arena *a, struct strs *names_r, struct fault *f)
 {
 	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r,
-		dns_reverse_name(addr, len, "in-addr.arpa", "ip6.arpa", a),
-		TYPE_PTR, a, &result, f);
-
-	if (d != DNS_OK)
-		return d;
-	struct str rdata = str_of(result->data[0], (size_t)result->len[0]);
-	return dns_name_parse(&rdata, a, name_r) ? DNS_OK : DNS_NONE;
-}
-
-enum dns_result resolver_ns(struct resolver *r, struct str domain,
-	struct arena *a, struct strs *hosts, struct fault *f)
-{
-	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r, domain, TYPE_NS, a, &result, f);
+	enum dns_result d = ask(r, name, type, a, &result, f);
 
 	if (d != DNS_OK)
 		return d;
 	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++) {
 		struct str rdata =
 			str_of(result->data[i], (size_t)result->len[i]);
-		struct str name;
+		struct str one;
 
-		if (dns_name_parse(&rdata, a, &name))
-			strs_add(hosts, a, name);
+		if (dns_name_parse(&rdata, a, &one))
+			strs_add(names_r, a, one);
 	}
-	return DNS_OK;
+	return names_r->n > 0 ? DNS_OK : DNS_NONE;
+}
+
+enum dns_result resolver_ptrs(struct resolver *r, const unsigned char *addr,
+	size_t len, struct arena *a, struct strs *names_r, struct fault *f)
+{
+	return names(r,
+		dns_reverse_name(addr, len, "in-addr.arpa", "ip6.arpa", a),
+		TYPE_PTR, a, names_r, f);
+}
+
+enum dns_result resolver_ptr(struct resolver *r, const unsigned char *addr,
+	size_t len, struct arena *a, struct str *name_r, struct fault *f)
+{
+	struct strs all = {0};
+	enum dns_result d = resolver_ptrs(r, addr, len, a, &all, f);
+
+	if (d == DNS_OK)
+		*name_r = all.v[0];
+	return d;
+}
+
+enum dns_result resolver_ns(struct resolver *r, struct str domain,
+	struct arena *a, struct strs *hosts, struct fault *f)
+{
+	return names(r, domain, TYPE_NS, a, hosts, f);
 }
 
 enum dns_result resolver_txt(struct resolver *r, struct str name,

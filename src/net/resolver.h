@@ -64,6 +64,9 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 /* First PTR name of an address. */
 enum dns_result resolver_ptr(struct resolver *r, const unsigned char *addr,
 	size_t len, struct arena *a, struct str *name_r, struct fault *f);
+/* All of them, appended to *names_r. */
+enum dns_result resolver_ptrs(struct resolver *r, const unsigned char *addr,
+	size_t len, struct arena *a, struct strs *names_r, struct fault *f);
 /* Names of the zone's servers, appended to *hosts. */
 enum dns_result resolver_ns(struct resolver *r, struct str domain,
 	struct arena *a, struct strs *hosts, struct fault *f);

@@ -47,8 +47,8 @@ bool tls_pairs_load(
 
 	for (size_t i = 0; i < paths->n && bad == NULL; i++) {
 		const char *path = paths->v[i];
-		bool ok = paths->mixed ? use_key(ctx, path) &&
-						 use_chain(ctx, path)
+		bool ok = paths->mixed
+				  ? use_key(ctx, path) && use_chain(ctx, path)
 			  : i % 2 == 0 ? use_chain(ctx, path)
 				       : use_key(ctx, path);
 

@@ -166,23 +166,38 @@ static bool have_message(struct db *db, int64_t account, int64_t mailbox,
 	return true;
 }
 
+/* Its special use first: people rename their Junk. */
+static bool find_target(struct db *db, const struct store_target *t,
+	int64_t *mailbox_r, struct fault *f)
+{
+	*mailbox_r = 0;
+	if (t->m->use != ROLE_NONE &&
+		!db_number(db, f, mailbox_r,
+			"SELECT mailbox FROM mailboxes"
+			" WHERE account=? AND mailbox>0 AND role=?"
+			" ORDER BY mailbox LIMIT 1",
+			"ii", t->account, (int64_t)t->m->use))
+		return false;
+	return *mailbox_r > 0 ||
+	       store_find_mailbox(db, t->account, t->m->mailbox, mailbox_r, f);
+}
+
 static bool deliver_one(struct db *db, struct delivery *d,
 	const struct store_target *t, struct fault *f)
 {
 	int64_t mailbox = 0;
 	bool have;
 
-	if (!store_find_mailbox(db, t->account, t->m->mailbox, &mailbox, f))
+	if (!find_target(db, t, &mailbox, f))
 		return false;
 	if (mailbox == 0 && (!store_ensure_account(db, t->account, f) ||
-				    !store_find_mailbox(db, t->account,
-					    t->m->mailbox, &mailbox, f)))
+				    !find_target(db, t, &mailbox, f)))
 		return false;
 	if (mailbox == 0 && !t->m->create)
 		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
 			STR_ARG(t->m->mailbox));
 	if (mailbox == 0 && !store_make_mailbox(db, t->account, t->m->mailbox,
-				    ROLE_NONE, true, &mailbox, f))
+				    t->m->use, true, &mailbox, f))
 		return false;
 	if (!have_message(db, t->account, mailbox, t->m->msg, &have, f))
 		return false;

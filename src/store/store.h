@@ -76,6 +76,8 @@ bool store_change_mailbox(struct store *s, int64_t account,
 struct store_new {
 	struct str mailbox; /* by name; made when missing with .create */
 	bool create;
+	enum store_role use; /* not NONE: the mailbox with this special use
+				comes before the name */
 	uint32_t flags;
 	struct strs keywords;
 	int64_t received; /* Unix seconds */

@@ -30,6 +30,23 @@ struct text text_copy(struct str bytes)
 		.size = bytes.len};
 }
 
+struct text text_join(const struct strs *pieces)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < pieces->n; i++)
+		total += pieces->v[i].len;
+	char *memory = must_alloc_raw(total + 1), *at = memory;
+	for (size_t i = 0; i < pieces->n; i++) {
+		memcpy(at, pieces->v[i].ptr, pieces->v[i].len);
+		at += pieces->v[i].len;
+	}
+	return (struct text){.bytes = str_of(memory, total),
+		.memory = memory,
+		.fd = -1,
+		.size = total};
+}
+
 void text_fini(struct text *t)
 {
 	free(t->memory);

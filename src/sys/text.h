@@ -8,6 +8,7 @@
  * travels as a descriptor.  One thread at a time.
  */
 
+#include "base/arena.h"
 #include "sys/file.h"
 
 /* Up to this a text is copied through a socket: a descriptor costs more. */
@@ -26,6 +27,8 @@ struct text text_view(struct str bytes);
 struct text text_file(int fd, uint64_t size);
 /* A copy of the bytes, in memory. */
 struct text text_copy(struct str bytes);
+/* The same of all the pieces. */
+struct text text_join(const struct strs *pieces);
 void text_fini(struct text *t); /* for CLEANUP */
 
 /* The bytes, good as long as text and map are. */

@@ -121,6 +121,10 @@ class Postern:
             "smtpd_error_sleep_time": "0s",
             # The clients here are 127.0.0.1, which no sane list has.
             "dnsbl_check_interval": "0s",
+            # Who they are cannot be proved without a DNS server of the test.
+            "smtpd_spf_policy": "none",
+            "smtpd_dkim_verify": "no",
+            "smtpd_dmarc_policy": "none",
         }
         settings.update(self.options)
         text = "".join(f"{k} = {v}\n" for k, v in settings.items())
@@ -240,7 +244,7 @@ class Dns:
             f"    listen: 127.0.0.1@{self.port}", "database:",
             f"    storage: {self.dir}/db", "zone:"]
         for zone in zones:
-            config += [f"  - domain: {zone}",
+            config += [f"  - domain: {zone or '.'}",
                        f"    file: {self.dir}/{zone}.zone"]
             if zone in signed:
                 config += ["    dnssec-signing: on"]
@@ -265,7 +269,8 @@ class Dns:
     def answers(self, name):
         query = (b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
                  + b"".join(bytes([len(p)]) + p.encode()
-                            for p in name.split(".")) + b"\x00\x00\x06\x00\x01")
+                            for p in name.split(".") if p)
+                 + b"\x00\x00\x06\x00\x01")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(0.3)
             s.sendto(query, ("127.0.0.1", self.port))
@@ -494,3 +499,102 @@ class Postfix:
     def stop(self):
         self.command("stop")
         shutil.rmtree(self.base, ignore_errors=True)
+
+
+def zone_name(name):
+    """A name for a zone file: what is no letter is escaped."""
+    return "".join(c if c.isalnum() or c in "-_." else f"\\{b:03d}"
+                   for c in name.rstrip(".")
+                   for b in c.encode("utf-8")) + "."
+
+
+def zone_text(value):
+    """The strings of a TXT record, of 255 bytes at most each."""
+    parts = value if isinstance(value, list) else [value]
+    chunks = []
+    for part in parts:
+        raw = part if isinstance(part, bytes) else part.encode("utf-8")
+        chunks += [raw[i:i + 255] for i in range(0, len(raw), 255)] or [b""]
+    return " ".join('"' + "".join(
+        chr(b) if 0x20 <= b < 0x7f and b not in b'"\\;' else f"\\{b:03d}"
+        for b in chunk) + '"' for chunk in chunks)
+
+
+class DnsRelay:
+    """Stands in front of a DNS server: counts what is asked, by name and
+    type, and is silent about some names."""
+
+    def __init__(self, upstream_port, silent=()):
+        self.upstream = ("127.0.0.1", upstream_port)
+        self.silent = {n.lower().rstrip(".") for n in silent}
+        self.asked = []
+        self.port = free_port(("127.0.0.1",))
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        self.tcp = socket.create_server(("127.0.0.1", self.port))
+        for serve in (self._serve_udp, self._serve_tcp):
+            threading.Thread(target=serve, daemon=True).start()
+
+    def stop(self):
+        for s in (self.udp, self.tcp):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+
+    def _note(self, query):
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]])
+            at += 1 + query[at]
+        name = b".".join(labels).decode("latin-1").lower()
+        self.asked.append((name, int.from_bytes(query[at + 1:at + 3], "big")))
+        return name not in self.silent
+
+    def _serve_udp(self):
+        while True:
+            try:
+                query, client = self.udp.recvfrom(65536)
+            except OSError:
+                return
+            if not query:
+                return  # stop()
+            threading.Thread(target=self._one_udp, args=(query, client),
+                             daemon=True).start()
+
+    def _one_udp(self, query, client):
+        if not self._note(query):
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(5)
+            s.sendto(query, self.upstream)
+            try:
+                self.udp.sendto(s.recv(65536), client)
+            except OSError:
+                pass
+
+    def _serve_tcp(self):
+        while True:
+            try:
+                conn, _ = self.tcp.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one_tcp, args=(conn,),
+                             daemon=True).start()
+
+    def _one_tcp(self, conn):
+        with conn, socket.create_connection(self.upstream, 5) as up:
+            conn.settimeout(10)
+            client, server = conn.makefile("rb"), up.makefile("rb")
+            try:
+                while size := client.read(2):
+                    query = client.read(int.from_bytes(size, "big"))
+                    if not self._note(query):
+                        return
+                    up.sendall(size + query)
+                    size = server.read(2)
+                    conn.sendall(
+                        size + server.read(int.from_bytes(size, "big")))
+            except OSError:
+                pass

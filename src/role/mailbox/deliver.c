@@ -111,7 +111,10 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		return;
 	}
 	struct store_new *msg = arena_make(a, struct store_new);
-	*msg = (struct store_new){.mailbox = STR("INBOX"),
+	bool junk = (e->flags & ENV_JUNK) != 0;
+
+	*msg = (struct store_new){.mailbox = junk ? STR("Junk") : STR("INBOX"),
+		.use = junk ? ROLE_JUNK : ROLE_NONE,
 		.create = true,
 		.received = clock_unix(),
 		.prefix = mailbox_prefix(e, r, a),

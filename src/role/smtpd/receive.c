@@ -171,9 +171,11 @@ static void finish(struct session *s, struct spool *sp)
 	id_text(s->tx.id, id);
 	bool ok = spool_finish(sp, &text, &f);
 
-	ok = ok && smtpd_convert_binary(s, &text, &f);
 	ok = ok &&
-	     (s->tx.discard || smtpd_check_content(s, &text, &refused, &f));
+	     (s->tx.discard || smtpd_authenticate(s, &text, &refused, &f));
+	ok = ok && (refused || smtpd_convert_binary(s, &text, &f));
+	ok = ok && (s->tx.discard || refused ||
+			   smtpd_check_content(s, &text, &refused, &f));
 	ok = ok && (s->tx.discard || refused ||
 			   milters_message(s, &text, &refused, &f));
 	if (refused)

@@ -102,6 +102,8 @@ static struct smtpd_service *service_new(
 	sv->milter_content = content_checks_milter(sv->c, r->tables, &ignored);
 	sv->milters = milter_list_parse(
 		sv->c, "smtpd_milters", sv->c->smtpd_milters, r->a, &ignored);
+	sv->dmarc_maps = maps_open(r->tables, sv->c, "smtpd_dmarc_policy_maps",
+		sv->c->smtpd_dmarc_policy_maps, 0, &ignored);
 	sv->milter_maps = maps_open(r->tables, sv->c, "smtpd_milter_maps",
 		sv->c->smtpd_milter_maps, 0, &ignored);
 	return sv;
@@ -123,7 +125,8 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->fast_flush_domains, c->permit_mx_backup_networks,
 		c->smtpd_tls_chain_files, c->sender_dependent_relayhost_maps,
 		c->sender_dependent_default_transport_maps,
-		c->smtpd_milter_maps, c->smtpd_client_event_limit_exceptions,
+		c->smtpd_milter_maps, c->smtpd_dmarc_policy_maps,
+		c->smtpd_client_event_limit_exceptions,
 		c->smtpd_account_limit_exceptions,
 		c->smtpd_sasl_exceptions_networks,
 		c->smtpd_authorized_xclient_hosts, c->postscreen_access_list,

@@ -9,6 +9,7 @@
  * session.c.  A command reads its argument, decides, and puts one reply.
  */
 
+#include "codec/mail/header.h"
 #include "codec/smtp/command.h"
 #include "codec/smtp/data.h"
 #include "net/endpoint.h"
@@ -52,6 +53,7 @@ struct smtpd_service {
 	struct content_checks *milter_content; /* milter_header_checks */
 	struct milter_list milters;
 	struct maps *milter_maps;
+	struct maps *dmarc_maps; /* smtpd_dmarc_policy_maps */
 	struct endpoint proxy_filter; /* text empty: none */
 	struct maps *ehlo_maps; /* smtpd_discard_ehlo_keyword_address_maps */
 	struct maps *command_filter;
@@ -95,6 +97,7 @@ struct transaction {
 	uint64_t id;
 	bool hold;
 	bool discard;
+	bool junk; /* set aside by DMARC */
 	int priority; /* RFC 6710 */
 	int64_t hold_until, deliver_by; /* Unix seconds; 0: not said */
 	struct str redirect;
@@ -284,6 +287,13 @@ bool spool_replace(struct session *s, const struct strs *pieces,
 /* content.c: header_checks and body_checks; *refused_r: answered. */
 bool smtpd_check_content(
 	struct session *s, struct text *text, bool *refused_r, struct fault *f);
+
+/* authenticate.c: SPF, DKIM, DMARC; *refused_r: answered. */
+bool smtpd_authenticate(
+	struct session *s, struct text *text, bool *refused_r, struct fault *f);
+/* A verdict of ours that is not ours: RFC 8601 5. */
+bool smtpd_forged_field(
+	const struct session *s, const struct mail_field *field);
 
 /* What a list of checks decided, but for a refusal and changes. */
 void smtpd_take_content_actions(

@@ -127,7 +127,8 @@ static void put_head(struct spool *sp, struct str head, struct buf *out)
 		sp->received += str_ieqc(field.name, "Received");
 		sp->tls_optional |= str_ieqc(field.name, "TLS-Required") &&
 				    str_ieqc(field.value, "No");
-		if (!is_dropped(field.name, s))
+		if (!is_dropped(field.name, s) &&
+			!smtpd_forged_field(s, &field))
 			buf_put(&kept, field.whole);
 	}
 	sp->loop = sp->received > (size_t)s->sv->c->hopcount_limit;
@@ -218,6 +219,13 @@ bool spool_replace(struct session *s, const struct strs *pieces,
 
 	for (size_t i = 0; i < pieces->n; i++)
 		total += pieces->v[i].len;
+	if (total <= TEXT_MEMORY_MAX) {
+		struct text joined = text_join(pieces);
+
+		text_fini(text);
+		*text = joined;
+		return true;
+	}
 	int fresh CLEANUP(fd_close) = total > MEMORY_MAX
 					      ? file_tmp(dir.ptr, f)
 					      : file_memory(STR(""), f);

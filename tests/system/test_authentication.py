@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: ISC
+"""SPF, DKIM and DMARC where mail comes in: what is written into the header,
+what is refused, what goes to Junk, and whose verdicts are thrown away."""
+
+import imaplib
+import re
+
+import pytest
+
+from harness import Dns, DnsRelay, Smtp, zone_text
+from test_dkim import Key, signed
+from test_smtpd import BOB, inbox, logged_in
+
+ALICE = "alice@example.test"
+ME = "127.0.0.1"
+VERIFY = {"smtpd_spf_policy": "mark", "smtpd_dkim_verify": "yes",
+          "smtpd_dmarc_policy": "enforce"}
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    return Key(tmp_path_factory.mktemp("key"))
+
+
+@pytest.fixture
+def relay(tmp_path, key):
+    lines = []
+    for domain, spf, policy in (
+            ("good", f"v=spf1 ip4:{ME} -all", "v=DMARC1; p=reject"),
+            ("bad", "v=spf1 -all exp=why.bad.test", "v=DMARC1; p=reject"),
+            ("soft", "v=spf1 ~all", "v=DMARC1; p=quarantine"),
+            ("lax", "v=spf1 -all", "v=DMARC1; p=none"),
+            ("later", "v=spf1 include:slow.test -all", "v=DMARC1; p=reject"),
+            ("whenever", "v=spf1 include:slow.test -all",
+             "v=DMARC1; p=quarantine")):
+        lines += [f"{domain} TXT \"{spf}\"", f"_dmarc.{domain} TXT {zone_text(policy)}",
+                  f"sel._domainkey.{domain} TXT {zone_text(key.record())}"]
+    lines += ["why.bad TXT \"%{i} is not ours\"",
+              f"mx.good TXT \"v=spf1 ip4:{ME} -all\""]
+    ns = Dns(tmp_path / "authdns", {"test": "\n".join(lines)})
+    r = DnsRelay(ns.port, ["slow.test", "_dmarc.hidden.test"])
+    yield r
+    r.stop()
+    ns.stop()
+
+
+@pytest.fixture
+def server(postern, relay):
+    def make(**options):
+        return postern("auth", users={BOB: "b", ALICE: "a"}, options={
+            "dns_resolvers": f"[127.0.0.1]:{relay.port}", **VERIFY,
+            **options}).start()
+    return make
+
+
+def message(author, *fields):
+    return ("".join(f + "\r\n" for f in (f"From: {author}", *fields))
+            + "Subject: x\r\n\r\nhello\r\n").encode()
+
+
+def give(p, text, sender, helo="mx.good.test", s=None):
+    s = s or Smtp(p.host, p.port["smtp"])
+    s.expect(f"EHLO {helo}", 250)
+    s.expect(f"MAIL FROM:<{sender}>", 250)
+    s.expect(f"RCPT TO:<{BOB}>", 250)
+    s.expect("DATA", 354)
+    s.send(text + b".\r\n")
+    return s.reply()
+
+
+def fields(mail, name):
+    head = mail.partition(b"\r\n\r\n")[0].decode() + "\r\n"
+    found = re.findall(rf"(?im)^{name}[ \t]*:(.*(?:\r\n[ \t].*)*)\r\n", head)
+    return [re.sub(r"\s+", " ", v).strip() for v in found]
+
+
+def test_the_verdict_is_written_into_the_header(server, key):
+    p = server()
+    text = signed(key, head=[(b"From", b" a@good.test"), (b"Subject", b" x")],
+                  names=("from", "subject"), d="good.test")
+    assert give(p, text, "joe@good.test")[0] == 250
+    mail, = inbox(p)
+    results, = fields(mail, "Authentication-Results")
+    assert results.startswith("mail.example.test; spf=pass smtp.helo=mx.good.test; "
+                              "spf=pass smtp.mailfrom=joe@good.test; dkim=pass "
+                              "header.d=good.test header.s=sel "
+                              "header.a=rsa-sha256 header.b=")
+    assert results.endswith("; dmarc=pass (p=reject dis=none) "
+                            "header.from=good.test")
+    spf, = fields(mail, "Received-SPF")
+    assert spf == (f"pass client-ip={ME}; envelope-from=joe@good.test; "
+                   "helo=mx.good.test; receiver=mail.example.test; "
+                   f'identity=mailfrom; mechanism="ip4:{ME}"')
+    # It stands above our own Received: RFC 8601 2.
+    assert mail.index(b"Authentication-Results") < mail.index(b"Received: ")
+
+
+def test_a_name_that_would_break_the_field(server):
+    p = server()
+    odd = '"a; dkim=pass (\\"x\\")"@lax.test'
+    assert give(p, message("a@lax.test"), odd, helo="[127.0.0.1]")[0] == 250
+    results, = fields(inbox(p)[0], "Authentication-Results")
+    assert 'smtp.mailfrom="\\"a; dkim=pass (\\\\\\"x\\\\\\")\\"@lax.test"' in results
+    assert "spf=none smtp.helo=\"[127.0.0.1]\"" in results
+    assert "dmarc=fail (p=none dis=none) header.from=lax.test" in results
+
+
+def test_what_the_author_wants_refused_is_refused(server):
+    p = server()
+    s = Smtp(p.host, p.port["smtp"])
+    for sender in ("a@bad.test", "a@good.test", ""):
+        code, text = give(p, message("a@bad.test"), sender, s=s)
+        assert code == 550 and "5.7.26 bad.test wants mail refused" in text
+    # The session goes on as if nothing had been said.
+    assert give(p, message("a@good.test"), "a@good.test", s=s)[0] == 250
+    assert len(inbox(p)) == 1
+    out = p.run("why", "a@bad.test").stdout
+    assert "spf=fail (bad.test: -all)" in out and "dmarc=fail" in out
+
+
+def test_quarantine_goes_to_junk(server):
+    p = server()
+    assert give(p, message("a@soft.test"), "a@soft.test")[0] == 250
+    assert inbox(p) == []
+    m = imaplib.IMAP4_SSL(p.host, p.port["imaps"], ssl_context=p.tls())
+    m.login(BOB, "b")
+    assert m.select("Junk")[1] == [b"1"]
+    mail = m.fetch("1", "(BODY.PEEK[])")[1][0][1]
+    assert "dmarc=fail (p=quarantine dis=quarantine)" in fields(
+        mail, "Authentication-Results")[0]
+    # Junk is what has that use, whatever its name.
+    m.select("INBOX")
+    m.rename("Junk", "Rubbish")
+    assert give(p, message("a@soft.test"), "a@soft.test")[0] == 250
+    assert m.select("Rubbish")[1] == [b"2"]
+    m.select("INBOX")
+    m.delete("Rubbish")
+    assert give(p, message("a@soft.test"), "a@soft.test")[0] == 250
+    assert m.select("Junk")[1] == [b"1"]
+    m.logout()
+
+
+def test_dns_that_fails_delays_only_what_must_be_sure(server):
+    p = server()
+    code, text = give(p, message("a@later.test"), "a@later.test")
+    assert code == 451 and "4.7.26" in text
+    assert give(p, message("a@whenever.test"), "a@whenever.test")[0] == 250
+    assert give(p, message("a@hidden.test"), "a@hidden.test")[0] == 250
+    first, second = inbox(p)
+    assert "dmarc=temperror" in fields(first, "Authentication-Results")[0]
+    assert "dmarc=temperror" in fields(second, "Authentication-Results")[0]
+
+
+def test_spf_alone_refuses_where_it_is_told_to(server):
+    p = server(smtpd_spf_policy="reject", smtpd_dmarc_policy="none")
+    code, text = give(p, message("a@lax.test"), "a@bad.test")
+    assert code == 550 and "5.7.23 bad.test does not send from 127.0.0.1" in text
+    assert "it says: 127.0.0.1 is not ours" in text
+    assert give(p, message("a@lax.test"), "", helo="bad.test")[0] == 550
+    assert give(p, message("a@lax.test"), "a@good.test", helo="bad.test")[0] == 550
+    assert give(p, message("a@lax.test"), "a@later.test")[0] == 451
+    assert give(p, message("a@bad.test"), "a@soft.test")[0] == 250
+    results, = fields(inbox(p)[0], "Authentication-Results")
+    assert "dmarc" not in results and "spf=softfail" in results
+
+
+def test_local_policy_comes_before_the_authors(server, tmp_path):
+    table = tmp_path / "dmarc"
+    table.write_text("bad.test mark\nlax.test enforce\n")
+    p = server(smtpd_dmarc_policy_maps=f"texthash:{table}")
+    assert give(p, message("a@bad.test"), "a@bad.test")[0] == 250
+    assert "dmarc=fail (p=reject" in fields(
+        inbox(p)[0], "Authentication-Results")[0]
+    assert give(p, message("a@later.test"), "a@soft.test")[0] == 550
+
+
+FORGED = ["Authentication-Results: mail.example.test; dmarc=pass",
+          "authentication-RESULTS : MAIL.example.TEST; dmarc=pass",
+          "Authentication-Results:\r\n\t(x (y)) mail.example.test 1; dkim=pass",
+          "Authentication-Results: \"mail\\.example.test\"; dkim=pass",
+          "Authentication-Results: mail.example.test.; dkim=pass",
+          "Authentication-Results: (unfinished mail.example.test; dkim=pass",
+          "Authentication-Results: mail.example.test dkim=pass",
+          "Authentication-Results: ; mail.example.test; dkim=pass",
+          "Authentication-Results: mail.example.test"]
+KEPT = "Authentication-Results: mx.elsewhere.test; dkim=pass"
+
+
+def test_forged_verdicts_are_removed(server):
+    p = server(mynetworks="127.0.0.9")
+    assert give(p, message("a@good.test", *FORGED, KEPT), "a@good.test")[0] == 250
+    own, kept = fields(inbox(p)[0], "Authentication-Results")
+    assert own.startswith("mail.example.test; spf=pass")
+    assert kept == "mx.elsewhere.test; dkim=pass"
+    # A user has no verdicts to give, a filter of ours brings them back.
+    s = logged_in(p)
+    s.expect(f"MAIL FROM:<{ALICE}>", 250)
+    s.expect(f"RCPT TO:<{BOB}>", 250)
+    s.expect("DATA", 354)
+    s.send(message(ALICE, *FORGED) + b".\r\n")
+    assert s.reply()[0] == 250
+    assert fields(inbox(p)[1], "Authentication-Results") == []
+    s = Smtp(p.host, p.port["smtp"], source="127.0.0.9")
+    assert give(p, message("a@bad.test", FORGED[0]), "a@bad.test", s=s)[0] == 250
+    assert fields(inbox(p)[2], "Authentication-Results") == [
+        "mail.example.test; dmarc=pass"]
+
+
+def test_a_large_message(server, key):
+    """Beyond what stands in memory, and beyond what travels in a frame."""
+    p = server()
+    for size in (100_000, 1_000_000):
+        body = b"0123456789abcdef\r\n" * (size // 18)
+        text = signed(key, head=[(b"From", b" a@bad.test"), (b"Subject", b" x")],
+                      body=body, names=("from", "subject"), d="bad.test")
+        assert give(p, text, "a@lax.test")[0] == 250
+        mail = inbox(p)[-1]
+        assert mail.endswith(b"\r\n\r\n" + body)
+        assert "dmarc=pass" in fields(mail, "Authentication-Results")[0]
+        spoilt = text[:-10] + b"x" + text[-9:]
+        assert give(p, spoilt, "a@lax.test")[0] == 550
