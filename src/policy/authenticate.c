@@ -99,8 +99,7 @@ static void put_received_spf(const struct authentication *v,
 		{"envelope-from", q->sender},
 		{"helo", q->helo},
 		{"receiver", q->receiver},
-		{"identity",
-			q->sender.len > 0 ? STR("mailfrom") : STR("helo")},
+		{"identity", q->sender.len > 0 ? STR("mailfrom") : STR("helo")},
 		{"mechanism", s->mechanism},
 		{"problem", s->why},
 	};
@@ -111,8 +110,7 @@ static void put_received_spf(const struct authentication *v,
 			(pairs[i].value.len == 0 && i != 1))
 			continue;
 		buf_putf(out, "%s %s=", i == 0 ? "" : ";\r\n\t", pairs[i].key);
-		authres_put_value(
-			out, str_sub(pairs[i].value, 0, 400), utf8);
+		authres_put_value(out, str_sub(pairs[i].value, 0, 400), utf8);
 	}
 	buf_puts(out, "\r\n");
 }
@@ -152,8 +150,7 @@ static void say(struct buf *b, const char *method, const char *result,
 		domain.len > 0 && why.len > 0 ? ": " : "", STR_ARG(why));
 }
 
-struct str authentication_text(
-	const struct authentication *v, struct arena *a)
+struct str authentication_text(const struct authentication *v, struct arena *a)
 {
 	struct buf b CLEANUP(buf_fini);
 

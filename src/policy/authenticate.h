@@ -53,7 +53,6 @@ void authentication_put_fields(const struct authentication *v,
 
 /* One line: "spf=pass (example.com) dkim=fail (example.com: ...)", for the
  * log and for people. */
-struct str authentication_text(
-	const struct authentication *v, struct arena *a);
+struct str authentication_text(const struct authentication *v, struct arena *a);
 
 #endif

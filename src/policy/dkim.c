@@ -101,7 +101,8 @@ bool dkim_check_text(struct resolver *resolver, struct str text,
 	EVP_PKEY_free(key);
 	if (!ok)
 		return end(v, DKIM_FAIL, "the signature did not verify");
-	return is_short ? end(v, DKIM_POLICY, "the key is shorter than 1024 bits")
+	return is_short ? end(v, DKIM_POLICY,
+				  "the key is shorter than 1024 bits")
 			: end(v, DKIM_PASS, NULL);
 }
 

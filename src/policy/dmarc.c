@@ -98,8 +98,7 @@ static bool walk_tree(struct resolver *resolver, struct str domain,
 				if (!str_present(w->of_organization.domain) ||
 					!str_eq(w->of_organization.domain,
 						before))
-					w->of_organization =
-						(struct found){0};
+					w->of_organization = (struct found){0};
 				return true;
 			}
 			w->organization = at;
@@ -118,8 +117,7 @@ static bool walk_tree(struct resolver *resolver, struct str domain,
 /* ---- alignment: 4.4 ---- */
 
 static bool aligned(struct resolver *resolver, struct str name, bool strict,
-	struct str from, struct str organization, struct arena *a,
-	bool *temp)
+	struct str from, struct str organization, struct arena *a, bool *temp)
 {
 	struct walk w;
 
@@ -168,9 +166,8 @@ static enum dmarc_policy policy_of(struct resolver *resolver,
 	*record_r = &w->own;
 	if (str_present(w->own.domain))
 		return w->own.record.p;
-	*record_r = str_present(w->of_organization.domain)
-			    ? &w->of_organization
-			    : &w->of_psd;
+	*record_r = str_present(w->of_organization.domain) ? &w->of_organization
+							   : &w->of_psd;
 	const struct dmarc_record *r = &(*record_r)->record;
 	if (r->np == r->sp)
 		return r->sp;
@@ -272,8 +269,8 @@ static bool has_control(struct str value)
 }
 
 /* The domains of all From fields; *odd_r: not as RFC 5322 3.6 wants. */
-static void from_domains(struct str head, struct arena *a,
-	struct strs *domains, const char **odd_r)
+static void from_domains(struct str head, struct arena *a, struct strs *domains,
+	const char **odd_r)
 {
 	struct mail_address_list list = {0};
 	struct mail_field f;
@@ -316,8 +313,8 @@ struct dmarc_verdict dmarc_check(struct resolver *resolver, struct str head,
 
 	from_domains(head, a, &domains, &odd);
 	for (size_t i = 0; i < domains.n; i++) {
-		struct dmarc_verdict v = judge(
-			resolver, domains.v[i], spf, dkim, n_dkim, a);
+		struct dmarc_verdict v =
+			judge(resolver, domains.v[i], spf, dkim, n_dkim, a);
 
 		if (i == 0 || is_stricter(&v, &worst))
 			worst = v;

@@ -146,8 +146,8 @@ static struct str validated(void *ctx)
 
 /* ---- mechanisms ---- */
 
-static enum spf_result check_domain(struct checking *k, struct str domain,
-	bool included);
+static enum spf_result check_domain(
+	struct checking *k, struct str domain, bool included);
 
 static bool match_include(
 	struct checking *k, const struct spf_term *t, struct str domain)
@@ -228,8 +228,8 @@ static bool match_exists(struct checking *k, struct str domain)
 	enum dns_result r = DNS_NXDOMAIN;
 
 	if (is_domain(domain))
-		r = resolver_host(k->q->resolver, domain, RESOLVER_V4, k->a,
-			&addrs, &f);
+		r = resolver_host(
+			k->q->resolver, domain, RESOLVER_V4, k->a, &addrs, &f);
 	if (r == DNS_TEMP)
 		return temporary(k, domain);
 	return count_void(k, r) && r == DNS_OK;
@@ -311,8 +311,8 @@ static enum spf_result find_record(
 			n++;
 		}
 	if (n > 1)
-		k->v->why = arena_printf(k->a, "%.*s has %u SPF records",
-			STR_ARG(domain), n);
+		k->v->why = arena_printf(
+			k->a, "%.*s has %u SPF records", STR_ARG(domain), n);
 	return n == 0 ? SPF_NONE : n == 1 ? SPF_PASS : SPF_PERMERROR;
 }
 
@@ -372,8 +372,7 @@ static enum spf_result check_domain(
 
 static void take_address(struct checking *k)
 {
-	static const unsigned char mapped[12] = {
-		[10] = 0xff, [11] = 0xff};
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
 	bool four = k->q->addr_len == 16 &&
 		    memcmp(k->q->addr, mapped, sizeof(mapped)) == 0;
 

@@ -126,9 +126,9 @@ EVP_PKEY *signature_load(const char *path, struct fault *f)
 
 EVP_PKEY *signature_generate(bool ed25519, unsigned bits)
 {
-	EVP_PKEY *key = ed25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
-				: EVP_PKEY_Q_keygen(NULL, NULL, "RSA",
-					  (size_t)bits);
+	EVP_PKEY *key =
+		ed25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+			: EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits);
 
 	must(key != NULL);
 	return key;
@@ -156,8 +156,8 @@ struct str signature_private_pem(EVP_PKEY *key, struct arena *a)
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *text;
 
-	must(bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL,
-				    0, NULL, NULL) == 1);
+	must(bio != NULL && PEM_write_bio_PKCS8PrivateKey(
+				    bio, key, NULL, NULL, 0, NULL, NULL) == 1);
 	long n = BIO_get_mem_data(bio, &text);
 	struct str out = arena_str(a, str_of(text, (size_t)n));
 	BIO_free(bio);

@@ -126,7 +126,8 @@ static bool is_address(struct str s)
 		char c = s.ptr[i];
 
 		if (!ascii_is_alnum(c) &&
-			(c == '\0' || strchr("!#$%&'*+-/=?^_`{|}~.", c) == NULL))
+			(c == '\0' ||
+				strchr("!#$%&'*+-/=?^_`{|}~.", c) == NULL))
 			return false;
 	}
 	return true;

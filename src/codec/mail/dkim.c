@@ -162,8 +162,8 @@ static bool identity_fits(const struct dkim_signature *s)
 		       domain.ptr[domain.len - s->domain.len - 1] == '.');
 }
 
-static const char *fill_common(const struct dkim_tags *tags, struct arena *a,
-	struct dkim_signature *s)
+static const char *fill_common(
+	const struct dkim_tags *tags, struct arena *a, struct dkim_signature *s)
 {
 	struct str bh = dkim_tag_value(tags, "bh");
 	struct str h = dkim_tag_value(tags, "h");
@@ -171,8 +171,7 @@ static const char *fill_common(const struct dkim_tags *tags, struct arena *a,
 
 	if (!str_present(dkim_tag_value(tags, "a")) ||
 		!str_present(s->b_text) || !str_present(bh) ||
-		!str_present(h) || s->domain.len == 0 ||
-		s->selector.len == 0)
+		!str_present(h) || s->domain.len == 0 || s->selector.len == 0)
 		return "a tag is missing";
 	if (!dkim_algorithm_parse(dkim_tag_value(tags, "a"), &s->algorithm))
 		return "unknown algorithm";
@@ -215,8 +214,7 @@ bool dkim_signature_parse(struct str value, struct arena *a,
 		return false;
 	s_r->identity = dkim_tag_value(&tags, "i");
 	if (!str_present(s_r->identity))
-		s_r->identity =
-			arena_printf(a, "@%.*s", STR_ARG(s_r->domain));
+		s_r->identity = arena_printf(a, "@%.*s", STR_ARG(s_r->domain));
 	struct str q = dkim_tag_value(&tags, "q");
 	bool from = false;
 
@@ -229,8 +227,8 @@ bool dkim_signature_parse(struct str value, struct arena *a,
 		return false;
 	for (size_t i = 0; i < s_r->headers.n; i++)
 		from |= str_ieqc(s_r->headers.v[i], "From");
-	*why_r = !from			? "From is not signed"
-		 : !identity_fits(s_r)	? "i= is not below d="
+	*why_r = !from                                    ? "From is not signed"
+		 : !identity_fits(s_r)                    ? "i= is not below d="
 		 : str_present(q) && !lists(q, "dns/txt") ? "unknown q="
 							  : NULL;
 	return *why_r == NULL;
@@ -269,8 +267,8 @@ bool dkim_key_parse(struct str text, struct arena *a, struct dkim_key *key_r,
 	struct str t = dkim_tag_value(&tags, "t");
 
 	*why_r = "the key record is no DKIM1";
-	if (str_present(v) && (!str_eqc(v, "DKIM1") ||
-				      !str_eqc(tags.v[0].name, "v")))
+	if (str_present(v) &&
+		(!str_eqc(v, "DKIM1") || !str_eqc(tags.v[0].name, "v")))
 		return false;
 	*why_r = "unknown key type";
 	key_r->ed25519 = str_ieqc(k, "ed25519");

@@ -23,7 +23,8 @@ struct dkim_tags {
 	size_t n;
 };
 /* False for bad syntax and for a tag that stands twice. */
-bool dkim_tags_parse(struct str text, struct arena *a, struct dkim_tags *tags_r);
+bool dkim_tags_parse(
+	struct str text, struct arena *a, struct dkim_tags *tags_r);
 struct str dkim_tag_value(const struct dkim_tags *tags, const char *name);
 /* base64 with folds in it; false for anything else. */
 bool dkim_base64(struct str text, struct arena *a, struct str *bytes_r);

@@ -160,9 +160,8 @@ static bool parse_address(struct str value, struct spf_term *t)
 	struct str host = str_cut(&value, '/');
 	char text[64];
 
-	if (str_present(value) &&
-		!parse_prefix(value, six ? 128 : 32,
-			six ? &t->prefix6 : &t->prefix4))
+	if (str_present(value) && !parse_prefix(value, six ? 128 : 32,
+					  six ? &t->prefix6 : &t->prefix4))
 		return false;
 	if (host.len == 0 || host.len >= sizeof(text) ||
 		str_find(host, '\0') >= 0)
@@ -280,8 +279,7 @@ bool spf_record_parse(struct str text, struct arena *a,
 		if (ok && is_modifier(word, &name, &value))
 			ok = take_modifier(name, value, record_r);
 		else if (ok)
-			ok = parse_mechanism(
-				word, &record_r->v[record_r->n++]);
+			ok = parse_mechanism(word, &record_r->v[record_r->n++]);
 		if (!ok) {
 			*why_r = arena_printf(a, "cannot be read: %.*s",
 				STR_ARG(str_sub(word, 0, 100)));
@@ -375,7 +373,8 @@ static void put_macro(struct str macro, const struct spf_macros *m,
 		i++;
 	}
 	if (i + 1 < macro.len)
-		delimiters = arena_cstr(a, str_sub(macro, i, macro.len - i - 1));
+		delimiters =
+			arena_cstr(a, str_sub(macro, i, macro.len - i - 1));
 	for (size_t from = 0, k = 0; k <= value.len; k++)
 		if (k == value.len ||
 			(value.ptr[k] != '\0' &&

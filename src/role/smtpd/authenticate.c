@@ -33,9 +33,8 @@ static struct str dmarc_policy(struct session *s, struct str from)
 	struct str value;
 	struct fault f;
 
-	if (from.len > 0 &&
-		maps_lookup(s->sv->dmarc_maps, from, s->cmd_a, &value, &f) ==
-			TABLE_FOUND)
+	if (from.len > 0 && maps_lookup(s->sv->dmarc_maps, from, s->cmd_a,
+				    &value, &f) == TABLE_FOUND)
 		return str_trim(value);
 	return s->sv->c->smtpd_dmarc_policy;
 }
