@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What is hashed: RFC 6376 3.4 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "codec/mail/dkim.h"
@@ -165,10 +166,47 @@ void dkim_canon_field(
 	buf_puts(out, "\r\n");
 }
 
+/* A message may have 100,000 fields, and name as many in h=. */
+struct ranked {
+	struct mail_field field;
+	size_t at;
+	size_t same, taken; /* of the first of a name: how many there are */
+};
+
+static int by_name_then_last(const void *x, const void *y)
+{
+	const struct ranked *a = x, *b = y;
+	int order = str_icmp(a->field.name, b->field.name);
+
+	return order != 0 ? order : (a->at < b->at) - (a->at > b->at);
+}
+
+/* The lowest of that name, its .same known; NULL: there is none. */
+static struct ranked *find_first(struct ranked *v, size_t n, struct str name)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (str_icmp(v[middle].field.name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == n || !str_ieq(v[low].field.name, name))
+		return NULL;
+	if (v[low].same == 0)
+		for (size_t i = low;
+			i < n && str_ieq(v[i].field.name, name); i++)
+			v[low].same++;
+	return &v[low];
+}
+
 void dkim_canon_head(enum dkim_canon canon, struct str head,
 	const struct strs *names, struct arena *a, struct buf *out)
 {
-	struct mail_field *fields;
+	struct ranked *fields;
 	struct mail_field f;
 	struct str rest = head;
 	size_t n = 0, i = 0;
@@ -176,18 +214,18 @@ void dkim_canon_head(enum dkim_canon canon, struct str head,
 	while (mail_field_next(&rest, &f))
 		n++;
 	fields = arena_alloc(a, (n + 1) * sizeof(*fields));
-	bool *used = arena_alloc(a, n + 1);
-	for (rest = head; mail_field_next(&rest, &f);)
-		fields[i++] = f;
-	for (i = 0; i < names->n; i++)
-		for (size_t k = n; k > 0; k--) {
-			if (used[k - 1] ||
-				!str_ieq(fields[k - 1].name, names->v[i]))
-				continue;
-			used[k - 1] = true;
-			dkim_canon_field(canon, &fields[k - 1], out);
-			break;
-		}
+	for (rest = head; mail_field_next(&rest, &f); i++)
+		fields[i] = (struct ranked){.field = f, .at = i};
+	qsort(fields, n, sizeof(*fields), by_name_then_last);
+	for (i = 0; i < names->n; i++) {
+		struct ranked *first =
+			find_first(fields, n, names->v[i]);
+
+		if (first == NULL || first->taken == first->same)
+			continue;
+		dkim_canon_field(canon, &first[first->taken].field, out);
+		first->taken++;
+	}
 }
 
 void dkim_canon_own(enum dkim_canon canon, const struct mail_field *f,

@@ -447,9 +447,9 @@ bool spf_expand_text(struct str spec, const struct spf_macros *m,
 	struct buf b CLEANUP(buf_fini);
 	bool ignored;
 
+	buf_init(&b, 65536);
 	if (!macro_string_valid(spec, true, &ignored))
 		return false;
-	buf_init(&b, 65536);
 	expand(spec, m, true, a, &b);
 	*text_r = arena_str(a, buf_str(&b));
 	return !buf_over(&b);
