@@ -160,10 +160,7 @@ static int act(struct cmd *c, const struct asked *asked)
 	}
 	if (q.what == 0)
 		return cmd_usage(c, "a message or --client is missing");
-	q.resolver =
-		resolver_new(&(struct resolver_options){conf->dns_resolvers,
-				     conf->dns_trust_anchor_file},
-			&f);
+	q.resolver = cmd_resolver(conf, &f);
 	if (q.resolver == NULL) {
 		fprintf(stderr, "postern authenticate: %s\n", f.text);
 		return EX_CONFIG;

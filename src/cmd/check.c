@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "cmd/check_aliases.h"
+#include "cmd/check_dkim.h"
 #include "cmd/check_tls.h"
 #include "cmd/check_words.h"
 #include "cmd/cmd.h"
@@ -437,15 +438,13 @@ static void check_service(struct checker *x, const struct service *s)
 
 static void check_resolver(struct checker *x)
 {
-	struct resolver_options o = {
-		x->c->dns_resolvers, x->c->dns_trust_anchor_file};
 	struct fault f;
-	struct resolver *r = resolver_new(&o, &f);
+	struct resolver *r = cmd_resolver(x->c, &f);
 
 	if (r == NULL)
 		conf_problem(x->c, x->p, PROBLEM_ERROR,
-			o.servers.len > 0 ? "dns_resolvers"
-					  : "dns_trust_anchor_file",
+			x->c->dns_resolvers.len > 0 ? "dns_resolvers"
+						    : "dns_trust_anchor_file",
 			arena_str(x->c->a, str_from(f.text)), STR_NONE);
 	resolver_free(r);
 }
@@ -473,6 +472,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_aliases(x.c, x.tables, p);
 	check_sni(x.c, x.tables, p);
 	check_client_tls(x.c, x.tables, p);
+	check_dkim(x.c, x.tables, p);
 	check_oauth(x.c, p);
 	milter_list_parse(
 		x.c, "non_smtpd_milters", x.c->non_smtpd_milters, x.c->a, p);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <termios.h>
 #include <unistd.h>
@@ -45,6 +46,10 @@ static const struct {
 		"authenticate [--client ADDRESS] [--helo NAME] [--from "
 		"ADDRESS] [--json] [FILE|-]",
 		"say what SPF, DKIM and DMARC prove"},
+	{"dkim", cmd_dkim,
+		"dkim generate DOMAIN | rotate [DOMAIN] [--older-than DAYS] | "
+		"list [DOMAIN] | zone [DOMAIN]  [--no-dns]",
+		"make, show and replace signing keys"},
 	{"send", cmd_send,
 		"send --server HOST:PORT [--starttls|--tls] [--ca-file FILE] "
 		"[--auth-user USER --password-stdin]\n            --from A "
@@ -218,4 +223,22 @@ bool cmd_read_password(bool from_stdin, bool twice, struct buf *out)
 		return true;
 	fprintf(stderr, "the two passwords differ\n");
 	return false;
+}
+
+void cmd_give_back(const char *like, const char *path)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || stat(like, &st) != 0 || access(path, F_OK) != 0)
+		return;
+	if (chown(path, st.st_uid, st.st_gid) != 0)
+		fprintf(stderr, "postern: chown %s failed\n", path);
+}
+
+struct resolver *cmd_resolver(const struct conf *c, struct fault *f)
+{
+	struct resolver_options o = {
+		c->dns_resolvers, c->dns_trust_anchor_file};
+
+	return resolver_new(&o, f);
 }

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "conf/conf.h"
 #include "conf/service.h"
+#include "net/resolver.h"
 
 struct cmd {
 	const char *dir; /* of main.cf */
@@ -20,7 +21,7 @@ struct cmd {
 
 typedef int cmd_f(struct cmd *c);
 cmd_f cmd_start, cmd_stop, cmd_reload, cmd_status, cmd_check, cmd_conf,
-	cmd_user, cmd_queue, cmd_why, cmd_send, cmd_authenticate;
+	cmd_user, cmd_queue, cmd_why, cmd_send, cmd_authenticate, cmd_dkim;
 
 /* Options "--name value" and "--name"; what is no option stays in order. */
 struct option_def {
@@ -36,6 +37,12 @@ int cmd_usage(struct cmd *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Control bytes of strangers stay off the terminal. */
 void cmd_put_safe(const char *s);
 bool cmd_wants_help(struct cmd *c); /* --help was given and answered */
+
+/* Run by root, path is given to who owns like: root leaves nothing behind that
+ * the mail system cannot open.  What is not there is left alone. */
+void cmd_give_back(const char *like, const char *path);
+/* The resolver of main.cf; NULL and the fault. */
+struct resolver *cmd_resolver(const struct conf *c, struct fault *f);
 
 /* check.c: everything that can be found wrong before the start; the exit
  * code says whether an error is among it.  Prints what is at least as bad as

@@ -34,18 +34,12 @@ static void give_back(const char *data_dir)
 {
 	static const char *const files[] = {
 		"", "/accounts.db", "/accounts.db-wal", "/accounts.db-shm"};
-	struct stat st;
 	char path[4096];
 
-	if (geteuid() != 0 || stat(data_dir, &st) != 0)
-		return;
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		snprintf(path, sizeof(path), "%s/accounts%s", data_dir,
 			files[i]);
-		if (access(path, F_OK) == 0 &&
-			chown(path, st.st_uid, st.st_gid) != 0)
-			fprintf(stderr, "postern user: chown %s failed\n",
-				path);
+		cmd_give_back(data_dir, path);
 	}
 }
 

@@ -36,6 +36,7 @@ enum envelope_flags {
 	ENV_TLS_OPTIONAL = 1u << 6, /* "TLS-Required: No", RFC 8689 3 */
 	ENV_BY_RETURN = 1u << 7, /* deliver_by is a bound: RFC 2852 mode R */
 	ENV_BY_TRACE = 1u << 8,
+	ENV_SIGN = 1u << 11, /* of our users and programs: DKIM */
 	ENV_JUNK = 1u << 10, /* set aside: for the mailbox with that use */
 	ENV_PROBE = 1u << 9, /* no mail: ends behind RCPT, see queue/verify.h */
 };

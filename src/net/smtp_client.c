@@ -442,6 +442,7 @@ static bool put_message(struct smtp_client *c, const struct smtp_client_mail *m)
 	enum { PIECE = 32768 };
 	bool line_start = true;
 
+	smtp_data_stuff(m->prefix, &line_start, stream_out(c->stream));
 	for (size_t at = 0; at < m->message.len; at += PIECE) {
 		struct str piece = str_sub(m->message, at, PIECE);
 

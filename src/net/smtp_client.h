@@ -101,9 +101,10 @@ struct smtp_client_mail {
 	bool with_by; /* DELIVERBY */
 	bool by_return, by_trace;
 	int64_t by; /* seconds that are left */
-	uint64_t size;
+	uint64_t size; /* of both */
 	struct smtp_client_rcpt *rcpts;
 	size_t n_rcpts;
+	struct str prefix; /* header fields in front of it; may be empty */
 	struct str message; /* with CRLF lines */
 	void (*progress)(uint64_t sent, uint64_t size, void *ctx); /* or NULL */
 	void *ctx;

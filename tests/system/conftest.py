@@ -41,8 +41,8 @@ def one(postern):
 def dns(tmp_path):
     made = []
 
-    def make(zones, signed=()):
-        d = harness.Dns(tmp_path / f"dns{len(made)}", zones, signed)
+    def make(zones, signed=(), **kw):
+        d = harness.Dns(tmp_path / f"dns{len(made)}", zones, signed, **kw)
         made.append(d)
         return d
 

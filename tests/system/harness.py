@@ -230,10 +230,10 @@ class Postern:
 class Dns:
     """knotd with the given zones: {"a.test": "MX 10 mx.a.test."...}."""
 
-    def __init__(self, directory, zones, signed=()):
+    def __init__(self, directory, zones, signed=(), port=None):
         self.dir = Path(directory)
         (self.dir / "db").mkdir(parents=True, exist_ok=True)
-        self.port = free_port(("127.0.0.1",))
+        self.port = port or free_port(("127.0.0.1",))
         for zone, text in zones.items():
             (self.dir / f"{zone}.zone").write_text(
                 f"$ORIGIN {zone}.\n$TTL 5\n"

@@ -333,6 +333,8 @@ def test_agrees_with_dkimpy(world, rsa, ed, tmp_path):
             continue
         got = w.dkim((out / f"{i}.eml").read_bytes())
         passes = any(d["result"] in ("pass", "policy") for d in got)
-        if passes != bool(good):
+        # Python skips what is no base64; RFC 6376 2.10 does not.
+        strict = [d["why"] for d in got] == ["bad base64"]
+        if passes != bool(good) and not strict:
             wrong.append((i, good, got))
     assert wrong == []

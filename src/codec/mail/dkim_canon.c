@@ -197,8 +197,8 @@ static struct ranked *find_first(struct ranked *v, size_t n, struct str name)
 	if (low == n || !str_ieq(v[low].field.name, name))
 		return NULL;
 	if (v[low].same == 0)
-		for (size_t i = low;
-			i < n && str_ieq(v[i].field.name, name); i++)
+		for (size_t i = low; i < n && str_ieq(v[i].field.name, name);
+			i++)
 			v[low].same++;
 	return &v[low];
 }
@@ -218,8 +218,7 @@ void dkim_canon_head(enum dkim_canon canon, struct str head,
 		fields[i] = (struct ranked){.field = f, .at = i};
 	qsort(fields, n, sizeof(*fields), by_name_then_last);
 	for (i = 0; i < names->n; i++) {
-		struct ranked *first =
-			find_first(fields, n, names->v[i]);
+		struct ranked *first = find_first(fields, n, names->v[i]);
 
 		if (first == NULL || first->taken == first->same)
 			continue;

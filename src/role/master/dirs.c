@@ -42,6 +42,9 @@ bool master_make_dirs(
 	for (size_t i = 0; i < ARRAY_LEN(data_subs); i++)
 		if (!make(a, c->data_directory, data_subs[i], uid, gid, f))
 			return false;
+	if (!make(a, c->dkim_key_directory, "", uid, gid, f) ||
+		chmod(arena_cstr(a, c->dkim_key_directory), 0700) != 0)
+		return false;
 	/* Anybody may come here, to connect to pickup. */
 	if (!make(a, c->queue_directory, "public", uid, gid, f) ||
 		chmod(arena_printf(

@@ -55,6 +55,10 @@ enum sender_try sender_converse(
 /* Over a connection that waits for mail like this; TRY_FRESH: there is none. */
 enum sender_try sender_try_waiting(struct delivery *d, struct fault *f);
 
+/* sign.c: puts DKIM signatures in front of what is ours. */
+bool sender_sign(
+	struct delivery *d, struct smtp_client_mail *m, struct fault *f);
+
 /* starttls.c: how safe the way must be, and TLS with one host. */
 
 bool sender_requires_tls(const struct delivery *d); /* RFC 8689 */

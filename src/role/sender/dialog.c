@@ -162,7 +162,7 @@ static bool send_open(
 		ok = sender_narrow(d->message, d->a, &narrow, &m.message, f);
 		m.size = m.message.len;
 	}
-	ok = ok && smtp_client_send(c, &m, f);
+	ok = ok && sender_sign(d, &m, f) && smtp_client_send(c, &m, f);
 	for (size_t i = 0; i < n; i++)
 		d->rcpts[index[i]] = open[i];
 	/* Who was refused by name has an outcome in any case. */

@@ -6,6 +6,7 @@
 #include "base/must.h"
 #include "net/tls.h"
 #include "net/tls_cache.h"
+#include "policy/dkim_sign.h"
 
 /* postconf(5) smtp_tls_session_cache_timeout: 0 is off, else 2 min to 100 d */
 static int64_t session_lifetime(int64_t seconds)
@@ -35,12 +36,14 @@ int role_sender(struct role *r)
 	struct problems ignored = {.a = r->a};
 	const struct str lists[] = {c->smtp_generic_maps,
 		c->smtp_sasl_password_maps, c->smtp_tls_policy_maps,
-		c->mydestination};
+		c->mydestination, c->dkim_signing_table};
 	struct fault f;
 
 	s->role = r;
 	role_resolver(r);
 	s->policy = policy_new(c, r->tables, r->resolver, &ignored);
+	s->signer = dkim_signer_new(c, r->tables, r->resolver, &ignored);
+	role_may_read(r, c->dkim_key_directory);
 	tls_pairs_paths(
 		&(struct tls_pairs){c->smtp_tls_chain_files,
 			c->smtp_tls_cert_file, c->smtp_tls_key_file,

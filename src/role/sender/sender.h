@@ -14,6 +14,7 @@
 #include "sys/file.h"
 
 struct connections;
+struct dkim_signer;
 
 struct sender {
 	struct role *role;
@@ -22,6 +23,7 @@ struct sender {
 	struct tls_pair_paths own; /* the certificates that we show */
 	struct tls_cache *sessions;
 	struct connections *connections;
+	struct dkim_signer *signer;
 };
 
 /* Where to connect, in order. */

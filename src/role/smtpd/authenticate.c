@@ -9,11 +9,11 @@
 #include "codec/mail/authres.h"
 #include "role/smtpd/smtpd.h"
 
-/* Users, our own networks and our own programs prove nothing here. */
-static bool is_stranger(const struct session *s)
+/* These prove nothing to us: it is we who vouch for them. */
+bool smtpd_is_own(const struct session *s)
 {
-	return !s->trusted && !str_present(s->login) && !s->sv->lmtp &&
-	       !s->sv->submission && !s->sv->service->local;
+	return s->trusted || str_present(s->login) || s->sv->lmtp ||
+	       s->sv->submission || s->sv->service->local;
 }
 
 static unsigned what_to_ask(const struct conf *c)
@@ -135,7 +135,7 @@ bool smtpd_authenticate(
 
 	buf_init(&fields, 256 * 1024);
 	*refused_r = false;
-	if (q.what == 0 || q.resolver == NULL || !is_stranger(s))
+	if (q.what == 0 || q.resolver == NULL || smtpd_is_own(s))
 		return true;
 	if (!text_map(text, &map, f))
 		return false;

@@ -288,7 +288,9 @@ bool spool_replace(struct session *s, const struct strs *pieces,
 bool smtpd_check_content(
 	struct session *s, struct text *text, bool *refused_r, struct fault *f);
 
-/* authenticate.c: SPF, DKIM, DMARC; *refused_r: answered. */
+/* authenticate.c: of a user, our networks or our programs? */
+bool smtpd_is_own(const struct session *s);
+/* SPF, DKIM, DMARC; *refused_r: answered. */
 bool smtpd_authenticate(
 	struct session *s, struct text *text, bool *refused_r, struct fault *f);
 /* A verdict of ours that is not ours: RFC 8601 5. */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: ISC */
+#include "policy/dkim_keyring.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/map.h"
+#include "base/must.h"
+#include "sys/clock.h"
+
+enum {
+	LOOK_MS = 1000, /* how often the directory of a domain is looked at */
+	ASK_MS = 30000, /* and DNS for a new key */
+};
+
+/* The keys of one domain; the set is replaced as a whole. */
+struct domain_keys {
+	struct arena *a;
+	struct dkim_keys keys;
+	struct timespec changed;
+	int64_t looked_ms, asked_ms;
+	bool visible; /* all keys that were new are in DNS */
+};
+
+struct dkim_keyring {
+	struct str directory;
+	struct resolver *resolver;
+	pthread_mutex_t lock; /* of domains */
+	struct map *domains; /* name to struct domain_keys */
+};
+
+struct dkim_keyring *dkim_keyring_new(
+	struct str directory, struct resolver *resolver)
+{
+	struct dkim_keyring *s = must_alloc(sizeof(*s));
+
+	*s = (struct dkim_keyring){.directory = directory,
+		.resolver = resolver,
+		.domains = map_new()};
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+static void free_keys(struct domain_keys *d)
+{
+	if (d == NULL)
+		return;
+	dkim_keys_free(&d->keys);
+	arena_free(d->a);
+	free(d);
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* Loads or reloads; *d_r is NULL where the domain has none. */
+static bool look(struct dkim_keyring *s, struct str domain,
+	struct domain_keys **d_r, struct fault *f)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct str path = arena_printf(a, "%.*s/%.*s",
+		STR_ARG(s->directory), STR_ARG(domain));
+	struct domain_keys *d = map_get(s->domains, domain);
+	int64_t now = clock_mono_ms();
+	struct stat st;
+
+	*d_r = d;
+	if (d != NULL && now - d->looked_ms < LOOK_MS)
+		return true;
+	if (stat(path.ptr, &st) != 0) {
+		free_keys(map_remove(s->domains, domain));
+		*d_r = NULL;
+		return true;
+	}
+	if (d != NULL && same_time(d->changed, st.st_mtim)) {
+		d->looked_ms = now;
+		return true;
+	}
+	struct domain_keys *fresh = must_alloc(sizeof(*fresh));
+	*fresh = (struct domain_keys){.a = arena_new(SIZE_MAX),
+		.changed = st.st_mtim,
+		.looked_ms = now};
+	if (!dkim_keys_load(s->directory, domain, fresh->a,
+		    &fresh->keys, f)) {
+		free_keys(fresh);
+		return false;
+	}
+	free_keys(map_set(s->domains, domain, fresh));
+	*d_r = fresh;
+	return true;
+}
+
+void dkim_pen_put(struct dkim_pen *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		EVP_PKEY_free(p->v[i].key);
+}
+
+static bool has_new(const struct domain_keys *d)
+{
+	for (size_t i = 0; i < d->keys.n; i++)
+		if (d->keys.v[i].state == DKIM_KEY_NEW)
+			return true;
+	return false;
+}
+
+static void take(struct dkim_pen *p, const struct domain_keys *d,
+	enum dkim_key_state state, struct arena *a)
+{
+	for (size_t i = 0; i < d->keys.n && p->n < DKIM_PEN_KEYS; i++) {
+		const struct dkim_key_file *k = &d->keys.v[i];
+
+		if (k->state != state)
+			continue;
+		EVP_PKEY_up_ref(k->key);
+		p->v[p->n] = *k;
+		p->v[p->n++].selector = arena_str(a, k->selector);
+	}
+}
+
+static bool all_published(struct dkim_keyring *s, struct str domain,
+	const struct dkim_pen *p, struct arena *a)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (dkim_key_published(s->resolver, domain, &p->v[i], a) !=
+			DNS_OK)
+			return false;
+	return p->n > 0;
+}
+
+bool dkim_keyring_take(struct dkim_keyring *s, struct str domain, struct arena *a,
+	struct dkim_pen *p, bool *any_r, struct fault *f)
+{
+	struct domain_keys *d;
+	struct dkim_pen fresh = {0};
+	bool ask = false, visible = false;
+
+	*p = (struct dkim_pen){0};
+	pthread_mutex_lock(&s->lock);
+	bool ok = look(s, domain, &d, f);
+	*any_r = ok && d != NULL && d->keys.n > 0;
+	if (*any_r && has_new(d)) {
+		int64_t now = clock_mono_ms();
+
+		visible = d->visible;
+		ask = !visible &&
+		      (d->asked_ms == 0 || now - d->asked_ms > ASK_MS);
+		if (ask)
+			d->asked_ms = now;
+		take(&fresh, d, DKIM_KEY_NEW, a);
+	}
+	if (*any_r)
+		take(p, d, DKIM_KEY_USED, a);
+	pthread_mutex_unlock(&s->lock);
+	if (ask && all_published(s, domain, &fresh, a)) {
+		visible = true;
+		pthread_mutex_lock(&s->lock);
+		d = map_get(s->domains, domain);
+		if (d != NULL && has_new(d))
+			d->visible = true;
+		pthread_mutex_unlock(&s->lock);
+	}
+	p->waiting = fresh.n > 0 && !visible;
+	if (fresh.n > 0 && visible) {
+		dkim_pen_put(p);
+		*p = fresh;
+	} else {
+		dkim_pen_put(&fresh);
+	}
+	return ok;
+}
