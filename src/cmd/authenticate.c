@@ -86,6 +86,14 @@ static json_t *dmarc_json(const struct dmarc_verdict *v)
 		text_json(str_from(v->why)));
 }
 
+static json_t *arc_json(const struct arc_verdict *v)
+{
+	return json_pack("{s:s, s:i, s:o, s:o}", "result",
+		arc_result_name(v->result), "instances", (int)v->chain.n,
+		"domain", text_json(v->domain), "why",
+		text_json(str_from(v->why)));
+}
+
 static void print_json(const struct authentication *v)
 {
 	json_t *j = json_object();
@@ -100,6 +108,7 @@ static void print_json(const struct authentication *v)
 		for (size_t i = 0; i < v->n_dkim; i++)
 			json_array_append_new(list, dkim_json(&v->dkim[i]));
 		json_object_set_new(j, "dkim", list);
+		json_object_set_new(j, "arc", arc_json(&v->arc));
 		json_object_set_new(j, "dmarc", dmarc_json(&v->dmarc));
 	}
 	json_dumpf(j, stdout, JSON_COMPACT);
@@ -140,7 +149,8 @@ static int act(struct cmd *c, const struct asked *asked)
 		.helo = str_from(asked->helo),
 		.sender = str_from(asked->from),
 		.receiver = conf->myhostname,
-		.now = clock_unix()};
+		.now = clock_unix(),
+		.timeout_ms = conf->smtpd_authentication_timeout * 1000};
 
 	buf_init(&message, MESSAGE_MAX);
 	if (asked->client != NULL) {
@@ -156,7 +166,8 @@ static int act(struct cmd *c, const struct asked *asked)
 			return EX_NOINPUT;
 		}
 		q.message = buf_str(&message);
-		q.what |= AUTHENTICATE_DKIM | AUTHENTICATE_DMARC;
+		q.what |= AUTHENTICATE_DKIM | AUTHENTICATE_DMARC |
+			  AUTHENTICATE_ARC;
 	}
 	if (q.what == 0)
 		return cmd_usage(c, "a message or --client is missing");

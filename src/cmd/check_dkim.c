@@ -19,8 +19,7 @@ static void check_domain(
 	struct fault f;
 	struct stat st;
 
-	if (!dkim_keys_load(
-		    c->dkim_key_directory, domain, c->a, &keys, &f)) {
+	if (!dkim_keys_load(c->dkim_key_directory, domain, c->a, &keys, &f)) {
 		conf_problem(c, p, PROBLEM_ERROR, "dkim_key_directory",
 			arena_str(c->a, str_from(f.text)),
 			arena_printf(c->a,

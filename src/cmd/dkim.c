@@ -99,8 +99,8 @@ static struct str fresh_selector(const struct job *j, const char *kind)
 
 static void give_back(const struct job *j)
 {
-	struct str dir = arena_printf(j->a, "%.*s/%.*s",
-		STR_ARG(j->directory), STR_ARG(j->domain));
+	struct str dir = arena_printf(
+		j->a, "%.*s/%.*s", STR_ARG(j->directory), STR_ARG(j->domain));
 	const char *like = arena_cstr(j->a, j->conf->data_directory);
 	const struct dirent *e;
 	DIR *d = opendir(dir.ptr);
@@ -128,8 +128,8 @@ static int make_pair(struct job *j)
 
 	if (!dkim_key_make(j->directory, j->domain, fresh_selector(j, "rsa"),
 		    false, RSA_BITS, &f) ||
-		!dkim_key_make(j->directory, j->domain,
-			fresh_selector(j, "ed"), true, 0, &f) ||
+		!dkim_key_make(j->directory, j->domain, fresh_selector(j, "ed"),
+			true, 0, &f) ||
 		!reload(j, &f))
 		return fail(&f);
 	give_back(j);
@@ -161,8 +161,8 @@ static int generate(struct job *j)
 
 static bool in_dns(const struct job *j, const struct dkim_key_file *k)
 {
-	return j->resolver == NULL || dkim_key_published(j->resolver, j->domain,
-					      k, j->a) == DNS_OK;
+	return j->resolver == NULL ||
+	       dkim_key_published(j->resolver, j->domain, k, j->a) == DNS_OK;
 }
 
 /* Old ones first: cut off in between, the new ones sign all the same, as DNS
@@ -300,8 +300,8 @@ static int list(struct job *j)
 	for (size_t i = 0; i < j->keys.n; i++) {
 		const struct dkim_key_file *k = &j->keys.v[i];
 
-		printf("%.*s  %.*s  %s %u  %s since %s%s\n",
-			STR_ARG(j->domain), STR_ARG(k->selector),
+		printf("%.*s  %.*s  %s %u  %s since %s%s\n", STR_ARG(j->domain),
+			STR_ARG(k->selector),
 			signature_is_ed25519(k->key) ? "ed25519" : "rsa",
 			signature_key_bits(k->key),
 			dkim_key_state_name(k->state), date_of(k->since, text),
@@ -340,8 +340,8 @@ static int one(struct job *j, size_t verb, struct str domain)
 
 	j->domain = arena_lower(j->a, domain);
 	if (!smtp_domain_valid(j->domain, false))
-		return cmd_usage(j->c, "\"%.*s\" is no domain",
-			STR_ARG(j->domain));
+		return cmd_usage(
+			j->c, "\"%.*s\" is no domain", STR_ARG(j->domain));
 	if (!dkim_keys_load(j->directory, j->domain, j->a, &j->keys, &f))
 		return fail(&f);
 	int rc = EX_DATAERR;
@@ -360,8 +360,8 @@ static int each(struct job *j, size_t verb)
 {
 	struct dirent **names;
 	int rc = EX_OK;
-	int n = scandir(arena_cstr(j->a, j->directory), &names, NULL,
-		alphasort);
+	int n = scandir(
+		arena_cstr(j->a, j->directory), &names, NULL, alphasort);
 
 	for (int i = 0; i < n; i++) {
 		if (names[i]->d_name[0] != '.') {

@@ -12,6 +12,7 @@
 #include "codec/dns/rdata.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "sys/clock.h"
 
 enum {
 	TYPE_A = 1,
@@ -26,6 +27,7 @@ enum { RECORDS_MAX = 200 };
 
 struct resolver {
 	struct ub_ctx *ctx;
+	int64_t until_ms; /* of resolver_until; 0: no end */
 };
 
 /* "[addr]:port" or "addr" to unbound's "addr@port" */
@@ -140,6 +142,15 @@ void resolver_free(struct resolver *r)
 	free(r);
 }
 
+struct resolver *resolver_until(
+	const struct resolver *r, int64_t mono_ms, struct arena *a)
+{
+	struct resolver *view = arena_make(a, struct resolver);
+
+	*view = (struct resolver){.ctx = r->ctx, .until_ms = mono_ms};
+	return view;
+}
+
 /* U-labels to A-labels: RFC 5891 4.4.  NULL when it is no host name. */
 static const char *ascii_name(struct str name, struct arena *a)
 {
@@ -170,6 +181,11 @@ static enum dns_result ask(struct resolver *r, struct str name, int type,
 	if (text == NULL || name.len == 0 || name.len > 1000 ||
 		str_find(name, '\0') >= 0)
 		return DNS_NXDOMAIN;
+	if (r->until_ms > 0 && clock_mono_ms() > r->until_ms) {
+		fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: out of time",
+			STR_ARG(name));
+		return DNS_TEMP;
+	}
 	int error = ub_resolve(r->ctx, text, type, 1, result_r);
 	if (error != 0) {
 		fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: %s",

@@ -33,6 +33,11 @@ struct resolver *resolver_new(
 	const struct resolver_options *o, struct fault *f);
 void resolver_free(struct resolver *r);
 
+/* The same resolver, which asks nothing after that time: TEMP.  Not to be
+ * freed; lives in the arena and no longer than r. */
+struct resolver *resolver_until(
+	const struct resolver *r, int64_t mono_ms, struct arena *a);
+
 struct resolver_addr {
 	unsigned char bytes[16];
 	size_t len; /* 4 or 16 */

@@ -133,6 +133,8 @@ static enum io tls_result(struct stream *s, int n)
 static enum io read_once(struct stream *s, char *to, size_t room, size_t *n_r)
 {
 	if (s->ssl != NULL) {
+		/* What is left of others' errors would be taken for ours. */
+		ERR_clear_error();
 		int n = SSL_read(s->ssl, to, (int)room);
 
 		if (n <= 0)
@@ -153,6 +155,7 @@ static enum io read_once(struct stream *s, char *to, size_t room, size_t *n_r)
 static enum io write_once(struct stream *s, struct str data, size_t *n_r)
 {
 	if (s->ssl != NULL) {
+		ERR_clear_error();
 		int n = SSL_write(s->ssl, data.ptr,
 			data.len > INT32_MAX ? INT32_MAX : (int)data.len);
 

@@ -4,6 +4,7 @@
 #include "codec/mail/authres.h"
 #include "codec/mail/base64.h"
 #include "codec/mail/header.h"
+#include "sys/clock.h"
 
 static void check_spf(const struct authenticate_query *q, struct arena *a,
 	struct authentication *v)
@@ -24,11 +25,15 @@ static void check_spf(const struct authenticate_query *q, struct arena *a,
 }
 
 struct authentication authenticate(
-	const struct authenticate_query *q, struct arena *a)
+	const struct authenticate_query *said, struct arena *a)
 {
-	struct authentication v = {.what = q->what};
+	struct authentication v = {.what = said->what};
+	struct authenticate_query timed = *said;
+	const struct authenticate_query *q = &timed;
 	struct str head, body;
 
+	timed.resolver = resolver_until(
+		said->resolver, clock_mono_ms() + said->timeout_ms, a);
 	if (q->addr == NULL)
 		v.what &= ~(unsigned)AUTHENTICATE_SPF;
 	if ((v.what & AUTHENTICATE_SPF) != 0)
@@ -41,6 +46,8 @@ struct authentication authenticate(
 		v.dmarc = dmarc_check(
 			q->resolver, head, &v.mail, v.dkim, v.n_dkim, a);
 	}
+	if ((v.what & AUTHENTICATE_ARC) != 0)
+		v.arc = arc_validate(q->resolver, q->message, q->now, a);
 	return v;
 }
 
@@ -84,6 +91,16 @@ static void put_dmarc(struct authres_writer *w, const struct dmarc_verdict *d)
 			disposition_name(d));
 	authres_reason(w, str_from(d->why));
 	authres_property(w, "header.from", d->from);
+}
+
+/* RFC 8617 4.3 */
+static void put_arc(struct authres_writer *w, const struct arc_verdict *v)
+{
+	authres_result(w, "arc", arc_result_name(v->result));
+	if (v->chain.n > 0)
+		buf_putf(w->out, " (i=%u)", v->chain.n);
+	authres_reason(w, str_from(v->why));
+	authres_property(w, "header.d", v->domain);
 }
 
 /* RFC 7208 9.1 */
@@ -133,6 +150,8 @@ void authentication_put_fields(const struct authentication *v,
 		put_dkim(&w, &v->dkim[i]);
 	if ((v->what & AUTHENTICATE_DMARC) != 0)
 		put_dmarc(&w, &v->dmarc);
+	if ((v->what & AUTHENTICATE_ARC) != 0)
+		put_arc(&w, &v->arc);
 	authres_end(&w);
 	if ((v->what & AUTHENTICATE_SPF) != 0)
 		put_received_spf(v, q, utf8, out);
@@ -171,5 +190,8 @@ struct str authentication_text(const struct authentication *v, struct arena *a)
 			: v->dmarc.result == DMARC_FAIL
 				? str_from(dmarc_policy_name(v->dmarc.policy))
 				: STR(""));
+	if ((v->what & AUTHENTICATE_ARC) != 0 && v->arc.result != ARC_NONE)
+		say(&b, "arc", arc_result_name(v->arc.result), v->arc.domain,
+			str_from(v->arc.why));
 	return arena_str(a, buf_str(&b));
 }

@@ -4,7 +4,7 @@
 
 /*
  * authenticate: what can be proved about who sent a message: SPF of both
- * names, DKIM, and what DMARC makes of them.
+ * names, DKIM, what DMARC makes of them, and ARC.
  *
  * RFC 7208, RFC 6376, RFC 9989; told by RFC 8601 and RFC 7208 9.1
  *
@@ -12,12 +12,14 @@
  */
 
 #include "base/buf.h"
+#include "policy/arc.h"
 #include "policy/dmarc.h"
 
 enum authenticate_what {
 	AUTHENTICATE_SPF = 1u << 0,
 	AUTHENTICATE_DKIM = 1u << 1,
 	AUTHENTICATE_DMARC = 1u << 2,
+	AUTHENTICATE_ARC = 1u << 3,
 };
 
 struct authenticate_query {
@@ -30,6 +32,8 @@ struct authenticate_query {
 	struct str sender; /* of MAIL; empty: the null sender */
 	struct str receiver; /* our host name */
 	int64_t now; /* Unix seconds */
+	int64_t timeout_ms; /* for all of it: what is not known then is
+			       TEMPERROR */
 	struct str message;
 };
 
@@ -39,6 +43,7 @@ struct authentication {
 	struct dkim_verdict *dkim;
 	size_t n_dkim;
 	struct dmarc_verdict dmarc;
+	struct arc_verdict arc;
 };
 
 /* Strings live in the arena, or in the query. */

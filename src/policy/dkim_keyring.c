@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "base/must.h"
+#include "codec/smtp/path.h"
 #include "sys/clock.h"
 
 enum {
@@ -61,8 +62,8 @@ static bool look(struct dkim_keyring *s, struct str domain,
 	struct domain_keys **d_r, struct fault *f)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct str path = arena_printf(a, "%.*s/%.*s",
-		STR_ARG(s->directory), STR_ARG(domain));
+	struct str path = arena_printf(
+		a, "%.*s/%.*s", STR_ARG(s->directory), STR_ARG(domain));
 	struct domain_keys *d = map_get(s->domains, domain);
 	int64_t now = clock_mono_ms();
 	struct stat st;
@@ -83,8 +84,7 @@ static bool look(struct dkim_keyring *s, struct str domain,
 	*fresh = (struct domain_keys){.a = arena_new(SIZE_MAX),
 		.changed = st.st_mtim,
 		.looked_ms = now};
-	if (!dkim_keys_load(s->directory, domain, fresh->a,
-		    &fresh->keys, f)) {
+	if (!dkim_keys_load(s->directory, domain, fresh->a, &fresh->keys, f)) {
 		free_keys(fresh);
 		return false;
 	}
@@ -131,8 +131,8 @@ static bool all_published(struct dkim_keyring *s, struct str domain,
 	return p->n > 0;
 }
 
-bool dkim_keyring_take(struct dkim_keyring *s, struct str domain, struct arena *a,
-	struct dkim_pen *p, bool *any_r, struct fault *f)
+bool dkim_keyring_take(struct dkim_keyring *s, struct str domain,
+	struct arena *a, struct dkim_pen *p, bool *any_r, struct fault *f)
 {
 	struct domain_keys *d;
 	struct dkim_pen fresh = {0};
@@ -171,4 +171,30 @@ bool dkim_keyring_take(struct dkim_keyring *s, struct str domain, struct arena *
 		dkim_pen_put(&fresh);
 	}
 	return ok;
+}
+
+/* A name that is no path: it goes into one. */
+static bool is_plain(struct str domain)
+{
+	return domain.len > 0 && domain.len < 254 && domain.ptr[0] != '.' &&
+	       str_find(domain, '/') < 0 && smtp_domain_valid(domain, true);
+}
+
+bool dkim_keyring_find(struct dkim_keyring *k, struct str domain, bool exact,
+	struct arena *a, struct str *domain_r, struct dkim_pen *pen_r,
+	struct fault *f)
+{
+	struct str at = domain;
+	bool any = false;
+
+	*pen_r = (struct dkim_pen){0};
+	for (; str_present(at) && at.len > 0; str_cut(&at, '.')) {
+		if (is_plain(at) &&
+			!dkim_keyring_take(k, at, a, pen_r, &any, f))
+			return false;
+		if (any || exact)
+			break;
+	}
+	*domain_r = any ? at : STR_NONE;
+	return true;
 }

@@ -29,5 +29,10 @@ void dkim_pen_put(struct dkim_pen *p);
  * directory with keys.  False: they cannot be read. */
 bool dkim_keyring_take(struct dkim_keyring *k, struct str domain,
 	struct arena *a, struct dkim_pen *pen_r, bool *any_r, struct fault *f);
+/* The same for the domain or, if not exact, the nearest above it that has
+ * keys; *domain_r is absent where none has. */
+bool dkim_keyring_find(struct dkim_keyring *k, struct str domain, bool exact,
+	struct arena *a, struct str *domain_r, struct dkim_pen *pen_r,
+	struct fault *f);
 
 #endif

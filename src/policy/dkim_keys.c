@@ -108,10 +108,11 @@ void dkim_keys_free(struct dkim_keys *keys)
 	keys->n = 0;
 }
 
-struct str dkim_key_name(struct str selector, struct str domain, struct arena *a)
+struct str dkim_key_name(
+	struct str selector, struct str domain, struct arena *a)
 {
-	return arena_printf(a, "%.*s._domainkey.%.*s", STR_ARG(selector),
-		STR_ARG(domain));
+	return arena_printf(
+		a, "%.*s._domainkey.%.*s", STR_ARG(selector), STR_ARG(domain));
 }
 
 enum dns_result dkim_key_published(struct resolver *r, struct str domain,
@@ -122,8 +123,8 @@ enum dns_result dkim_key_published(struct resolver *r, struct str domain,
 	struct dkim_key seen;
 	const char *why;
 	struct fault f;
-	enum dns_result d = resolver_txt(r,
-		dkim_key_name(key->selector, domain, a), a, &texts, &f);
+	enum dns_result d = resolver_txt(
+		r, dkim_key_name(key->selector, domain, a), a, &texts, &f);
 
 	if (d != DNS_OK)
 		return d;
@@ -137,8 +138,8 @@ enum dns_result dkim_key_published(struct resolver *r, struct str domain,
 
 /* ---- changes ---- */
 
-bool dkim_key_make(struct str directory, struct str domain,
-	struct str selector, bool ed25519, unsigned bits, struct fault *f)
+bool dkim_key_make(struct str directory, struct str domain, struct str selector,
+	bool ed25519, unsigned bits, struct fault *f)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct str dir = arena_printf(
@@ -148,8 +149,8 @@ bool dkim_key_make(struct str directory, struct str domain,
 	if (!dir_make(dir.ptr, 0700, f))
 		return false;
 	EVP_PKEY *key = signature_generate(ed25519, bits);
-	bool ok = file_replace(
-		path.ptr, signature_private_pem(key, a), 0600, f);
+	bool ok =
+		file_replace(path.ptr, signature_private_pem(key, a), 0600, f);
 	EVP_PKEY_free(key);
 	return ok;
 }

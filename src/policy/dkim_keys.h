@@ -47,8 +47,8 @@ enum dns_result dkim_key_published(struct resolver *r, struct str domain,
 	const struct dkim_key_file *key, struct arena *a);
 
 /* A fresh pair in state NEW; the directory is made. */
-bool dkim_key_make(struct str directory, struct str domain,
-	struct str selector, bool ed25519, unsigned bits, struct fault *f);
+bool dkim_key_make(struct str directory, struct str domain, struct str selector,
+	bool ed25519, unsigned bits, struct fault *f);
 bool dkim_key_move(struct str directory, struct str domain,
 	const struct dkim_key_file *key, enum dkim_key_state to,
 	struct fault *f);

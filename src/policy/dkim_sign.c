@@ -21,29 +21,17 @@ struct dkim_signer {
 	struct dkim_keyring *keyring;
 };
 
-static struct strs words(struct str list, struct arena *a)
-{
-	struct strs out = {0};
-	struct str item;
-
-	while (str_present(item = list_item(&list)))
-		strs_add(&out, a, item);
-	return out;
-}
-
-struct dkim_signer *dkim_signer_new(const struct conf *c,
-	struct tables *tables, struct resolver *resolver,
-	struct problems *problems)
+struct dkim_signer *dkim_signer_new(const struct conf *c, struct tables *tables,
+	struct dkim_keyring *keyring, struct problems *problems)
 {
 	struct dkim_signer *s = must_alloc(sizeof(*s));
 
-	*s = (struct dkim_signer){.c = c,
-		.a = arena_new(SIZE_MAX),
-		.keyring = dkim_keyring_new(c->dkim_key_directory, resolver)};
+	*s = (struct dkim_signer){
+		.c = c, .a = arena_new(SIZE_MAX), .keyring = keyring};
 	s->table = maps_open(tables, c, "dkim_signing_table",
 		c->dkim_signing_table, 0, problems);
-	s->headers = words(c->dkim_sign_headers, s->a);
-	s->oversigned = words(c->dkim_oversign_headers, s->a);
+	s->headers = list_items(c->dkim_sign_headers, s->a);
+	s->oversigned = list_items(c->dkim_oversign_headers, s->a);
 	return s;
 }
 
@@ -118,31 +106,6 @@ static bool ask_table(struct dkim_signer *s, struct str from, struct arena *a,
 	return r != TABLE_ERROR;
 }
 
-/* A name that is no path: it goes into one. */
-static bool is_plain(struct str domain)
-{
-	return domain.len > 0 && domain.len < 254 && domain.ptr[0] != '.' &&
-	       str_find(domain, '/') < 0 && smtp_domain_valid(domain, true);
-}
-
-static bool find_domain(struct dkim_signer *s, struct str from, bool exact,
-	struct arena *a, struct str *domain_r, struct dkim_pen *p, struct fault *f)
-{
-	struct str at = domain_of(from);
-	bool any = false;
-
-	for (; str_present(at) && at.len > 0; str_cut(&at, '.')) {
-		if (!is_plain(at))
-			continue;
-		if (!dkim_keyring_take(s->keyring, at, a, p, &any, f))
-			return false;
-		if (any || exact)
-			break;
-	}
-	*domain_r = any ? at : STR_NONE;
-	return true;
-}
-
 /* ---- the fields ---- */
 
 static void put_folded(struct buf *out, size_t *column, struct str word)
@@ -213,8 +176,8 @@ static void begin_field(
 	column = 10;
 	for (size_t i = 0; i < g->names.n; i++) {
 		put_folded(out, &column, g->names.v[i]);
-		put_folded(out, &column,
-			i + 1 < g->names.n ? STR(":") : STR(";"));
+		put_folded(
+			out, &column, i + 1 < g->names.n ? STR(":") : STR(";"));
 	}
 	buf_putf(out, "\r\n\tbh=%.*s;\r\n\tb=", STR_ARG(g->body_hash));
 }
@@ -232,8 +195,8 @@ static void sign_with(
 	begin_field(g, k, &own);
 	f.whole = buf_str(&own);
 	buf_put(&text, buf_str(&g->canonical));
-	dkim_canon_own(DKIM_RELAXED, &f, str_from_at(f.whole, f.whole.len),
-		&text);
+	dkim_canon_own(
+		DKIM_RELAXED, &f, str_from_at(f.whole, f.whole.len), &text);
 	struct str b = base64_encode_a(
 		signature_make(k->key, buf_str(&text), g->a), g->a);
 	for (size_t at = 0; at < b.len; at += LINE - 10)
@@ -294,9 +257,8 @@ bool dkim_sign(struct dkim_signer *s, const struct dkim_request *q,
 		return false;
 	if (str_eqc(listed, "none"))
 		return true;
-	if (!find_domain(s, str_present(listed)
-				    ? arena_printf(a, "@%.*s", STR_ARG(listed))
-				    : from,
+	if (!dkim_keyring_find(s->keyring,
+		    str_present(listed) ? listed : domain_of(from),
 		    str_present(listed), a, &g.domain, &pen, f))
 		return false;
 	if (!str_present(g.domain)) {
@@ -313,9 +275,9 @@ bool dkim_sign(struct dkim_signer *s, const struct dkim_request *q,
 	else if (pen.n > 0)
 		write_fields(&g, &pen, body, signed_r);
 	else if (pen.waiting)
-		signed_r->why_not = arena_printf(a,
-			"the keys of %.*s are not in DNS yet",
-			STR_ARG(g.domain));
+		signed_r->why_not =
+			arena_printf(a, "the keys of %.*s are not in DNS yet",
+				STR_ARG(g.domain));
 	dkim_pen_put(&pen);
 	return true;
 }

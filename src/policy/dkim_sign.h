@@ -14,15 +14,15 @@
  */
 
 #include "conf/table.h"
-#include "net/resolver.h"
+#include "policy/dkim_keyring.h"
 
 struct dkim_signer;
-struct dkim_signer *dkim_signer_new(const struct conf *c,
-	struct tables *tables, struct resolver *resolver,
-	struct problems *problems);
+struct dkim_signer *dkim_signer_new(const struct conf *c, struct tables *tables,
+	struct dkim_keyring *keyring, struct problems *problems);
 
 struct dkim_request {
-	struct str message; /* as it goes out: header fields end in CRLF or LF */
+	struct str
+		message; /* as it goes out: header fields end in CRLF or LF */
 	struct str sender; /* of the envelope */
 	struct str login; /* who submitted it; absent: nobody logged in */
 	int64_t now; /* Unix seconds */

@@ -116,28 +116,48 @@ static bool walk_tree(struct resolver *resolver, struct str domain,
 
 /* ---- alignment: 4.4 ---- */
 
-static bool aligned(struct resolver *resolver, struct str name, bool strict,
-	struct str from, struct str organization, struct arena *a, bool *temp)
+/* One From domain at work. */
+struct judging {
+	struct resolver *resolver;
+	struct arena *a;
+	struct str from;
+	struct walk walk;
+	bool walked; /* far enough to know the organization */
+	bool temp; /* DNS failed somewhere */
+};
+
+/* The organization is only looked for where the name itself decides nothing:
+ * most mail is aligned to the letter. */
+static bool know_organization(struct judging *j)
+{
+	if (!j->walked && !walk_tree(j->resolver, j->from, j->a, &j->walk)) {
+		j->temp = true;
+		return false;
+	}
+	j->walked = true;
+	return true;
+}
+
+static bool aligned(struct judging *j, struct str name, bool strict)
 {
 	struct walk w;
 
 	if (!str_present(name) || name.len == 0)
 		return false;
-	if (str_ieq(name, from))
-		return true;
-	if (strict)
-		return false;
-	name = arena_lower(a, name);
-	if (str_eq(name, organization))
+	if (str_ieq(name, j->from))
 		return true;
 	/* What shares no label at the end cannot share an organization. */
-	if (!str_iends(name, last_labels(organization, 1)))
+	if (strict || !str_iends(name, last_labels(j->from, 1)) ||
+		!know_organization(j))
 		return false;
-	if (!walk_tree(resolver, name, a, &w)) {
-		*temp = true;
+	name = arena_lower(j->a, name);
+	if (str_eq(name, j->walk.organization))
+		return true;
+	if (!walk_tree(j->resolver, name, j->a, &w)) {
+		j->temp = true;
 		return false;
 	}
-	return str_eq(w.organization, organization);
+	return str_eq(w.organization, j->walk.organization);
 }
 
 /* 4.10.1, np=: is there anything of that name? */
@@ -159,19 +179,29 @@ static bool exists(struct resolver *resolver, struct str domain,
 	return r == DNS_OK || r == DNS_TEMP;
 }
 
-static enum dmarc_policy policy_of(struct resolver *resolver,
-	const struct walk *w, struct str from, struct arena *a,
-	const struct found **record_r, bool *temp)
+/* False: DNS failed. */
+static bool find_policy(struct judging *j, const struct found **record_r,
+	enum dmarc_policy *policy_r)
 {
+	const struct walk *w = &j->walk;
+
 	*record_r = &w->own;
-	if (str_present(w->own.domain))
-		return w->own.record.p;
+	if (!look_up(j->resolver, j->from, j->a, &j->walk.own))
+		return false;
+	if (str_present(w->own.domain)) {
+		*policy_r = w->own.record.p;
+		return true;
+	}
+	if (!know_organization(j))
+		return false;
 	*record_r = str_present(w->of_organization.domain) ? &w->of_organization
 							   : &w->of_psd;
 	const struct dmarc_record *r = &(*record_r)->record;
-	if (r->np == r->sp)
-		return r->sp;
-	return exists(resolver, from, a, temp) ? r->sp : r->np;
+	*policy_r =
+		r->np == r->sp || exists(j->resolver, j->from, j->a, &j->temp)
+			? r->sp
+			: r->np;
+	return true;
 }
 
 static enum dmarc_policy milder(enum dmarc_policy p)
@@ -181,43 +211,47 @@ static enum dmarc_policy milder(enum dmarc_policy p)
 
 /* ---- one domain of From ---- */
 
+static bool any_aligned(struct judging *j, const struct dmarc_record *r,
+	const struct spf_verdict *spf, const struct dkim_verdict *dkim,
+	size_t n_dkim)
+{
+	if (spf->result == SPF_PASS && aligned(j, spf->domain, r->strict_spf))
+		return true;
+	for (size_t i = 0; i < n_dkim; i++)
+		if (dkim[i].result == DKIM_PASS &&
+			aligned(j, dkim[i].signature.domain, r->strict_dkim))
+			return true;
+	j->temp |= spf->result == SPF_TEMPERROR;
+	for (size_t i = 0; i < n_dkim; i++)
+		j->temp |= dkim[i].result == DKIM_TEMPERROR;
+	return false;
+}
+
 static struct dmarc_verdict judge(struct resolver *resolver, struct str from,
 	const struct spf_verdict *spf, const struct dkim_verdict *dkim,
 	size_t n_dkim, struct arena *a)
 {
 	struct dmarc_verdict v = {.from = arena_lower(a, from)};
+	struct judging j = {.resolver = resolver, .a = a};
 	const struct found *found;
-	bool temp = false;
-	bool pass = false, unsure = false;
-	struct walk w;
 
 	if (str_ends(v.from, "."))
 		v.from.len--;
-	if (!walk_tree(resolver, v.from, a, &w)) {
+	j.from = v.from;
+	if (!find_policy(&j, &found, &v.policy)) {
 		v.result = DMARC_TEMPERROR;
 		v.why = "DNS failed for the policy";
 		return v;
 	}
-	v.policy = policy_of(resolver, &w, v.from, a, &found, &temp);
 	if (!str_present(found->domain))
 		return v;
 	v.policy_domain = found->domain;
 	v.disposition = found->record.testing ? milder(v.policy) : v.policy;
-	if (spf->result == SPF_PASS)
-		pass = aligned(resolver, spf->domain, found->record.strict_spf,
-			v.from, w.organization, a, &temp);
-	unsure = spf->result == SPF_TEMPERROR;
-	for (size_t i = 0; i < n_dkim && !pass; i++) {
-		unsure |= dkim[i].result == DKIM_TEMPERROR;
-		if (dkim[i].result == DKIM_PASS)
-			pass = aligned(resolver, dkim[i].signature.domain,
-				found->record.strict_dkim, v.from,
-				w.organization, a, &temp);
-	}
-	if (pass) {
+	const struct dmarc_record r = found->record;
+	if (any_aligned(&j, &r, spf, dkim, n_dkim)) {
 		v.result = DMARC_PASS;
 		v.disposition = DMARC_NO_POLICY;
-	} else if (unsure || temp) {
+	} else if (j.temp) {
 		/* 5.4: what DNS may still say might be a pass. */
 		v.result = DMARC_TEMPERROR;
 		v.why = "DNS failed for what might have passed";

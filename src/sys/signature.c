@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "sys/signature.h"
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -39,6 +40,7 @@ EVP_PKEY *signature_public_key(bool ed25519, struct str bytes)
 		p = (const unsigned char *)bytes.ptr;
 		key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, (long)bytes.len);
 	}
+	ERR_clear_error();
 	if (key != NULL && EVP_PKEY_base_id(key) != EVP_PKEY_RSA) {
 		EVP_PKEY_free(key);
 		return NULL;
@@ -79,6 +81,7 @@ bool signature_verify(EVP_PKEY *key, struct str text, struct str signature)
 			  NULL, key) == 1 &&
 		  EVP_DigestVerify(ctx, s, signature.len,
 			  (const unsigned char *)text.ptr, text.len) == 1;
+	ERR_clear_error();
 	EVP_MD_CTX_free(ctx);
 	return ok;
 }
@@ -114,6 +117,7 @@ EVP_PKEY *signature_load(const char *path, struct fault *f)
 	}
 	EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
 	fclose(file);
+	ERR_clear_error();
 	if (key == NULL || (EVP_PKEY_base_id(key) != EVP_PKEY_RSA &&
 				   !signature_is_ed25519(key))) {
 		EVP_PKEY_free(key);

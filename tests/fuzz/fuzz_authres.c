@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str in = str_of(data, size);
 
 	authres_claims(in, STR("mx.example.com"));
+	authres_find(in, "dmarc");
 	write_and_read(in);
 	return 0;
 }

@@ -124,6 +124,7 @@ class Postern:
             # Who they are cannot be proved without a DNS server of the test.
             "smtpd_spf_policy": "none",
             "smtpd_dkim_verify": "no",
+            "smtpd_arc_verify": "no",
             "smtpd_dmarc_policy": "none",
         }
         settings.update(self.options)

@@ -219,3 +219,18 @@ def test_a_large_message(server, key):
         assert "dmarc=pass" in fields(mail, "Authentication-Results")[0]
         spoilt = text[:-10] + b"x" + text[-9:]
         assert give(p, spoilt, "a@lax.test")[0] == 550
+
+
+def test_a_broken_signature_leaves_tls_alone(server, key):
+    """OpenSSL keeps its errors by thread: that of a signature is none of the
+    connection's."""
+    p = server()
+    text = signed(key, head=[(b"From", b" a@lax.test"), (b"Subject", b" x")],
+                  names=("from", "subject"), d="lax.test")
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO x", 250)
+    s.starttls(p.tls(), p.name)
+    for _ in range(3):
+        assert give(p, text.replace(b"Subject: x", b"Subject: y"),
+                    "a@lax.test", s=s)[0] == 250
+    assert "dkim=fail" in fields(inbox(p)[2], "Authentication-Results")[0]

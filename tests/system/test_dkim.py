@@ -171,7 +171,7 @@ BODY = b"a line\r\n"
 
 
 def signed(key, head=HEAD, body=BODY, names=("from", "to", "subject"),
-           without=(), drop_b=False, **tags):
+           without=(), fold=b"", **tags):
     """The message with a relaxed/simple signature; tags replace its own."""
     length = tags.get("l", len(body))
     digest = hashlib.sha256(
@@ -189,7 +189,7 @@ def signed(key, head=HEAD, body=BODY, names=("from", "to", "subject"),
             text += relaxed(*left.pop(at[-1]))
     own = f" {value}; b=".encode()
     text += relaxed(b"dkim-signature", own)[:-2]
-    b = base64.b64encode(key.sign(text))
+    b = fold + base64.b64encode(key.sign(text)) + fold
     fields = [(b"DKIM-Signature", own + b), *head]
     return b"".join(n + b":" + v + b"\r\n" for n, v in fields) + (
         b"\r\n" + body)
@@ -216,6 +216,7 @@ def test_what_a_signature_may_say(world, rsa, ed):
     cases = [
         (signed(rsa), "pass"),
         (signed(ed, s="ed"), "pass"),
+        (signed(rsa, fold=b"\r\n\t "), "pass"),
         (signed(rsa, t=now - 10, x=now + 1000), "pass"),
         (signed(rsa, t=now - 20, x=now - 10), "fail"),
         (signed(rsa, t=now + 20, x=now + 10), "neutral"),

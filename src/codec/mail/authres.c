@@ -98,6 +98,56 @@ bool authres_claims(struct str value, struct str authserv_id)
 	return !skip_cfws(&rest) || (rest.len > 0 && rest.ptr[0] != ';');
 }
 
+/* To behind the next semicolon that is in no comment and no quotes. */
+static bool skip_result(struct str *rest)
+{
+	while (rest->len > 0) {
+		char c = rest->ptr[0];
+		bool same;
+
+		if (c == '(') {
+			if (!skip_cfws(rest))
+				return false;
+		} else if (c == '"') {
+			if (!quoted_is(rest, STR(""), &same))
+				return false;
+		} else {
+			*rest = str_from_at(*rest, 1);
+			if (c == ';')
+				return true;
+		}
+	}
+	return false;
+}
+
+struct str authres_find(struct str value, const char *method)
+{
+	struct str rest = value;
+
+	while (skip_result(&rest)) {
+		if (!skip_cfws(&rest))
+			break;
+		struct str name = cut_token(&rest);
+		/* "method/1 = result" */
+		if (!skip_cfws(&rest))
+			break;
+		if (rest.len > 0 && rest.ptr[0] == '/') {
+			rest = str_from_at(rest, 1);
+			if (!skip_cfws(&rest))
+				break;
+			cut_token(&rest);
+			if (!skip_cfws(&rest))
+				break;
+		}
+		if (!str_ieqc(name, method) || rest.len == 0 ||
+			rest.ptr[0] != '=')
+			continue;
+		rest = str_from_at(rest, 1);
+		return skip_cfws(&rest) ? cut_token(&rest) : STR_NONE;
+	}
+	return STR_NONE;
+}
+
 /* ---- writing ---- */
 
 static char safe(char c, bool utf8)

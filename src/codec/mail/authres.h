@@ -16,6 +16,10 @@
  * be told: a reader may guess otherwise. */
 bool authres_claims(struct str value, struct str authserv_id);
 
+/* The result of a method, "pass" of "dmarc=pass"; absent: it is not told.  The
+ * first one where there are several. */
+struct str authres_find(struct str value, const char *method);
+
 /* Writing: begin, then for each method result, reason, properties; end.
  * Control bytes become "?", and without utf8 all that is not ASCII too. */
 struct authres_writer {

@@ -5,6 +5,11 @@
 
 #include "codec/mail/dkim.h"
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static bool is_wsp(char c)
 {
 	return c == ' ' || c == '\t';
@@ -231,11 +236,18 @@ void dkim_canon_own(enum dkim_canon canon, const struct mail_field *f,
 	struct str b_text, struct buf *out)
 {
 	size_t before = (size_t)(b_text.ptr - f->whole.ptr);
+	size_t behind = before + b_text.len;
 	struct buf bare CLEANUP(buf_fini);
+
+	/* 3.7: with all blanks around it */
+	while (before > 0 && is_blank(f->whole.ptr[before - 1]))
+		before--;
+	while (behind < f->whole.len && is_blank(f->whole.ptr[behind]))
+		behind++;
 
 	buf_init(&bare, f->whole.len + 16);
 	buf_put(&bare, str_sub(f->whole, 0, before));
-	buf_put(&bare, str_from_at(f->whole, before + b_text.len));
+	buf_put(&bare, str_from_at(f->whole, behind));
 	struct mail_field own = {.name = f->name, .whole = buf_str(&bare)};
 	size_t start = out->len;
 	dkim_canon_field(canon, &own, out);

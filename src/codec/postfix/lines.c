@@ -196,6 +196,16 @@ struct str list_item(struct str *rest)
 	return item;
 }
 
+struct strs list_items(struct str list, struct arena *a)
+{
+	struct strs out = {0};
+	struct str item;
+
+	while (str_present(item = list_item(&list)))
+		strs_add(&out, a, item);
+	return out;
+}
+
 struct str list_unbrace(struct str s)
 {
 	size_t depth = 0;

@@ -53,6 +53,8 @@ bool table_entry_parse(struct str line, bool aliases, struct arena *a,
  * its inside together (the braces stay).  Absent at the end.
  */
 struct str list_item(struct str *rest);
+/* All of them; views into the list. */
+struct strs list_items(struct str list, struct arena *a);
 /* "{ inner }" without braces and blanks; s itself when it has none. */
 struct str list_unbrace(struct str s);
 

@@ -4,6 +4,7 @@
 #include "role/sender/connections.h"
 
 #include "base/must.h"
+#include "codec/postfix/lines.h"
 #include "net/tls.h"
 #include "net/tls_cache.h"
 #include "policy/dkim_sign.h"
@@ -42,7 +43,10 @@ int role_sender(struct role *r)
 	s->role = r;
 	role_resolver(r);
 	s->policy = policy_new(c, r->tables, r->resolver, &ignored);
-	s->signer = dkim_signer_new(c, r->tables, r->resolver, &ignored);
+	s->keyring = dkim_keyring_new(c->dkim_key_directory, r->resolver);
+	s->signer = dkim_signer_new(c, r->tables, s->keyring, &ignored);
+	s->sealed_headers = list_items(c->dkim_sign_headers, r->a);
+	strs_add(&s->sealed_headers, r->a, STR("DKIM-Signature"));
 	role_may_read(r, c->dkim_key_directory);
 	tls_pairs_paths(
 		&(struct tls_pairs){c->smtp_tls_chain_files,

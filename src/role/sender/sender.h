@@ -14,6 +14,7 @@
 #include "sys/file.h"
 
 struct connections;
+struct dkim_keyring;
 struct dkim_signer;
 
 struct sender {
@@ -23,7 +24,9 @@ struct sender {
 	struct tls_pair_paths own; /* the certificates that we show */
 	struct tls_cache *sessions;
 	struct connections *connections;
+	struct dkim_keyring *keyring;
 	struct dkim_signer *signer;
+	struct strs sealed_headers; /* names, for ARC */
 };
 
 /* Where to connect, in order. */

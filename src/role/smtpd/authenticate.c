@@ -24,7 +24,8 @@ static unsigned what_to_ask(const struct conf *c)
 	       (dmarc || !str_ieqc(c->smtpd_spf_policy, "none")
 			       ? AUTHENTICATE_SPF
 			       : 0u) |
-	       (dmarc || c->smtpd_dkim_verify ? AUTHENTICATE_DKIM : 0u);
+	       (dmarc || c->smtpd_dkim_verify ? AUTHENTICATE_DKIM : 0u) |
+	       (c->smtpd_arc_verify ? AUTHENTICATE_ARC : 0u);
 }
 
 /* smtpd_dmarc_policy, or what a table says of this author. */
@@ -86,6 +87,9 @@ static bool refuse(struct session *s, const struct authentication *v)
 		return true;
 	if (!enforce || (v->what & AUTHENTICATE_DMARC) == 0)
 		return false;
+	/* A list of ours changed it on its way, and tells what it saw. */
+	if (arc_vouches(&v->arc, s->sv->c->smtpd_arc_trusted_sealers))
+		return false;
 	s->tx.junk |= v->dmarc.result == DMARC_FAIL &&
 		      v->dmarc.disposition == DMARC_QUARANTINE;
 	return refuse_dmarc(s, v);
@@ -131,7 +135,8 @@ bool smtpd_authenticate(
 		.helo = s->helo,
 		.sender = s->tx.sender_said,
 		.receiver = c->myhostname,
-		.now = clock_unix()};
+		.now = clock_unix(),
+		.timeout_ms = c->smtpd_authentication_timeout * 1000};
 
 	buf_init(&fields, 256 * 1024);
 	*refused_r = false;
