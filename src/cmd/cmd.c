@@ -50,6 +50,8 @@ static const struct {
 		"dkim generate DOMAIN | rotate [DOMAIN] [--older-than DAYS] | "
 		"list [DOMAIN] | zone [DOMAIN]  [--no-dns]",
 		"make, show and replace signing keys"},
+	{"dns", cmd_dns, "dns DOMAIN | dns check DOMAIN",
+		"print the zone of a domain, or compare it with DNS"},
 	{"send", cmd_send,
 		"send --server HOST:PORT [--starttls|--tls] [--ca-file FILE] "
 		"[--auth-user USER --password-stdin]\n            --from A "

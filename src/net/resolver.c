@@ -375,6 +375,20 @@ enum dns_result resolver_txt(struct resolver *r, struct str name,
 	return DNS_OK;
 }
 
+enum dns_result resolver_records(struct resolver *r, struct str name, int type,
+	struct arena *a, struct strs *rdata, struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	enum dns_result d = ask(r, name, type, a, &result, f);
+
+	for (int i = 0;
+		d == DNS_OK && result->data[i] != NULL && i < RECORDS_MAX; i++)
+		strs_add(rdata, a,
+			arena_str(a, str_of(result->data[i],
+					     (size_t)result->len[i])));
+	return d;
+}
+
 enum dns_result resolver_tlsa(struct resolver *r, struct str name,
 	struct arena *a, struct dns_tlsa **list_r, size_t *n_r, struct fault *f)
 {

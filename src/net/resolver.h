@@ -77,6 +77,9 @@ enum dns_result resolver_ns(struct resolver *r, struct str domain,
 	struct arena *a, struct strs *hosts, struct fault *f);
 enum dns_result resolver_txt(struct resolver *r, struct str name,
 	struct arena *a, struct strs *texts, struct fault *f);
+/* The data of records of any type, as they travel (names uncompressed). */
+enum dns_result resolver_records(struct resolver *r, struct str name, int type,
+	struct arena *a, struct strs *rdata, struct fault *f);
 /* RFC 6698.  Only records that DNSSEC protects: else NONE.  Their data lives
  * in the arena. */
 enum dns_result resolver_tlsa(struct resolver *r, struct str name,

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 #include "net/tls_pairs.h"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+
+#include "base/must.h"
 #include "codec/postfix/lines.h"
 #include "net/tls.h"
 
@@ -59,4 +64,34 @@ bool tls_pairs_load(
 		bad = paths->v[0];
 	return bad == NULL || fault_set(f, FAULT_TEMP, 454, 7, 0, "%s: %s", bad,
 				      tls_error_text(why, sizeof(why)));
+}
+
+bool tls_leaf_of(const char *path, struct arena *a, struct str *spki_hex_r,
+	struct str *issuer_r, struct fault *f)
+{
+	FILE *file = fopen(path, "re");
+	unsigned char sum[EVP_MAX_MD_SIZE], *key = NULL;
+	unsigned n = 0;
+	char hex[2 * EVP_MAX_MD_SIZE + 1], issuer[256] = "";
+
+	if (file == NULL)
+		return fault_sys(f, "%s", path);
+	X509 *cert = PEM_read_X509(file, NULL, NULL, NULL);
+	fclose(file);
+	ERR_clear_error();
+	if (cert == NULL)
+		return fault_set(f, FAULT_PERM, 0, 7, 0,
+			"%s: no certificate in PEM", path);
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &key);
+	must(len > 0 &&
+		EVP_Digest(key, (size_t)len, sum, &n, EVP_sha256(), NULL) == 1);
+	X509_NAME_get_text_by_NID(X509_get_issuer_name(cert),
+		NID_organizationName, issuer, sizeof(issuer));
+	for (unsigned i = 0; i < n; i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	*spki_hex_r = arena_str(a, str_from(hex));
+	*issuer_r = arena_str(a, str_from(issuer));
+	OPENSSL_free(key);
+	X509_free(cert);
+	return true;
 }

@@ -33,4 +33,9 @@ void tls_pairs_paths(const struct tls_pairs *pairs, struct arena *a,
 bool tls_pairs_load(
 	SSL_CTX *ctx, const struct tls_pair_paths *paths, struct fault *f);
 
+/* The first certificate of a file: SHA-256 of its public key in hex (RFC 6698
+ * "1 1"), and the organization of its issuer.  In the arena. */
+bool tls_leaf_of(const char *path, struct arena *a, struct str *spki_hex_r,
+	struct str *issuer_r, struct fault *f);
+
 #endif

@@ -68,8 +68,8 @@ static unsigned highest_instance(const struct sealing *g)
 static struct mail_field make_field(
 	struct arena *a, const char *name, struct str value)
 {
-	struct str whole = arena_printf(
-		a, "%s: %.*s\r\n", name, STR_ARG(value));
+	struct str whole =
+		arena_printf(a, "%s: %.*s\r\n", name, STR_ARG(value));
 
 	return (struct mail_field){
 		.name = str_from(name), .value = value, .whole = whole};
@@ -84,8 +84,8 @@ static struct mail_field sign_field(const struct sealing *g, const char *name,
 	struct str a_tag = signature_is_ed25519(g->q->key)
 				   ? STR("a=ed25519-sha256;\r\n\tb=")
 				   : STR("a=rsa-sha256;\r\n\tb=");
-	struct mail_field bare = make_field(
-		g->a, name, arena_concat(g->a, a_tag, tags));
+	struct mail_field bare =
+		make_field(g->a, name, arena_concat(g->a, a_tag, tags));
 	struct str none = str_sub(bare.whole, str_from(name).len + 2, 0);
 
 	dkim_canon_own(DKIM_RELAXED, &bare, none, text);
@@ -136,10 +136,10 @@ static struct mail_field message_signature(const struct sealing *g)
 static struct mail_field seal_all(struct sealing *g, struct arc_set *own)
 {
 	struct buf text CLEANUP(buf_fini);
-	struct str tags = arena_printf(g->a,
-		"; cv=%s; d=%.*s; i=%u; s=%.*s;\r\n\tt=%lld",
-		arc_cv_name(g->cv), STR_ARG(g->q->domain), g->i,
-		STR_ARG(g->q->selector), (long long)g->q->now);
+	struct str tags =
+		arena_printf(g->a, "; cv=%s; d=%.*s; i=%u; s=%.*s;\r\n\tt=%lld",
+			arc_cv_name(g->cv), STR_ARG(g->q->domain), g->i,
+			STR_ARG(g->q->selector), (long long)g->q->now);
 
 	buf_init(&text, 1 << 24);
 	/* 5.1.2: of a chain that is broken only the own set is sealed. */

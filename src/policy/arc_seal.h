@@ -14,7 +14,8 @@
 
 struct arc_seal_request {
 	struct str message; /* as it goes out */
-	struct str authserv_id; /* of the Authentication-Results that are ours */
+	struct str
+		authserv_id; /* of the Authentication-Results that are ours */
 	struct str domain, selector; /* of the key */
 	EVP_PKEY *key;
 	const struct strs *headers; /* names that are signed where they stand */

@@ -16,6 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dns_mx_parse(in, a, &mx);
 	dns_tlsa_parse(in, &tlsa);
 	dns_txt_parse(in, a, &text);
+	dns_srv_text(in, a, &text);
+	dns_caa_text(in, a, &text);
 	dns_name_parse(&in, a, &text);
 	arena_free(a);
 	return 0;

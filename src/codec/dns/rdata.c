@@ -64,6 +64,36 @@ bool dns_tlsa_parse(struct str rdata, struct dns_tlsa *tlsa_r)
 	return true;
 }
 
+static unsigned number16(struct str rdata, size_t at)
+{
+	return (unsigned)(unsigned char)rdata.ptr[at] << 8 |
+	       (unsigned char)rdata.ptr[at + 1];
+}
+
+bool dns_srv_text(struct str rdata, struct arena *a, struct str *text_r)
+{
+	struct str rest = str_from_at(rdata, 6), host;
+
+	if (rdata.len < 7 || !dns_name_parse(&rest, a, &host))
+		return false;
+	*text_r = arena_printf(a, "%u %u %u %.*s%s", number16(rdata, 0),
+		number16(rdata, 2), number16(rdata, 4), STR_ARG(host),
+		str_eqc(host, ".") ? "" : ".");
+	return true;
+}
+
+bool dns_caa_text(struct str rdata, struct arena *a, struct str *text_r)
+{
+	size_t n = rdata.len < 2 ? 0 : (unsigned char)rdata.ptr[1];
+
+	if (rdata.len < 3 || n == 0 || n > rdata.len - 2)
+		return false;
+	*text_r = arena_printf(a, "%u %.*s \"%.*s\"",
+		(unsigned char)rdata.ptr[0], STR_ARG(str_sub(rdata, 2, n)),
+		STR_ARG(str_from_at(rdata, 2 + n)));
+	return true;
+}
+
 bool dns_txt_parse(struct str rdata, struct arena *a, struct str *text_r)
 {
 	char *out = arena_alloc(a, rdata.len + 1);

@@ -25,6 +25,10 @@ struct dns_tlsa {
 	struct str data; /* a view */
 };
 bool dns_tlsa_parse(struct str rdata, struct dns_tlsa *tlsa_r);
+/* As a zone file has them.  RFC 2782 ("0 1 465 mail.example.org."), RFC 8659
+ * 4.1 ("0 issue \"ca.example\""). */
+bool dns_srv_text(struct str rdata, struct arena *a, struct str *text_r);
+bool dns_caa_text(struct str rdata, struct arena *a, struct str *text_r);
 /* The strings of a TXT record joined. */
 bool dns_txt_parse(struct str rdata, struct arena *a, struct str *text_r);
 /* The name for a reverse look-up: RFC 1035 3.5, RFC 3596 2.5. */
