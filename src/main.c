@@ -14,8 +14,8 @@ static const struct {
 	const char *name;
 	int (*run)(struct role *r);
 } roles[] = {{"auth", role_auth}, {"queue", role_queue},
-	{"mailbox", role_mailbox}, {"smtpd", role_smtpd},
-	{"sender", role_sender}};
+	{"report", role_report}, {"mailbox", role_mailbox},
+	{"smtpd", role_smtpd}, {"sender", role_sender}};
 
 static int run_role(int argc, char **argv)
 {

@@ -50,6 +50,8 @@ static const struct {
 		"dkim generate DOMAIN | rotate [DOMAIN] [--older-than DAYS] | "
 		"list [DOMAIN] | zone [DOMAIN]  [--no-dns]",
 		"make, show and replace signing keys"},
+	{"dmarc", cmd_dmarc, "dmarc show FILE|- ...",
+		"show the reports that others sent"},
 	{"dns", cmd_dns, "dns DOMAIN | dns check DOMAIN",
 		"print the zone of a domain, or compare it with DNS"},
 	{"send", cmd_send,

@@ -22,7 +22,8 @@ static void print_remarks(const struct dns_plan *p)
 		       "%.*s\n",
 			STR_ARG(p->domain));
 	if (p->conf->relayhost.len > 0)
-		printf("; Mail goes out through relayhost: put its servers into "
+		printf("; Mail goes out through relayhost: put its servers "
+		       "into "
 		       "SPF, as its owner says.\n");
 }
 

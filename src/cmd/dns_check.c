@@ -83,9 +83,9 @@ static void check_mx(struct asking *k, const struct dns_line *l)
 		if (str_ieq(mx[i].host, k->p->host))
 			found = true;
 		else
-			hint(l->topic, arena_printf(k->a,
-					       "mail goes to %.*s, too",
-					       STR_ARG(mx[i].host)));
+			hint(l->topic,
+				arena_printf(k->a, "mail goes to %.*s, too",
+					STR_ARG(mx[i].host)));
 	}
 	if (found)
 		well(l->topic, k->p->host);
@@ -96,8 +96,8 @@ static void check_mx(struct asking *k, const struct dns_line *l)
 			l);
 }
 
-static bool has_addr(const struct resolver_addrs *all,
-	const struct resolver_addr *one)
+static bool has_addr(
+	const struct resolver_addrs *all, const struct resolver_addr *one)
 {
 	for (size_t i = 0; i < all->n; i++)
 		if (all->v[i].len == one->len &&
@@ -110,8 +110,8 @@ static void check_host(struct asking *k, const struct dns_line *l)
 {
 	struct resolver_addrs all = {0};
 	struct fault f;
-	enum dns_result d = resolver_host(k->r, l->name,
-		RESOLVER_V4 | RESOLVER_V6, k->a, &all, &f);
+	enum dns_result d = resolver_host(
+		k->r, l->name, RESOLVER_V4 | RESOLVER_V6, k->a, &all, &f);
 
 	if (d == DNS_TEMP)
 		wrong(k, l->topic, no_answer(k, &f), NULL);
@@ -120,8 +120,8 @@ static void check_host(struct asking *k, const struct dns_line *l)
 				       STR_ARG(l->name), STR_ARG(l->data)));
 	else
 		wrong(k, l->topic,
-			arena_printf(k->a, "%.*s is not %.*s",
-				STR_ARG(l->name), STR_ARG(l->data)),
+			arena_printf(k->a, "%.*s is not %.*s", STR_ARG(l->name),
+				STR_ARG(l->data)),
 			l);
 }
 
@@ -139,9 +139,9 @@ static void check_ptr(struct asking *k, const struct dns_line *l)
 	}
 	for (size_t i = 0; i < names.n; i++)
 		if (str_ieq(names.v[i], k->p->host)) {
-			well(l->topic, arena_printf(k->a, "%.*s is %.*s",
-					       STR_ARG(addr),
-					       STR_ARG(k->p->host)));
+			well(l->topic,
+				arena_printf(k->a, "%.*s is %.*s",
+					STR_ARG(addr), STR_ARG(k->p->host)));
 			return;
 		}
 	wrong(k, l->topic,
@@ -192,8 +192,7 @@ static void check_dkim(struct asking *k, const struct dns_line *l)
 
 		if (!str_eq(l->data, key->record))
 			continue;
-		if (dkim_key_published(k->r, k->p->domain, key, k->a) ==
-			DNS_OK)
+		if (dkim_key_published(k->r, k->p->domain, key, k->a) == DNS_OK)
 			well(l->topic, key->selector);
 		else
 			wrong(k, l->topic,
@@ -227,14 +226,14 @@ static void check_dmarc(struct asking *k, const struct dns_line *l)
 		wrong(k, l->topic, STR("there is no policy"), l);
 	else if (!dmarc_record_parse(text, k->a, &r))
 		wrong(k, l->topic,
-			arena_printf(k->a, "\"%.*s\" is no policy",
-				STR_ARG(text)),
+			arena_printf(
+				k->a, "\"%.*s\" is no policy", STR_ARG(text)),
 			l);
 	else if (r.p == DMARC_NO_POLICY)
 		hint(l->topic, STR("p=none: others may send as this domain"));
 	else
-		well(l->topic, arena_printf(
-				       k->a, "p=%s", dmarc_policy_name(r.p)));
+		well(l->topic,
+			arena_printf(k->a, "p=%s", dmarc_policy_name(r.p)));
 }
 
 static struct str tlsa_text(struct asking *k, const struct dns_tlsa *t)
@@ -304,9 +303,9 @@ static void check_record(struct asking *k, const struct dns_line *l)
 
 	for (size_t i = 0; i < all.n; i++)
 		if (str_ieq(rdata_text(k, type, all.v[i]), l->data)) {
-			well(l->topic, arena_printf(k->a, "%.*s %.*s",
-					       STR_ARG(l->name),
-					       STR_ARG(l->data)));
+			well(l->topic,
+				arena_printf(k->a, "%.*s %.*s",
+					STR_ARG(l->name), STR_ARG(l->data)));
 			return;
 		}
 	if (d == DNS_OK)
@@ -322,7 +321,7 @@ static void check_record(struct asking *k, const struct dns_line *l)
 unsigned dns_check(const struct dns_plan *p, struct resolver *r)
 {
 	static void (*const checks[])(
-		struct asking *k, const struct dns_line *l) = {
+		struct asking * k, const struct dns_line *l) = {
 		[DNS_TOPIC_MX] = check_mx,
 		[DNS_TOPIC_HOST] = check_host,
 		[DNS_TOPIC_PTR] = check_ptr,
@@ -342,8 +341,7 @@ unsigned dns_check(const struct dns_plan *p, struct resolver *r)
 		checks[p->lines[i].topic](&k, &p->lines[i]);
 	if (p->keys.n == 0)
 		wrong(&k, DNS_TOPIC_DKIM,
-			arena_printf(k.a,
-				"no keys: postern dkim generate %.*s",
+			arena_printf(k.a, "no keys: postern dkim generate %.*s",
 				STR_ARG(p->domain)),
 			NULL);
 	return k.wrong;

@@ -93,14 +93,14 @@ static bool plan_senders(struct dns_plan *p, struct fault *f)
 	if (!str_ieq(p->host, p->domain))
 		add(p, DNS_TOPIC_SPF_HELO, p->host, "TXT",
 			STR("v=spf1 a -all"));
-	if (!dkim_keys_load(p->conf->dkim_key_directory, p->domain, p->a,
-		    &p->keys, f))
+	if (!dkim_keys_load(
+		    p->conf->dkim_key_directory, p->domain, p->a, &p->keys, f))
 		return false;
 	for (size_t i = 0; i < p->keys.n; i++)
 		if (p->keys.v[i].state != DKIM_KEY_OLD)
 			add(p, DNS_TOPIC_DKIM,
-				dkim_key_name(p->keys.v[i].selector, p->domain,
-					p->a),
+				dkim_key_name(
+					p->keys.v[i].selector, p->domain, p->a),
 				"TXT", p->keys.v[i].record);
 	add(p, DNS_TOPIC_DMARC,
 		arena_printf(p->a, "_dmarc.%.*s", STR_ARG(p->domain)), "TXT",
@@ -169,7 +169,7 @@ static const char *service_label(const struct service *s, bool wrapped)
 
 static bool is_wrapped(const struct service *s)
 {
-	return s->kind == SERVICE_IMAPD	  ? s->conf->imapd_tls_wrappermode
+	return s->kind == SERVICE_IMAPD   ? s->conf->imapd_tls_wrappermode
 	       : s->kind == SERVICE_POP3D ? s->conf->pop3d_tls_wrappermode
 					  : s->conf->smtpd_tls_wrappermode;
 }

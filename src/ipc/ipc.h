@@ -44,6 +44,9 @@ enum ipc_type {
 	/* to mailbox */
 	IPC_DELIVER = 60, /* envelope, text -> OK results */
 
+	/* to report */
+	IPC_DMARC_SEEN = 70, /* dmarc_seen -> OK */
+
 	/* to master */
 	IPC_STATUS = 80, /* -> OK str json */
 	IPC_LOCAL, /* local delivery, descriptor -> OK result */

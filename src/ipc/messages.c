@@ -253,3 +253,72 @@ bool local_request_read(
 	*r_r = r;
 	return true;
 }
+
+static void auth_put(struct buf *b, const struct dmarc_auth *a)
+{
+	wire_put_str(b, a->domain);
+	wire_put_str(b, a->selector);
+	wire_put_str(b, a->scope);
+	wire_put_str(b, a->result);
+}
+
+static struct dmarc_auth auth_read(struct wire *w)
+{
+	struct dmarc_auth a;
+
+	a.domain = wire_str(w);
+	a.selector = wire_str(w);
+	a.scope = wire_str(w);
+	a.result = wire_str(w);
+	return a;
+}
+
+void dmarc_row_put(struct buf *b, const struct dmarc_row *r)
+{
+	wire_put_str(b, r->source_ip);
+	wire_put_str(b, r->disposition);
+	wire_put_str(b, r->dkim);
+	wire_put_str(b, r->spf);
+	wire_put_str(b, r->reason);
+	wire_put_str(b, r->comment);
+	wire_put_str(b, r->header_from);
+	wire_put_str(b, r->envelope_from);
+	auth_put(b, &r->spf_auth);
+	wire_put_u8(b, (uint8_t)r->n_dkims);
+	for (size_t i = 0; i < r->n_dkims; i++)
+		auth_put(b, &r->dkims[i]);
+}
+
+bool dmarc_row_read(struct wire *w, struct dmarc_row *r_r)
+{
+	*r_r = (struct dmarc_row){0};
+	r_r->source_ip = wire_str(w);
+	r_r->disposition = wire_str(w);
+	r_r->dkim = wire_str(w);
+	r_r->spf = wire_str(w);
+	r_r->reason = wire_str(w);
+	r_r->comment = wire_str(w);
+	r_r->header_from = wire_str(w);
+	r_r->envelope_from = wire_str(w);
+	r_r->spf_auth = auth_read(w);
+	r_r->n_dkims = wire_u8(w);
+	if (r_r->n_dkims > DMARC_REPORT_AUTHS_MAX)
+		w->bad = true;
+	for (size_t i = 0; i < r_r->n_dkims && !w->bad; i++)
+		r_r->dkims[i] = auth_read(w);
+	return !w->bad;
+}
+
+void dmarc_seen_put(struct buf *b, const struct dmarc_seen *s)
+{
+	wire_put_str(b, s->domain);
+	wire_put_str(b, s->record);
+	dmarc_row_put(b, &s->row);
+}
+
+bool dmarc_seen_read(struct wire *w, struct dmarc_seen *s_r)
+{
+	s_r->domain = wire_str(w);
+	s_r->record = wire_str(w);
+	return dmarc_row_read(w, &s_r->row) && wire_ok(w);
+}

@@ -11,6 +11,7 @@
  */
 
 #include "base/fault.h"
+#include "codec/mail/dmarc_report.h"
 #include "codec/postfix/pipe_args.h"
 #include "ipc/ipc.h"
 #include "ipc/wire.h"
@@ -135,5 +136,16 @@ struct local_request {
 void local_request_put(struct buf *b, const struct local_request *r);
 bool local_request_read(
 	struct wire *w, struct arena *a, struct local_request *r_r);
+
+/* One message of a domain that wants reports about its DMARC policy. */
+struct dmarc_seen {
+	struct str domain; /* of the policy */
+	struct str record; /* its text */
+	struct dmarc_row row; /* without the count */
+};
+void dmarc_seen_put(struct buf *b, const struct dmarc_seen *s);
+bool dmarc_seen_read(struct wire *w, struct dmarc_seen *s_r);
+void dmarc_row_put(struct buf *b, const struct dmarc_row *r);
+bool dmarc_row_read(struct wire *w, struct dmarc_row *r_r);
 
 #endif

@@ -160,6 +160,16 @@ static bool aligned(struct judging *j, struct str name, bool strict)
 	return str_eq(w.organization, j->walk.organization);
 }
 
+struct str dmarc_organization(
+	struct resolver *resolver, struct str domain, struct arena *a)
+{
+	struct walk w;
+
+	return walk_tree(resolver, arena_lower(a, domain), a, &w)
+		       ? w.organization
+		       : STR_NONE;
+}
+
 /* 4.10.1, np=: is there anything of that name? */
 static bool exists(struct resolver *resolver, struct str domain,
 	struct arena *a, bool *temp)
@@ -211,20 +221,20 @@ static enum dmarc_policy milder(enum dmarc_policy p)
 
 /* ---- one domain of From ---- */
 
-static bool any_aligned(struct judging *j, const struct dmarc_record *r,
-	const struct spf_verdict *spf, const struct dkim_verdict *dkim,
-	size_t n_dkim)
+static void align(struct judging *j, const struct spf_verdict *spf,
+	const struct dkim_verdict *dkim, size_t n_dkim, struct dmarc_verdict *v)
 {
-	if (spf->result == SPF_PASS && aligned(j, spf->domain, r->strict_spf))
-		return true;
-	for (size_t i = 0; i < n_dkim; i++)
-		if (dkim[i].result == DKIM_PASS &&
-			aligned(j, dkim[i].signature.domain, r->strict_dkim))
-			return true;
+	const struct dmarc_record *r = &v->record;
+
+	v->spf_aligned = spf->result == SPF_PASS &&
+			 aligned(j, spf->domain, r->strict_spf);
+	for (size_t i = 0; i < n_dkim && !v->dkim_aligned; i++)
+		v->dkim_aligned =
+			dkim[i].result == DKIM_PASS &&
+			aligned(j, dkim[i].signature.domain, r->strict_dkim);
 	j->temp |= spf->result == SPF_TEMPERROR;
 	for (size_t i = 0; i < n_dkim; i++)
 		j->temp |= dkim[i].result == DKIM_TEMPERROR;
-	return false;
 }
 
 static struct dmarc_verdict judge(struct resolver *resolver, struct str from,
@@ -247,8 +257,9 @@ static struct dmarc_verdict judge(struct resolver *resolver, struct str from,
 		return v;
 	v.policy_domain = found->domain;
 	v.disposition = found->record.testing ? milder(v.policy) : v.policy;
-	const struct dmarc_record r = found->record;
-	if (any_aligned(&j, &r, spf, dkim, n_dkim)) {
+	v.record = found->record;
+	align(&j, spf, dkim, n_dkim, &v);
+	if (v.spf_aligned || v.dkim_aligned) {
 		v.result = DMARC_PASS;
 		v.disposition = DMARC_NO_POLICY;
 	} else if (j.temp) {

@@ -28,6 +28,8 @@ struct dmarc_verdict {
 	struct str policy_domain; /* where the record is */
 	enum dmarc_policy policy; /* that its owner publishes for this name */
 	enum dmarc_policy disposition; /* what is to be done: t=y heeded */
+	struct dmarc_record record; /* with policy_domain */
+	bool spf_aligned, dkim_aligned; /* passed, and aligned */
 	const char *why; /* NULL: result says all */
 };
 
@@ -36,5 +38,9 @@ struct dmarc_verdict {
 struct dmarc_verdict dmarc_check(struct resolver *resolver, struct str head,
 	const struct spf_verdict *spf, const struct dkim_verdict *dkim,
 	size_t n_dkim, struct arena *a);
+
+/* The organization of a domain: 4.10.2.  Absent: DNS failed. */
+struct str dmarc_organization(
+	struct resolver *resolver, struct str domain, struct arena *a);
 
 #endif

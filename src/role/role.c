@@ -183,6 +183,7 @@ void role_begin(struct role *r, int argc, char **argv)
 	r->auth = client_of(r, "auth");
 	r->queue = client_of(r, "queue");
 	r->mailbox = client_of(r, "mailbox");
+	r->report = client_of(r, "report");
 	r->master = client_of(r, "master");
 	r->accounts = arena_make(r->a, struct accounts_directory);
 	r->accounts->auth = r->auth;

@@ -53,7 +53,7 @@ struct role {
 	int ipc_fd; /* listening; -1: none */
 	struct role_listener listeners[ROLE_LISTENERS_MAX];
 	unsigned n_listeners;
-	struct ipc_client *auth, *queue, *mailbox, *master;
+	struct ipc_client *auth, *queue, *mailbox, *report, *master;
 	struct accounts_directory *accounts; /* role/accounts.h */
 	const char *read_paths[ROLE_PATHS_MAX];
 	size_t n_read;
@@ -93,5 +93,6 @@ int role_queue(struct role *r);
 int role_sender(struct role *r);
 int role_mailbox(struct role *r);
 int role_auth(struct role *r);
+int role_report(struct role *r);
 
 #endif

@@ -37,6 +37,7 @@ bool dmarc_record_parse(
 
 	if (!dmarc_is_record(text) || !dkim_tags_parse(text, a, &tags))
 		return false;
+	r.text = text;
 	r.rua = dkim_tag_value(&tags, "rua");
 	/* 4.7: without a policy but with somebody who wants to know: none. */
 	if (!parse_policy(dkim_tag_value(&tags, "p"), &r.p) &&
@@ -55,4 +56,72 @@ bool dmarc_record_parse(
 	r.testing = str_ieqc(dkim_tag_value(&tags, "t"), "y");
 	*r_r = r;
 	return true;
+}
+
+/* ---- rua ---- */
+
+static int hex_digit(char c)
+{
+	c = ascii_lower(c);
+	return ascii_is_digit(c)      ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+				      : -1;
+}
+
+/* RFC 3986 2.1 */
+static struct str unescape(struct str s, struct arena *a)
+{
+	char *out = arena_alloc(a, s.len + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		int high = s.ptr[i] == '%' && i + 2 < s.len
+				   ? hex_digit(s.ptr[i + 1])
+				   : -1;
+		int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
+
+		if (low >= 0) {
+			out[n++] = (char)(high << 4 | low);
+			i += 2;
+		} else {
+			out[n++] = s.ptr[i];
+		}
+	}
+	return str_of(out, n);
+}
+
+/* "10m": a limit as RFC 7489 had it, still to be met. */
+static uint64_t parse_limit(struct str s)
+{
+	uint64_t n = 0, unit = 1;
+	char last = s.len > 0 ? ascii_lower(s.ptr[s.len - 1]) : '\0';
+
+	if (last == 'k' || last == 'm' || last == 'g' || last == 't') {
+		unit = last == 'k'   ? 1ull << 10
+		       : last == 'm' ? 1ull << 20
+		       : last == 'g' ? 1ull << 30
+				     : 1ull << 40;
+		s.len--;
+	}
+	return s.len < 8 && str_u64(s, &n) ? n * unit : 0;
+}
+
+size_t dmarc_rua_parse(
+	struct str rua, size_t max, struct arena *a, struct dmarc_rua *v)
+{
+	size_t n = 0;
+
+	while (str_present(rua) && n < max) {
+		struct str uri = str_trim(str_cut(&rua, ','));
+		struct str limit = uri;
+		struct str address = str_cut(&limit, '!');
+
+		if (!str_istarts(address, "mailto:"))
+			continue;
+		address = str_from_at(address, 7);
+		address = str_cut(&address, '?');
+		v[n++] = (struct dmarc_rua){unescape(str_trim(address), a),
+			str_present(limit) ? parse_limit(str_trim(limit)) : 0};
+	}
+	return n;
 }

@@ -22,6 +22,7 @@ struct dmarc_record {
 	enum dmarc_psd psd;
 	bool testing; /* t=y */
 	struct str rua; /* absent without */
+	struct str text; /* all of it */
 };
 
 /* Does a TXT record begin as one? */
@@ -29,5 +30,14 @@ bool dmarc_is_record(struct str text);
 /* False: it counts as none. */
 bool dmarc_record_parse(
 	struct str text, struct arena *a, struct dmarc_record *r_r);
+
+/* rua=: where reports go.  Only mailto: counts. */
+struct dmarc_rua {
+	struct str address;
+	uint64_t max_bytes; /* of a report; 0: not said */
+};
+/* At most max of them; the number. */
+size_t dmarc_rua_parse(
+	struct str rua, size_t max, struct arena *a, struct dmarc_rua *v);
 
 #endif

@@ -33,7 +33,7 @@ bool master_make_dirs(
 {
 	static const char *const queue_subs[] = {
 		"", "run", "tmp", "queue", "trail"};
-	static const char *const data_subs[] = {"", "accounts"};
+	static const char *const data_subs[] = {"", "accounts", "reports"};
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 
 	for (size_t i = 0; i < ARRAY_LEN(queue_subs); i++)

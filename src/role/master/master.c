@@ -167,7 +167,8 @@ static void *share_file(const struct master *m, const char *name, size_t bytes,
 
 static bool set_up(struct master *m, struct fault *f)
 {
-	static const enum role_id servers[] = {R_AUTH, R_QUEUE, R_MAILBOX};
+	static const enum role_id servers[] = {
+		R_AUTH, R_QUEUE, R_MAILBOX, R_REPORT};
 	struct rlimit files;
 
 	/* Every parked session is a descriptor. */
@@ -311,7 +312,8 @@ static void take_control(struct master *m, struct proc *p)
 static void stop_all(struct master *m)
 {
 	static const enum role_id first[] = {R_SMTPD, R_SENDER};
-	static const enum role_id rest[] = {R_MAILBOX, R_QUEUE, R_AUTH};
+	static const enum role_id rest[] = {
+		R_MAILBOX, R_REPORT, R_QUEUE, R_AUTH};
 
 	m->stopping = true;
 	log_info("stopping");

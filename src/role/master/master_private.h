@@ -12,7 +12,7 @@
 
 enum { PROCS_MAX = BOARD_SLOTS, LISTENERS_MAX = 64 };
 
-enum role_id { R_AUTH, R_QUEUE, R_MAILBOX, R_SMTPD, R_SENDER, ROLES };
+enum role_id { R_AUTH, R_QUEUE, R_MAILBOX, R_REPORT, R_SMTPD, R_SENDER, ROLES };
 
 struct proc {
 	enum role_id role;

@@ -19,7 +19,7 @@
 enum { QUICK_MS = 1000 };
 
 static const char *const role_names[ROLES] = {
-	"auth", "queue", "mailbox", "smtpd", "sender"};
+	"auth", "queue", "mailbox", "report", "smtpd", "sender"};
 
 const char *master_role_name(enum role_id role)
 {

@@ -149,6 +149,10 @@ bool smtpd_authenticate(
 	struct authentication v = authenticate(&q, a);
 	log_verdict(s, &v);
 	*refused_r = refuse(s, &v);
+	smtpd_tell_dmarc(s, &v,
+		*refused_r   ? DMARC_REJECT
+		: s->tx.junk ? DMARC_QUARANTINE
+			     : DMARC_NO_POLICY);
 	if (*refused_r)
 		return true;
 	authentication_put_fields(&v, &q, c->authserv_id,

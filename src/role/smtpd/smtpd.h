@@ -9,6 +9,7 @@
  * session.c.  A command reads its argument, decides, and puts one reply.
  */
 
+#include "codec/mail/dmarc.h"
 #include "codec/mail/header.h"
 #include "codec/smtp/command.h"
 #include "codec/smtp/data.h"
@@ -293,6 +294,10 @@ bool smtpd_is_own(const struct session *s);
 /* SPF, DKIM, DMARC; *refused_r: answered. */
 bool smtpd_authenticate(
 	struct session *s, struct text *text, bool *refused_r, struct fault *f);
+/* dmarc_seen.c: done: what was done with the message. */
+struct authentication;
+void smtpd_tell_dmarc(struct session *s, const struct authentication *v,
+	enum dmarc_policy done);
 /* A verdict of ours that is not ours: RFC 8601 5. */
 bool smtpd_forged_field(
 	const struct session *s, const struct mail_field *field);

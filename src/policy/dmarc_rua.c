@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+#include "policy/dmarc_rua.h"
+
+#include "codec/smtp/path.h"
+#include "policy/dmarc.h"
+
+static bool is_address(struct str address, struct str *domain_r)
+{
+	struct str rest = address;
+	struct smtp_path path;
+	struct smtp_bad bad;
+
+	if (!smtp_path_parse(&rest, SMTP_PATH_BARE, &path, &bad) ||
+		rest.len > 0 || !str_present(path.domain) ||
+		path.domain.ptr[0] == '[')
+		return false;
+	*domain_r = path.domain;
+	return true;
+}
+
+static bool same_organization(struct resolver *resolver, struct str x,
+	struct str y, struct arena *a, bool *later_r)
+{
+	struct str of_x, of_y;
+
+	if (str_ieq(x, y))
+		return true;
+	of_x = dmarc_organization(resolver, x, a);
+	of_y = dmarc_organization(resolver, y, a);
+	*later_r |= !str_present(of_x) || !str_present(of_y);
+	return str_present(of_x) && str_present(of_y) && str_ieq(of_x, of_y);
+}
+
+/* "example.com._report._dmarc.thirdparty.example" */
+static bool says_yes(struct resolver *resolver, struct str domain,
+	struct str host, struct arena *a, bool *later_r)
+{
+	struct strs texts = {0};
+	struct fault f;
+	enum dns_result d = resolver_txt(resolver,
+		arena_printf(a, "%.*s._report._dmarc.%.*s", STR_ARG(domain),
+			STR_ARG(host)),
+		a, &texts, &f);
+
+	*later_r |= d == DNS_TEMP;
+	for (size_t i = 0; i < texts.n; i++)
+		if (dmarc_is_record(texts.v[i]))
+			return true;
+	return false;
+}
+
+size_t dmarc_rua_allowed(struct resolver *resolver, struct str domain,
+	struct str rua, struct arena *a, struct dmarc_rua *v, bool *later_r)
+{
+	struct dmarc_rua all[DMARC_RUA_MAX];
+	size_t n = dmarc_rua_parse(rua, DMARC_RUA_MAX, a, all), kept = 0;
+
+	*later_r = false;
+	for (size_t i = 0; i < n; i++) {
+		struct str host;
+
+		if (is_address(all[i].address, &host) &&
+			(same_organization(resolver, domain, host, a,
+				 later_r) ||
+				says_yes(resolver, domain, host, a, later_r)))
+			v[kept++] = all[i];
+	}
+	return kept;
+}
