@@ -131,11 +131,33 @@ static bool all_published(struct dkim_keyring *s, struct str domain,
 	return p->n > 0;
 }
 
+/* What DNS said of the new keys, unless they are others by now. */
+static void remember(struct dkim_keyring *s, struct str domain,
+	struct timespec changed, bool visible)
+{
+	pthread_mutex_lock(&s->lock);
+	struct domain_keys *d = map_get(s->domains, domain);
+
+	if (d != NULL && same_time(d->changed, changed)) {
+		d->visible = visible;
+		d->asked_ms = clock_mono_ms();
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Not while DNS has just said no; many may ask at once, and all wait. */
+static bool is_time_to_ask(const struct domain_keys *d)
+{
+	return !d->visible &&
+	       (d->asked_ms == 0 || clock_mono_ms() - d->asked_ms > ASK_MS);
+}
+
 bool dkim_keyring_take(struct dkim_keyring *s, struct str domain,
 	struct arena *a, struct dkim_pen *p, bool *any_r, struct fault *f)
 {
 	struct domain_keys *d;
 	struct dkim_pen fresh = {0};
+	struct timespec changed = {0};
 	bool ask = false, visible = false;
 
 	*p = (struct dkim_pen){0};
@@ -143,28 +165,20 @@ bool dkim_keyring_take(struct dkim_keyring *s, struct str domain,
 	bool ok = look(s, domain, &d, f);
 	*any_r = ok && d != NULL && d->keys.n > 0;
 	if (*any_r && has_new(d)) {
-		int64_t now = clock_mono_ms();
-
 		visible = d->visible;
-		ask = !visible &&
-		      (d->asked_ms == 0 || now - d->asked_ms > ASK_MS);
-		if (ask)
-			d->asked_ms = now;
+		ask = is_time_to_ask(d);
+		changed = d->changed;
 		take(&fresh, d, DKIM_KEY_NEW, a);
 	}
 	if (*any_r)
 		take(p, d, DKIM_KEY_USED, a);
 	pthread_mutex_unlock(&s->lock);
-	if (ask && all_published(s, domain, &fresh, a)) {
-		visible = true;
-		pthread_mutex_lock(&s->lock);
-		d = map_get(s->domains, domain);
-		if (d != NULL && has_new(d))
-			d->visible = true;
-		pthread_mutex_unlock(&s->lock);
+	if (ask) {
+		visible = all_published(s, domain, &fresh, a);
+		remember(s, domain, changed, visible);
 	}
 	p->waiting = fresh.n > 0 && !visible;
-	if (fresh.n > 0 && visible) {
+	if (visible) {
 		dkim_pen_put(p);
 		*p = fresh;
 	} else {

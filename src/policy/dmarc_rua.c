@@ -60,8 +60,8 @@ size_t dmarc_rua_allowed(struct resolver *resolver, struct str domain,
 		struct str host;
 
 		if (is_address(all[i].address, &host) &&
-			(same_organization(resolver, domain, host, a,
-				 later_r) ||
+			(same_organization(
+				 resolver, domain, host, a, later_r) ||
 				says_yes(resolver, domain, host, a, later_r)))
 			v[kept++] = all[i];
 	}

@@ -122,8 +122,8 @@ bool dmarc_store_rows(struct dmarc_store *s, const struct dmarc_due *due,
 	return r >= 0;
 }
 
-bool dmarc_store_done(struct dmarc_store *s, const struct dmarc_due *due,
-	struct fault *f)
+bool dmarc_store_done(
+	struct dmarc_store *s, const struct dmarc_due *due, struct fault *f)
 {
 	return db_run(s->db, f,
 		"DELETE FROM seen WHERE period = ? AND domain = ?", "it",

@@ -32,7 +32,7 @@ bool dmarc_store_due(struct dmarc_store *s, int64_t before, struct arena *a,
 bool dmarc_store_rows(struct dmarc_store *s, const struct dmarc_due *due,
 	unsigned max, struct arena *a, struct dmarc_report *report,
 	struct fault *f);
-bool dmarc_store_done(struct dmarc_store *s, const struct dmarc_due *due,
-	struct fault *f);
+bool dmarc_store_done(
+	struct dmarc_store *s, const struct dmarc_due *due, struct fault *f);
 
 #endif

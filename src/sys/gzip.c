@@ -35,8 +35,8 @@ static bool unpack(struct str in, int window, struct buf *out)
 
 static unsigned le16(struct str s, size_t at)
 {
-	return (unsigned char)s.ptr[at] |
-	       (unsigned)(unsigned char)s.ptr[at + 1] << 8;
+	return (unsigned char)s.ptr[at] | (unsigned)(unsigned char)s.ptr[at + 1]
+						  << 8;
 }
 
 /* APPNOTE 4.3.7: a local header, names, then the data, of which the inflater

@@ -4,13 +4,17 @@ verified by the program itself and by dkimpy; and the life of a key."""
 
 import json
 import os
+import random
 import re
+import shutil
+import socket
 import subprocess
 
 import pytest
 
-from harness import Dns, Postern, Sink, Smtp, free_port, wait_for
-from test_smtpd import logged_in
+from harness import Sink, Smtp, free_port, wait_for, zone_text
+from test_dkim import Key
+from test_smtpd import inbox, logged_in
 
 ALICE, EVE = "alice@a.test", "eve@b.test"
 FAR = "x@far.example"
@@ -305,3 +309,145 @@ def test_check_says_what_is_wrong(postern):
     assert "mail of a.test waits" in out
     assert "unknown word enforced" in out and "did you mean enforce?" in out
     assert "smtpd_spf_policy: unknown word fail" in out
+
+
+# ---- the other implementations ----
+
+CHECKER = """
+import dkim, glob, json, sys
+records = json.load(open(sys.argv[1] + "/records"))
+for name in sorted(glob.glob(sys.argv[1] + "/*.eml")):
+    d = dkim.DKIM(open(name, "rb").read())
+    for i in range(2):
+        if not d.verify(idx=i, dnsfunc=lambda n, timeout=5:
+                        records[n.decode()].encode()):
+            print(name, i)
+"""
+
+
+def odd_message(r):
+    """Folds, blanks, empty and doubled fields, dots, long and empty lines."""
+    def word():
+        return "".join(r.choice("abcdefgh=?.-\"():;") for _ in range(
+            r.choice([1, 3, 8, 70])))
+
+    def value():
+        return "".join(r.choice([" ", "  ", "\t", "\r\n ", "\r\n\t "]) + word()
+                       for _ in range(r.randint(0, 9))) + r.choice(["", " ", "\t"])
+
+    names = ["To", "Cc", "Subject", "subject", "X-Note", "List-Id", "Comments",
+             "MIME-Version", "List-Unsubscribe", "References", "Sender"]
+    head = [f"{n}:{value()}" for n in r.choices(names, k=r.randint(0, 12))]
+    head.insert(r.randint(0, len(head)), "From: Alice <alice@a.test>")
+    body = [r.choice(["", "", ".", "..", " ", "\t ", word(), " " + word() + "  ",
+                      "x" * 500]) for _ in range(r.randint(0, 20))]
+    return "\r\n".join(head), body
+
+
+def test_dkimpy_verifies_generated_messages(world):
+    w = world()
+    if subprocess.run(["/usr/bin/python3", "-c", "import dkim, nacl"],
+                      capture_output=True).returncode:
+        pytest.skip("dkimpy is not installed")
+    count = int(os.environ.get("DKIM_SIGN_COUNT", "150"))
+    r = random.Random(int(os.environ.get("DKIM_SEED", "1")))
+    s = Smtp(w.p.host, w.p.port["smtp"], source="127.0.0.9")
+    s.expect("EHLO x", 250)
+    for _ in range(count):
+        head, body = odd_message(r)
+        s.expect(f"MAIL FROM:<{ALICE}>", 250)
+        s.expect(f"RCPT TO:<{FAR}>", 250)
+        s.expect("DATA", 354)
+        s.send((head + "\r\n\r\n" + "".join(
+            ("." if line.startswith(".") else "") + line + "\r\n"
+            for line in body) + ".\r\n").encode())
+        assert s.reply()[0] == 250
+    wait_for("all of them", lambda: len(w.sink.mails) == count)
+    records = {}
+    for line in w.p.run("dkim", "zone", "a.test").stdout.splitlines():
+        name, text = line.split(" 3600 IN TXT ")
+        records[name] = "".join(re.findall('"([^"]*)"', text))
+    out = w.p.dir / "out"
+    out.mkdir()
+    for i, m in enumerate(w.sink.mails):
+        data = re.sub(rb"(?m)^\.\.", b".", m["data"])
+        assert len(signatures(data)) == 2
+        (out / f"{i}.eml").write_bytes(data)
+    (out / "records").write_text(json.dumps(records))
+    bad = subprocess.run(["/usr/bin/python3", "-c", CHECKER, str(out)],
+                         capture_output=True, text=True, check=True).stdout
+    assert bad == ""
+
+
+class OpenDkim:
+    def __init__(self, directory, *lines):
+        if not shutil.which("opendkim"):
+            pytest.skip("opendkim is not installed")
+        self.port = free_port()
+        conf = directory / "opendkim.conf"
+        conf.write_text("\n".join([
+            f"Socket inet:{self.port}@127.0.0.1", "Syslog no",
+            "RequireSafeKeys no", "AuthservID opendkim.test", *lines]) + "\n")
+        self.process = subprocess.Popen(["opendkim", "-f", "-x", str(conf)],
+                                        stderr=subprocess.DEVNULL)
+        wait_for("opendkim", lambda: socket.create_connection(
+            ("127.0.0.1", self.port), 1).close() or True)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def test_opendkim_verifies_what_we_sign(world, postern, tmp_path):
+    w = world()
+    zone = w.p.run("dkim", "zone", "a.test").stdout
+    rsa, = [line for line in zone.splitlines() if line.startswith("rsa-")]
+    name, text = rsa.split(". 3600 IN TXT ")
+    keys = tmp_path / "keys"
+    text = "".join(re.findall('"([^"]*)"', text))
+    keys.write_text(f"{name} {text}\n")
+    daemon = OpenDkim(tmp_path, "Mode v", f"TestPublicKeys {keys}",
+                      "AlwaysAddARHeader yes")
+    try:
+        b = postern("b", name="mx.far.test", users={"bob@far.example": "b"},
+                    options={"smtpd_milters": f"inet:127.0.0.1:{daemon.port}"})
+        b.start()
+        message = w.send(rcpt="bob@far.example", fields=["List-Id: <l.a.test>"],
+                         body="one \r\n\r\n two\t\r\n\r\n\r\n")
+        s = Smtp(b.host, b.port["smtp"])
+        s.expect("EHLO x", 250)
+        s.expect(f"MAIL FROM:<{ALICE}>", 250)
+        s.expect("RCPT TO:<bob@far.example>", 250)
+        s.expect("DATA", 354)
+        s.send(message + b".\r\n")
+        assert s.reply()[0] == 250
+        mail, = inbox(b, "bob@far.example")
+        results = re.search(rb"(?m)^Authentication-Results: opendkim\.test;"
+                            rb"((?:.*\r\n[ \t])*.*)", mail).group(1)
+        assert b"dkim=pass" in results and b"header.d=a.test" in results, mail
+    finally:
+        daemon.stop()
+
+
+def test_we_verify_what_opendkim_signs(postern, dns, tmp_path):
+    key = Key(tmp_path, bits=2048)
+    key.path.chmod(0o600)
+    ns = dns({"a.test": f"sel._domainkey TXT {zone_text(key.record())}"})
+    for canon in ("simple/simple", "relaxed/relaxed", "relaxed/simple"):
+        daemon = OpenDkim(tmp_path, "Mode s", "Domain a.test", "Selector sel",
+                          f"KeyFile {key.path}", f"Canonicalization {canon}",
+                          "OversignHeaders From")
+        try:
+            p = postern("o" + canon.replace("/", ""),
+                        users={ALICE: "a", "bob@a.test": "b"}, options={
+                            "smtpd_milters": f"inet:127.0.0.1:{daemon.port}",
+                            "dns_resolvers": f"[127.0.0.1]:{ns.port}"}).start()
+            p.send(ALICE, ["bob@a.test"], text="one \n\n two\t\n\n\n")
+            mail, = inbox(p, "bob@a.test")
+        finally:
+            daemon.stop()
+        file = tmp_path / "m.eml"
+        file.write_bytes(mail)
+        got, = json.loads(p.run("authenticate", "--json",
+                                str(file)).stdout)["dkim"]
+        assert (got["result"], got["domain"]) == ("pass", "a.test"), canon

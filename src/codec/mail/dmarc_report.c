@@ -300,9 +300,9 @@ bool dmarc_report_parse(struct str xml, struct arena *a,
 	XML_SetElementHandler(x.parser, begin, end);
 	XML_SetCharacterDataHandler(x.parser, characters);
 	XML_SetStartDoctypeDeclHandler(x.parser, doctype);
-	bool ok = xml.len <= INT32_MAX &&
-		  XML_Parse(x.parser, xml.ptr, (int)xml.len, 1) ==
-			  XML_STATUS_OK;
+	bool ok =
+		xml.len <= INT32_MAX &&
+		XML_Parse(x.parser, xml.ptr, (int)xml.len, 1) == XML_STATUS_OK;
 	*why_r = ok ? STR("it is no aggregate report")
 		    : arena_printf(a, "%s in line %lu",
 			      x.bad ? "not as a report may be"

@@ -50,8 +50,8 @@ static void put_mail(const struct report_role *r, const struct dmarc_report *d,
 	id_text(id_new(), boundary);
 	buf_puts(out, "Date: ");
 	mail_date_put(now, clock_zone_minutes(now), out);
-	buf_putf(out, "\r\nFrom: %.*s\r\nTo: ",
-		STR_ARG(c->dmarc_report_address));
+	buf_putf(out,
+		"\r\nFrom: %.*s\r\nTo: ", STR_ARG(c->dmarc_report_address));
 	for (size_t i = 0; i < n_to; i++)
 		buf_putf(out, "%s<%.*s>", i > 0 ? ",\r\n\t" : "",
 			STR_ARG(to[i].address));
@@ -65,14 +65,15 @@ static void put_mail(const struct report_role *r, const struct dmarc_report *d,
 		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
 		"Content-Type: multipart/mixed; boundary=\"=_%s\"\r\n\r\n"
 		"--=_%s\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
-		"This is an aggregate report about the DMARC policy of %.*s.\r\n"
+		"This is an aggregate report about the DMARC policy of "
+		"%.*s.\r\n"
 		"--=_%s\r\nContent-Type: application/gzip\r\n"
 		"Content-Transfer-Encoding: base64\r\n"
 		"Content-Disposition: attachment;\r\n\t"
 		"filename=\"%.*s!%.*s!%lld!%lld.xml.gz\"\r\n\r\n",
 		boundary, boundary, STR_ARG(d->domain), boundary,
-		STR_ARG(c->myhostname), STR_ARG(d->domain),
-		(long long)d->begin, (long long)d->end);
+		STR_ARG(c->myhostname), STR_ARG(d->domain), (long long)d->begin,
+		(long long)d->end);
 	base64_encode_lines(packed, out);
 	buf_putf(out, "--=_%s--\r\n", boundary);
 }
@@ -149,13 +150,12 @@ bool report_aggregate(struct report_role *r, const struct dmarc_due *due,
 	describe(r, due, &record, report, a);
 	dmarc_report_put(report, &xml);
 	if (buf_over(&xml) || !gzip_pack(buf_str(&xml), &packed))
-		return fault_set(f, FAULT_TEMP, 451, 3, 0,
-			"the report is too large");
+		return fault_set(
+			f, FAULT_TEMP, 451, 3, 0, "the report is too large");
 	n = leave_out(to, n, packed.len);
 	if (n == 0) {
 		log_info("no report: nobody may get it",
-			log_s("domain", due->domain),
-			log_s("rua", record.rua));
+			log_s("domain", due->domain), log_s("rua", record.rua));
 		return true;
 	}
 	put_mail(r, report, to, n, buf_str(&packed), &mail);
@@ -163,7 +163,6 @@ bool report_aggregate(struct report_role *r, const struct dmarc_due *due,
 		return false;
 	id_text(queued, id);
 	log_info("report", log_z("queue_id", id), log_s("domain", due->domain),
-		log_s("to", to[0].address),
-		log_n("rows", (int64_t)report->n));
+		log_s("to", to[0].address), log_n("rows", (int64_t)report->n));
 	return true;
 }
