@@ -45,6 +45,7 @@ fuzz: test-deps
 
 bench: test-deps build/postern
 	tools/bench
+	tools/bench-authentication
 
 install: build/postern
 	meson install -C build $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))

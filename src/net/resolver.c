@@ -12,6 +12,7 @@
 #include "codec/dns/rdata.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "net/answers.h"
 #include "sys/clock.h"
 
 enum {
@@ -27,6 +28,7 @@ enum { RECORDS_MAX = 200 };
 
 struct resolver {
 	struct ub_ctx *ctx;
+	struct answers *answers;
 	int64_t until_ms; /* of resolver_until; 0: no end */
 };
 
@@ -107,6 +109,7 @@ struct resolver *resolver_new(const struct resolver_options *o, struct fault *f)
 	struct str rest = o->servers, item;
 	bool ok = true;
 
+	r->answers = answers_new();
 	r->ctx = ub_ctx_create();
 	must(r->ctx != NULL);
 	set_option(r, "do-not-query-localhost:", "no");
@@ -139,6 +142,7 @@ void resolver_free(struct resolver *r)
 	if (r == NULL)
 		return;
 	ub_ctx_delete(r->ctx);
+	answers_free(r->answers);
 	free(r);
 }
 
@@ -147,7 +151,8 @@ struct resolver *resolver_until(
 {
 	struct resolver *view = arena_make(a, struct resolver);
 
-	*view = (struct resolver){.ctx = r->ctx, .until_ms = mono_ms};
+	*view = (struct resolver){
+		.ctx = r->ctx, .answers = r->answers, .until_ms = mono_ms};
 	return view;
 }
 
@@ -172,41 +177,69 @@ static void free_result(struct ub_result **r)
 	ub_resolve_free(*r);
 }
 
+static struct dns_answer answer_of(
+	const struct ub_result *result, enum dns_result kind, struct arena *a)
+{
+	struct dns_answer answer = {
+		.kind = kind, .secure = result->secure != 0};
+	struct str canonical = str_from(result->canonname);
+
+	if (str_present(canonical))
+		answer.canonical = arena_str(a, canonical);
+	for (int i = 0;
+		kind == DNS_OK && result->data[i] != NULL && i < RECORDS_MAX;
+		i++)
+		strs_add(&answer.data, a,
+			arena_str(a, str_of(result->data[i],
+					     (size_t)result->len[i])));
+	return answer;
+}
+
+static enum dns_result failed(
+	struct fault *f, struct str name, const char *why, const char *detail)
+{
+	fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: %s%s", STR_ARG(name),
+		why, detail);
+	return DNS_TEMP;
+}
+
+static enum dns_result ask_unbound(struct resolver *r, struct str name,
+	const char *text, int type, struct arena *a,
+	struct dns_answer *answer_r, struct fault *f)
+{
+	struct ub_result *result CLEANUP(free_result) = NULL;
+	int error = ub_resolve(r->ctx, text, type, 1, &result);
+
+	if (error != 0)
+		return failed(f, name, ub_strerror(error), "");
+	if (result->bogus)
+		return failed(f, name, "DNSSEC validation failed: ",
+			result->why_bogus != NULL ? result->why_bogus : "");
+	if (!result->nxdomain && !result->havedata && result->rcode != 0)
+		return failed(f, name, "the server failed", "");
+	*answer_r = answer_of(result,
+		result->nxdomain   ? DNS_NXDOMAIN
+		: result->havedata ? DNS_OK
+				   : DNS_NONE,
+		a);
+	answers_put(r->answers, str_from(text), type, answer_r, result->ttl);
+	return answer_r->kind;
+}
+
 static enum dns_result ask(struct resolver *r, struct str name, int type,
-	struct arena *a, struct ub_result **result_r, struct fault *f)
+	struct arena *a, struct dns_answer *answer_r, struct fault *f)
 {
 	const char *text = ascii_name(name, a);
 
-	*result_r = NULL;
+	*answer_r = (struct dns_answer){0};
 	if (text == NULL || name.len == 0 || name.len > 1000 ||
 		str_find(name, '\0') >= 0)
 		return DNS_NXDOMAIN;
-	if (r->until_ms > 0 && clock_mono_ms() > r->until_ms) {
-		fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: out of time",
-			STR_ARG(name));
-		return DNS_TEMP;
-	}
-	int error = ub_resolve(r->ctx, text, type, 1, result_r);
-	if (error != 0) {
-		fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: %s",
-			STR_ARG(name), ub_strerror(error));
-		return DNS_TEMP;
-	}
-	if ((*result_r)->bogus) {
-		fault_set(f, FAULT_TEMP, 451, 4, 3,
-			"DNS: %.*s: DNSSEC validation failed: %s",
-			STR_ARG(name), (*result_r)->why_bogus);
-		return DNS_TEMP;
-	}
-	if ((*result_r)->nxdomain)
-		return DNS_NXDOMAIN;
-	if ((*result_r)->havedata)
-		return DNS_OK;
-	if ((*result_r)->rcode == 0)
-		return DNS_NONE;
-	fault_set(f, FAULT_TEMP, 451, 4, 3, "DNS: %.*s: the server failed",
-		STR_ARG(name));
-	return DNS_TEMP;
+	if (answers_get(r->answers, str_from(text), type, a, answer_r))
+		return answer_r->kind;
+	if (r->until_ms > 0 && clock_mono_ms() > r->until_ms)
+		return failed(f, name, "out of time", "");
+	return ask_unbound(r, name, text, type, a, answer_r, f);
 }
 
 static void add_addr(struct resolver_addrs *addrs, struct arena *a,
@@ -225,25 +258,24 @@ static void add_addr(struct resolver_addrs *addrs, struct arena *a,
 static enum dns_result host_type(struct resolver *r, struct str name, int type,
 	struct arena *a, struct resolver_addrs *addrs, struct fault *f)
 {
-	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r, name, type, a, &result, f);
-	int want = type == TYPE_A ? 4 : 16;
+	struct dns_answer answer;
+	enum dns_result d = ask(r, name, type, a, &answer, f);
+	size_t want = type == TYPE_A ? 4 : 16;
 	size_t before = addrs->n;
 
 	if (d != DNS_OK)
 		return d;
-	addrs->insecure |= result->secure == 0;
-	struct str canonical =
-		str_from(result->canonname != NULL ? result->canonname : "");
+	addrs->insecure |= !answer.secure;
+	struct str canonical = answer.canonical;
 	if (str_ends(canonical, "."))
 		canonical.len--;
 	if (canonical.len > 0 && !str_ieq(canonical, name))
 		addrs->canonical = arena_str(a, canonical);
-	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++)
-		if (result->len[i] == want)
+	for (size_t i = 0; i < answer.data.n; i++)
+		if (answer.data.v[i].len == want)
 			add_addr(addrs, a,
-				(const unsigned char *)result->data[i],
-				(size_t)want);
+				(const unsigned char *)answer.data.v[i].ptr,
+				want);
 	return addrs->n > before ? DNS_OK : DNS_NONE;
 }
 
@@ -284,21 +316,19 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 	struct arena *a, struct resolver_mx **list_r, size_t *n_r,
 	struct fault *f)
 {
-	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r, domain, TYPE_MX, a, &result, f);
+	struct dns_answer answer;
+	enum dns_result d = ask(r, domain, TYPE_MX, a, &answer, f);
 	struct resolver_mx *list = arena_alloc(a, RECORDS_MAX * sizeof(*list));
 	size_t n = 0;
 
 	if (d != DNS_OK)
 		return d;
-	for (int i = 0; result->data[i] != NULL && n < RECORDS_MAX; i++) {
+	for (size_t i = 0; i < answer.data.n; i++) {
 		struct dns_mx mx;
 
-		if (dns_mx_parse(
-			    str_of(result->data[i], (size_t)result->len[i]), a,
-			    &mx))
+		if (dns_mx_parse(answer.data.v[i], a, &mx))
 			list[n++] = (struct resolver_mx){
-				mx.preference, mx.host, result->secure != 0};
+				mx.preference, mx.host, answer.secure};
 	}
 	if (n == 0) {
 		fault_set(f, FAULT_TEMP, 451, 4, 3,
@@ -315,14 +345,13 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 static enum dns_result names(struct resolver *r, struct str name, int type,
 	struct arena *a, struct strs *names_r, struct fault *f)
 {
-	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r, name, type, a, &result, f);
+	struct dns_answer answer;
+	enum dns_result d = ask(r, name, type, a, &answer, f);
 
 	if (d != DNS_OK)
 		return d;
-	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++) {
-		struct str rdata =
-			str_of(result->data[i], (size_t)result->len[i]);
+	for (size_t i = 0; i < answer.data.n; i++) {
+		struct str rdata = answer.data.v[i];
 		struct str one;
 
 		if (dns_name_parse(&rdata, a, &one))
@@ -359,17 +388,15 @@ enum dns_result resolver_ns(struct resolver *r, struct str domain,
 enum dns_result resolver_txt(struct resolver *r, struct str name,
 	struct arena *a, struct strs *texts, struct fault *f)
 {
-	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r, name, TYPE_TXT, a, &result, f);
+	struct dns_answer answer;
+	enum dns_result d = ask(r, name, TYPE_TXT, a, &answer, f);
 
 	if (d != DNS_OK)
 		return d;
-	for (int i = 0; result->data[i] != NULL && i < RECORDS_MAX; i++) {
+	for (size_t i = 0; i < answer.data.n; i++) {
 		struct str text;
 
-		if (dns_txt_parse(
-			    str_of(result->data[i], (size_t)result->len[i]), a,
-			    &text))
+		if (dns_txt_parse(answer.data.v[i], a, &text))
 			strs_add(texts, a, text);
 	}
 	return DNS_OK;
@@ -378,37 +405,30 @@ enum dns_result resolver_txt(struct resolver *r, struct str name,
 enum dns_result resolver_records(struct resolver *r, struct str name, int type,
 	struct arena *a, struct strs *rdata, struct fault *f)
 {
-	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r, name, type, a, &result, f);
+	struct dns_answer answer;
+	enum dns_result d = ask(r, name, type, a, &answer, f);
 
-	for (int i = 0;
-		d == DNS_OK && result->data[i] != NULL && i < RECORDS_MAX; i++)
-		strs_add(rdata, a,
-			arena_str(a, str_of(result->data[i],
-					     (size_t)result->len[i])));
+	for (size_t i = 0; i < answer.data.n; i++)
+		strs_add(rdata, a, answer.data.v[i]);
 	return d;
 }
 
 enum dns_result resolver_tlsa(struct resolver *r, struct str name,
 	struct arena *a, struct dns_tlsa **list_r, size_t *n_r, struct fault *f)
 {
-	struct ub_result *result CLEANUP(free_result) = NULL;
-	enum dns_result d = ask(r, name, TYPE_TLSA, a, &result, f);
+	struct dns_answer answer;
+	enum dns_result d = ask(r, name, TYPE_TLSA, a, &answer, f);
 	struct dns_tlsa *list = arena_alloc(a, RECORDS_MAX * sizeof(*list));
 	size_t n = 0;
 
 	*n_r = 0;
 	if (d != DNS_OK)
 		return d;
-	if (!result->secure)
+	if (!answer.secure)
 		return DNS_NONE;
-	for (int i = 0; result->data[i] != NULL && n < RECORDS_MAX; i++)
-		if (dns_tlsa_parse(
-			    str_of(result->data[i], (size_t)result->len[i]),
-			    &list[n])) {
-			list[n].data = arena_str(a, list[n].data);
+	for (size_t i = 0; i < answer.data.n; i++)
+		if (dns_tlsa_parse(answer.data.v[i], &list[n]))
 			n++;
-		}
 	*list_r = list;
 	*n_r = n;
 	return n > 0 ? DNS_OK : DNS_NONE;

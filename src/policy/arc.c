@@ -20,13 +20,12 @@ static struct arc_verdict fail(struct arc_verdict v, const char *why)
 }
 
 /* The last signature must fit the message as it is. */
-static bool check_message(struct resolver *resolver, struct str head,
-	struct str body, const struct arc_set *s, int64_t now, struct arena *a,
-	const char **why_r)
+static bool check_message(
+	struct dkim_message *m, const struct arc_set *s, const char **why_r)
 {
 	struct dkim_verdict v = {.signature = s->ams};
 
-	dkim_check(resolver, head, body, &s->signature, now, a, &v);
+	dkim_check(m, &s->signature, &v);
 	*why_r = v.why;
 	return v.result == DKIM_PASS;
 }
@@ -51,11 +50,10 @@ struct arc_verdict arc_validate(struct resolver *resolver, struct str message,
 	int64_t now, struct arena *a)
 {
 	struct arc_verdict v = {0};
-	struct str head, body;
+	struct dkim_message m = dkim_message_begin(resolver, message, now, a);
 	const char *why;
 
-	mail_split(message, &head, &body);
-	if (!arc_chain_parse(head, a, &v.chain, &why))
+	if (!arc_chain_parse(m.head, a, &v.chain, &why))
 		return fail(v, why);
 	if (v.chain.n == 0)
 		return v;
@@ -66,7 +64,7 @@ struct arc_verdict arc_validate(struct resolver *resolver, struct str message,
 	for (unsigned i = 0; i < v.chain.n; i++)
 		if (v.chain.v[i].cv != (i == 0 ? ARC_CV_NONE : ARC_CV_PASS))
 			return fail(v, "a wrong cv= in the chain");
-	if (!check_message(resolver, head, body, last, now, a, &why))
+	if (!check_message(&m, last, &why))
 		return fail(v, why);
 	for (unsigned i = v.chain.n; i > 0; i--)
 		if (!check_seal(resolver, &v.chain, i, a, &why))

@@ -108,17 +108,41 @@ bool dkim_check_text(struct resolver *resolver, struct str text,
 
 /* ---- the message ---- */
 
-static bool body_fits(struct str body, struct dkim_verdict *v)
+struct dkim_message dkim_message_begin(struct resolver *resolver,
+	struct str message, int64_t now, struct arena *a)
 {
-	const struct dkim_signature *s = &v->signature;
+	struct dkim_message m = {.resolver = resolver, .a = a, .now = now};
+
+	mail_split(message, &m.head, &m.body);
+	return m;
+}
+
+static struct str body_sum(
+	const struct dkim_message *m, enum dkim_canon canon, uint64_t limit)
+{
 	unsigned char sum[SHA256_BYTES];
 	struct sha256 h;
 
 	sha256_init(&h);
-	dkim_canon_body(s->body, body, s->with_length ? s->length : UINT64_MAX,
-		sha256_put, &h);
+	dkim_canon_body(canon, m->body, limit, sha256_put, &h);
 	sha256_done(&h, sum);
-	return str_eq(s->body_hash, str_of(sum, sizeof(sum))) ||
+	return arena_str(m->a, str_of(sum, sizeof(sum)));
+}
+
+static bool body_fits(struct dkim_message *m, struct dkim_verdict *v)
+{
+	const struct dkim_signature *s = &v->signature;
+	struct str *whole = &m->body_sums[s->body];
+	struct str sum;
+
+	if (s->with_length) {
+		sum = body_sum(m, s->body, s->length);
+	} else {
+		if (!str_present(*whole))
+			*whole = body_sum(m, s->body, UINT64_MAX);
+		sum = *whole;
+	}
+	return str_eq(s->body_hash, sum) ||
 	       end(v, DKIM_FAIL, "the body has changed");
 }
 
@@ -137,24 +161,23 @@ static void distrust_length(struct str body, struct dkim_verdict *v)
 		end(v, DKIM_POLICY, "l= leaves a part of the body unsigned");
 }
 
-void dkim_check(struct resolver *resolver, struct str head, struct str body,
-	const struct mail_field *own, int64_t now, struct arena *a,
+void dkim_check(struct dkim_message *m, const struct mail_field *own,
 	struct dkim_verdict *v)
 {
 	const struct dkim_signature *s = &v->signature;
 	struct buf text CLEANUP(buf_fini);
 
-	if (s->expires > 0 && now > s->expires) {
+	buf_init(&text, m->head.len * 2 + own->whole.len * 2 + 4096);
+	if (s->expires > 0 && m->now > s->expires) {
 		end(v, DKIM_FAIL, "the signature has expired");
 		return;
 	}
-	if (s->algorithm != DKIM_RSA_SHA1 && !body_fits(body, v))
+	if (s->algorithm != DKIM_RSA_SHA1 && !body_fits(m, v))
 		return;
-	buf_init(&text, head.len * 2 + own->whole.len * 2 + 4096);
-	dkim_canon_head(s->head, head, &s->headers, a, &text);
+	dkim_canon_head(s->head, m->head, &s->headers, m->a, &text);
 	dkim_canon_own(s->head, own, s->b_text, &text);
-	dkim_check_text(resolver, buf_str(&text), a, v);
-	distrust_length(body, v);
+	dkim_check_text(m->resolver, buf_str(&text), m->a, v);
+	distrust_length(m->body, v);
 }
 
 struct dkim_verdict *dkim_verify(struct resolver *resolver, struct str message,
@@ -162,12 +185,11 @@ struct dkim_verdict *dkim_verify(struct resolver *resolver, struct str message,
 {
 	struct dkim_verdict *v =
 		arena_alloc(a, DKIM_SIGNATURES_MAX * sizeof(*v));
-	struct str head, body, rest;
+	struct dkim_message m = dkim_message_begin(resolver, message, now, a);
 	struct mail_field f;
 	size_t n = 0;
 
-	mail_split(message, &head, &body);
-	for (rest = head;
+	for (struct str rest = m.head;
 		n < DKIM_SIGNATURES_MAX && mail_field_next(&rest, &f);) {
 		struct dkim_verdict *one = &v[n];
 
@@ -176,7 +198,7 @@ struct dkim_verdict *dkim_verify(struct resolver *resolver, struct str message,
 		n++;
 		if (dkim_signature_parse(
 			    f.value, a, &one->signature, &one->why))
-			dkim_check(resolver, head, body, &f, now, a, one);
+			dkim_check(&m, &f, one);
 		else
 			one->result = DKIM_NEUTRAL;
 	}

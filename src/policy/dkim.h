@@ -36,10 +36,21 @@ enum { DKIM_SIGNATURES_MAX = 10 }; /* of one message that are looked at */
 struct dkim_verdict *dkim_verify(struct resolver *resolver, struct str message,
 	int64_t now, struct arena *a, size_t *n_r);
 
+/* A message at work: what its signatures have in common. */
+struct dkim_message {
+	struct resolver *resolver;
+	struct arena *a;
+	int64_t now; /* Unix seconds */
+	struct str head, body;
+	struct str body_sums[2]; /* by canonical form, of all of it; absent:
+				    not needed yet */
+};
+struct dkim_message dkim_message_begin(struct resolver *resolver,
+	struct str message, int64_t now, struct arena *a);
+
 /* The checks that ARC has too: time, body hash, key, signature.  own: the
  * field that v->signature was read from. */
-void dkim_check(struct resolver *resolver, struct str head, struct str body,
-	const struct mail_field *own, int64_t now, struct arena *a,
+void dkim_check(struct dkim_message *m, const struct mail_field *own,
 	struct dkim_verdict *v);
 /* Key and signature over a text; false: *v says what is wrong. */
 bool dkim_check_text(struct resolver *resolver, struct str text,

@@ -1,30 +1,72 @@
 /* SPDX-License-Identifier: ISC */
 #include "sys/signature.h"
 
+#include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/must.h"
 
 void sha256_init(struct sha256 *h)
 {
+	h->n = 0;
 	h->ctx = EVP_MD_CTX_new();
 	must(h->ctx != NULL &&
 		EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) == 1);
 }
 
-void sha256_put(const void *bytes, size_t len, void *h)
+static void flush(struct sha256 *h)
 {
-	must(EVP_DigestUpdate(((struct sha256 *)h)->ctx, bytes, len) == 1);
+	must(EVP_DigestUpdate(h->ctx, h->pending, h->n) == 1);
+	h->n = 0;
+}
+
+void sha256_put(const void *bytes, size_t len, void *ctx)
+{
+	struct sha256 *h = ctx;
+
+	if (h->n + len > sizeof(h->pending))
+		flush(h);
+	if (len > sizeof(h->pending)) {
+		must(EVP_DigestUpdate(h->ctx, bytes, len) == 1);
+		return;
+	}
+	memcpy(h->pending + h->n, bytes, len);
+	h->n += len;
 }
 
 void sha256_done(struct sha256 *h, unsigned char out[SHA256_BYTES])
 {
+	flush(h);
 	must(EVP_DigestFinal_ex(h->ctx, out, NULL) == 1);
 	EVP_MD_CTX_free(h->ctx);
+}
+
+/* The RSAPublicKey in a SubjectPublicKeyInfo, or the bytes as they are.
+ * OpenSSL's own way tries all its decoders: 110 us of CPU instead of 5. */
+static struct str rsa_of_spki(struct str der)
+{
+	static const unsigned char rsa[] = {0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86,
+		0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
+	const unsigned char *p = (const unsigned char *)der.ptr;
+	const unsigned char *end = p + der.len;
+	long len;
+	int tag, class;
+
+	if (ASN1_get_object(&p, &len, &tag, &class, end - p) !=
+			V_ASN1_CONSTRUCTED ||
+		tag != V_ASN1_SEQUENCE || end - p < (long)sizeof(rsa) ||
+		memcmp(p, rsa, sizeof(rsa)) != 0)
+		return der;
+	p += sizeof(rsa);
+	if (ASN1_get_object(&p, &len, &tag, &class, end - p) != 0 ||
+		tag != V_ASN1_BIT_STRING || len < 1 || len > end - p || *p != 0)
+		return der;
+	return str_of(p + 1, (size_t)len - 1);
 }
 
 /* SubjectPublicKeyInfo as everybody writes it, RSAPublicKey as 6376 says. */
@@ -35,10 +77,12 @@ EVP_PKEY *signature_public_key(bool ed25519, struct str bytes)
 	if (ed25519)
 		return EVP_PKEY_new_raw_public_key(
 			EVP_PKEY_ED25519, NULL, p, bytes.len);
-	EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)bytes.len);
+	struct str bare = rsa_of_spki(bytes);
+	p = (const unsigned char *)bare.ptr;
+	EVP_PKEY *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, (long)bare.len);
 	if (key == NULL) {
 		p = (const unsigned char *)bytes.ptr;
-		key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, (long)bytes.len);
+		key = d2i_PUBKEY(NULL, &p, (long)bytes.len);
 	}
 	ERR_clear_error();
 	if (key != NULL && EVP_PKEY_base_id(key) != EVP_PKEY_RSA) {

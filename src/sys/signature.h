@@ -17,6 +17,8 @@ enum { SHA256_BYTES = 32 };
 
 struct sha256 {
 	EVP_MD_CTX *ctx;
+	size_t n; /* pending: canonical text comes word by word */
+	unsigned char pending[1024];
 };
 void sha256_init(struct sha256 *h);
 void sha256_put(const void *bytes, size_t len, void *h); /* a dkim_put_f */

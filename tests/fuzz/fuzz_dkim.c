@@ -3,6 +3,7 @@
 
 #include "base/must.h"
 #include "codec/mail/dkim.h"
+#include "sys/signature.h"
 
 static void count(const void *bytes, size_t len, void *ctx)
 {
@@ -46,7 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	dkim_tags_parse(in, a, &tags);
 	dkim_base64(in, a, &bytes);
-	dkim_key_parse(in, a, &key, &why);
+	if (dkim_key_parse(in, a, &key, &why))
+		EVP_PKEY_free(signature_public_key(key.ed25519, key.key));
+	EVP_PKEY_free(signature_public_key(false, in));
 	dkim_signature_parse(in, a, &s, &why);
 	dkim_signature_parse_arc(in, a, &s, &why);
 	buf_init(&out, 1 << 24);
