@@ -154,6 +154,7 @@ bool tls_policy_of(const struct policy *p, const struct conf *c,
 			: t.level == TLS_VERIFY ? c->smtp_tls_verify_cert_match
 			: t.level == TLS_SECURE ? c->smtp_tls_secure_cert_match
 						: STR("");
+	t.listed = r == TABLE_FOUND;
 	*policy_r = t;
 	return true;
 }

@@ -25,6 +25,7 @@ enum tls_level {
 
 struct tls_policy {
 	enum tls_level level;
+	bool listed; /* by smtp_tls_policy_maps */
 	struct str match; /* names, hostname, nexthop, dot-nexthop; or
 			   * fingerprints */
 	struct str protocols, ciphers; /* absent: as in main.cf */

@@ -23,8 +23,7 @@ static double cpu_us(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-static void verify(
-	const struct conf *c, struct resolver *r, struct str message)
+static void verify(const struct conf *c, struct resolver *r, struct str message)
 {
 	static const unsigned char addr[4] = {192, 0, 2, 1};
 	struct arena *a = arena_new(SIZE_MAX);
@@ -44,8 +43,7 @@ static void verify(
 
 	must(v.mail.result == SPF_PASS && v.n_dkim == 2 &&
 		v.dkim[0].result == DKIM_PASS &&
-		v.dkim[1].result == DKIM_PASS &&
-		v.dmarc.result == DMARC_PASS);
+		v.dkim[1].result == DKIM_PASS && v.dmarc.result == DMARC_PASS);
 	arena_free(a);
 }
 

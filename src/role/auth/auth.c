@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The role: exchanges and look-ups by ipc. */
 #include "role/auth/auth.h"
+#include "net/web.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -252,7 +253,7 @@ int role_auth(struct role *r)
 		role_may_read(r, STR("/etc/resolv.conf"));
 		role_may_read_dir(r, r->conf->oauth2_tls_CAfile);
 		role_may_read_dir(r, r->conf->oauth2_client_secret);
-		introspect_init();
+		web_init();
 	}
 	role_sandbox(r, tokens);
 	r->crew = crew_new(16);

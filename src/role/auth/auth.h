@@ -70,7 +70,6 @@ bool auth_spend(struct ipc_session *s, struct wire *w);
 
 /* introspect.c: whose token is it?  RFC 7662. */
 enum token_result { TOKEN_ACTIVE, TOKEN_INACTIVE, TOKEN_ERROR };
-void introspect_init(void);
 enum token_result introspect_token(struct role *r, struct str token,
 	struct arena *a, struct str *user_r, struct fault *f);
 

@@ -33,7 +33,8 @@ bool master_make_dirs(
 {
 	static const char *const queue_subs[] = {
 		"", "run", "tmp", "queue", "trail"};
-	static const char *const data_subs[] = {"", "accounts", "reports"};
+	static const char *const data_subs[] = {
+		"", "accounts", "reports", "mta-sts"};
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 
 	for (size_t i = 0; i < ARRAY_LEN(queue_subs); i++)

@@ -23,6 +23,9 @@ struct delivery {
 	struct str sender; /* after generic maps */
 	struct tls_policy policy; /* of the next hop */
 	enum tls_level level; /* with this host, DNS considered */
+	struct str match; /* the policy's, or MTA-STS's */
+	struct mta_sts_policy *sts; /* of the domain; NULL: not asked */
+	bool sts_matched; /* it names this host */
 	struct dns_tlsa *tlsa; /* at TLS_DANE and TLS_DANE_ONLY */
 	size_t n_tlsa;
 	struct str tlsa_base;
@@ -76,6 +79,11 @@ bool sender_tls_start(struct delivery *d, struct smtp_client *c,
 /* RFC 8689 4.1 and 8.4: the way is safe, or it is not gone. */
 bool sender_tls_promised(
 	struct delivery *d, struct smtp_client *c, struct fault *f);
+/* sts.c: what the domain asks for by MTA-STS; once a job. */
+void sender_sts_policy(struct delivery *d);
+/* Raises the level; false: the host is not among those of the policy. */
+bool sender_sts_host(
+	struct delivery *d, const struct site_host *h, struct fault *f);
 /* The session has served: it may be resumed. */
 void sender_tls_keep(struct delivery *d, struct smtp_client *c);
 

@@ -8,6 +8,7 @@
 #include "net/tls.h"
 #include "net/tls_cache.h"
 #include "policy/dkim_sign.h"
+#include "policy/mta_sts.h"
 
 /* postconf(5) smtp_tls_session_cache_timeout: 0 is off, else 2 min to 100 d */
 static int64_t session_lifetime(int64_t seconds)
@@ -30,6 +31,11 @@ static SSL_CTX *client_ctx(
 	return tls_client_ctx(&trust, f);
 }
 
+static const char *path_or_none(struct str path, struct arena *a)
+{
+	return path.len > 0 ? arena_cstr(a, path) : NULL;
+}
+
 int role_sender(struct role *r)
 {
 	struct sender *s = arena_make(r->a, struct sender);
@@ -48,6 +54,17 @@ int role_sender(struct role *r)
 	s->sealed_headers = list_items(c->dkim_sign_headers, r->a);
 	strs_add(&s->sealed_headers, r->a, STR("DKIM-Signature"));
 	role_may_read(r, c->dkim_key_directory);
+	if (c->smtp_tls_mta_sts) {
+		struct str dir = arena_printf(
+			r->a, "%.*s/mta-sts", STR_ARG(c->data_directory));
+
+		s->sts = mta_sts_new(r->resolver, dir.ptr,
+			path_or_none(c->smtp_tls_CAfile, r->a),
+			path_or_none(c->smtp_tls_CApath, r->a));
+		role_may_write(r, dir);
+		role_may_read(r, STR("/etc/ssl"));
+		web_init();
+	}
 	tls_pairs_paths(
 		&(struct tls_pairs){c->smtp_tls_chain_files,
 			c->smtp_tls_cert_file, c->smtp_tls_key_file,

@@ -16,6 +16,7 @@
 struct connections;
 struct dkim_keyring;
 struct dkim_signer;
+struct mta_sts;
 
 struct sender {
 	struct role *role;
@@ -26,6 +27,7 @@ struct sender {
 	struct connections *connections;
 	struct dkim_keyring *keyring;
 	struct dkim_signer *signer;
+	struct mta_sts *sts; /* NULL: off */
 	struct strs sealed_headers; /* names, for ARC */
 };
 

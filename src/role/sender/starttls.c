@@ -37,6 +37,7 @@ bool sender_tls_policy(struct delivery *d, struct fault *f)
 		p->match = STR("hostname");
 	}
 	d->level = p->level;
+	sender_sts_policy(d);
 	return true;
 }
 
@@ -71,14 +72,11 @@ static enum tls_level without_tlsa(const struct delivery *d)
 		       : TLS_MAY;
 }
 
-bool sender_tls_host(
+static bool find_dane(
 	struct delivery *d, const struct site_host *h, struct fault *f)
 {
 	enum dns_result r = DNS_NONE;
 
-	d->level = d->policy.level;
-	d->n_tlsa = 0;
-	d->verified = false;
 	if (d->level != TLS_DANE && d->level != TLS_DANE_ONLY)
 		return true;
 	if (dane_applies(d, h)) {
@@ -105,13 +103,23 @@ bool sender_tls_host(
 	return true;
 }
 
+bool sender_tls_host(
+	struct delivery *d, const struct site_host *h, struct fault *f)
+{
+	d->level = d->policy.level;
+	d->match = d->policy.match;
+	d->n_tlsa = 0;
+	d->verified = false;
+	return find_dane(d, h, f) && sender_sts_host(d, h, f);
+}
+
 /* ---- the session ---- */
 
 /* A session that was not verified so must never stand for one that was. */
 static struct str session_key(struct delivery *d)
 {
-	return arena_printf(d->a, "%d %.*s %.*s", d->level,
-		STR_ARG(d->policy.match), STR_ARG(d->mta));
+	return arena_printf(d->a, "%d %.*s %.*s", d->level, STR_ARG(d->match),
+		STR_ARG(d->mta));
 }
 
 /* What DNS or a fingerprint said may have changed since. */
@@ -158,7 +166,7 @@ static void add_name(struct delivery *d, struct str word, struct str host,
 static bool expect(
 	struct delivery *d, SSL *ssl, struct str host, struct fault *f)
 {
-	struct str rest = d->policy.match, word;
+	struct str rest = d->match, word;
 	struct strs names = {0};
 
 	if (d->level >= TLS_VERIFY) {
@@ -288,7 +296,8 @@ bool sender_tls_promised(
 {
 	if (!sender_requires_tls(d))
 		return true;
-	if (!d->site.name_secure)
+	/* RFC 8689 4.2.1: by DNSSEC or by MTA-STS */
+	if (!d->site.name_secure && !d->sts_matched)
 		return fault_set(f, FAULT_PERM, 550, 7, 30,
 			"REQUIRETLS: the MX records of %.*s are not protected "
 			"by DNSSEC",
