@@ -43,6 +43,8 @@ static const char *remark_on(enum dns_topic t)
 		       "mta-sts.txt:";
 	case DNS_TOPIC_SRV:
 		return "; Clients find their servers by these:";
+	case DNS_TOPIC_AUTOCONFIG:
+		return "; With a web server that tells clients their settings:";
 	case DNS_TOPIC_MX:
 	case DNS_TOPIC_HOST:
 	case DNS_TOPIC_SPF:

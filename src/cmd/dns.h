@@ -25,6 +25,7 @@ enum dns_topic {
 	DNS_TOPIC_MTA_STS,
 	DNS_TOPIC_CAA,
 	DNS_TOPIC_SRV,
+	DNS_TOPIC_AUTOCONFIG,
 };
 
 struct dns_line {

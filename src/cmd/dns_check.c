@@ -318,6 +318,12 @@ static void check_record(struct asking *k, const struct dns_line *l)
 				       STR_ARG(l->name)));
 }
 
+/* It serves clients that find a web server there, and harms nobody. */
+static void check_nothing(
+	struct asking *k UNUSED, const struct dns_line *l UNUSED)
+{
+}
+
 unsigned dns_check(const struct dns_plan *p, struct resolver *r)
 {
 	static void (*const checks[])(
@@ -334,6 +340,7 @@ unsigned dns_check(const struct dns_plan *p, struct resolver *r)
 		[DNS_TOPIC_MTA_STS] = check_text,
 		[DNS_TOPIC_CAA] = check_record,
 		[DNS_TOPIC_SRV] = check_record,
+		[DNS_TOPIC_AUTOCONFIG] = check_nothing,
 	};
 	struct asking k = {.p = p, .r = r, .a = p->a};
 

@@ -14,7 +14,7 @@ const char *dns_topic_name(enum dns_topic t)
 {
 	static const char *const names[] = {"MX", "address", "reverse name",
 		"SPF", "SPF of the host", "DKIM", "DMARC", "DANE", "TLS-RPT",
-		"MTA-STS", "CAA", "service"};
+		"MTA-STS", "CAA", "service", "autoconfig"};
 
 	return names[t];
 }
@@ -197,6 +197,22 @@ static void plan_services(struct dns_plan *p, const struct services *services)
 	}
 }
 
+/* Only with a web server that answers there: a choice. */
+static void plan_autoconfig(struct dns_plan *p)
+{
+	struct str host = arena_printf(p->a, "%.*s.", STR_ARG(p->host));
+
+	add(p, DNS_TOPIC_AUTOCONFIG,
+		arena_printf(p->a, "autoconfig.%.*s", STR_ARG(p->domain)),
+		"CNAME", host)
+		->remark = true;
+	add(p, DNS_TOPIC_AUTOCONFIG,
+		arena_printf(
+			p->a, "_autodiscover._tcp.%.*s", STR_ARG(p->domain)),
+		"SRV", arena_printf(p->a, "0 1 443 %.*s", STR_ARG(host)))
+		->remark = true;
+}
+
 bool dns_plan_make(struct dns_plan *p, const struct conf *conf,
 	const struct services *services, struct str domain, struct arena *a,
 	struct fault *f)
@@ -215,6 +231,7 @@ bool dns_plan_make(struct dns_plan *p, const struct conf *conf,
 	}
 	plan_tls_policy(p);
 	plan_services(p, services);
+	plan_autoconfig(p);
 	return true;
 }
 

@@ -172,6 +172,13 @@ static const char *ascii_name(struct str name, struct arena *a)
 	return copy;
 }
 
+struct str resolver_ascii(struct str name, struct arena *a)
+{
+	const char *text = ascii_name(name, a);
+
+	return text != NULL ? arena_lower(a, str_from(text)) : STR_NONE;
+}
+
 static void free_result(struct ub_result **r)
 {
 	ub_resolve_free(*r);

@@ -51,6 +51,10 @@ struct resolver_addrs {
 
 enum resolver_family { RESOLVER_V4 = 1, RESOLVER_V6 = 2 };
 
+/* A name with its U-labels as A-labels, RFC 5891 4.4, lower case; absent: it is
+ * no host name. */
+struct str resolver_ascii(struct str name, struct arena *a);
+
 /* A and AAAA of a host, or the literal itself; appended to *addrs. */
 enum dns_result resolver_host(struct resolver *r, struct str name,
 	unsigned families, struct arena *a, struct resolver_addrs *addrs,

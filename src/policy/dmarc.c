@@ -144,13 +144,15 @@ static bool aligned(struct judging *j, struct str name, bool strict)
 
 	if (!str_present(name) || name.len == 0)
 		return false;
-	if (str_ieq(name, j->from))
+	name = resolver_ascii(name, j->a);
+	if (!str_present(name))
+		return false;
+	if (str_eq(name, j->from))
 		return true;
 	/* What shares no label at the end cannot share an organization. */
 	if (strict || !str_iends(name, last_labels(j->from, 1)) ||
 		!know_organization(j))
 		return false;
-	name = arena_lower(j->a, name);
 	if (str_eq(name, j->walk.organization))
 		return true;
 	if (!walk_tree(j->resolver, name, j->a, &w)) {
@@ -241,10 +243,15 @@ static struct dmarc_verdict judge(struct resolver *resolver, struct str from,
 	const struct spf_verdict *spf, const struct dkim_verdict *dkim,
 	size_t n_dkim, struct arena *a)
 {
-	struct dmarc_verdict v = {.from = arena_lower(a, from)};
+	struct dmarc_verdict v = {.from = resolver_ascii(from, a)};
 	struct judging j = {.resolver = resolver, .a = a};
 	const struct found *found;
 
+	if (!str_present(v.from)) {
+		v.result = DMARC_PERMERROR;
+		v.why = "From has a domain that is no name";
+		return v;
+	}
 	if (str_ends(v.from, "."))
 		v.from.len--;
 	j.from = v.from;

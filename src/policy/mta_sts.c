@@ -68,8 +68,7 @@ static struct known *make_known(struct str id, int64_t fetched, struct str text)
 	struct arena *a = arena_new(SIZE_MAX);
 	struct known *k = arena_make(a, struct known);
 
-	*k = (struct known){
-		.a = a, .id = arena_str(a, id), .fetched = fetched};
+	*k = (struct known){.a = a, .id = arena_str(a, id), .fetched = fetched};
 	if (mta_sts_policy_parse(arena_str(a, text), a, &k->policy))
 		return k;
 	arena_free(a);
@@ -84,8 +83,8 @@ static struct known *load(
 	int64_t fetched = 0;
 
 	buf_init(&text, POLICY_BYTES + 256);
-	if (!file_read(path_of(s, domain, a).ptr, POLICY_BYTES + 256, &text,
-		    &f))
+	if (!file_read(
+		    path_of(s, domain, a).ptr, POLICY_BYTES + 256, &text, &f))
 		return NULL;
 	struct str rest = buf_str(&text), line = str_cut(&rest, '\n');
 	struct str id = str_word(&line, " ");
@@ -147,8 +146,8 @@ static struct known *recall(
 /* ---- what the domain says now ---- */
 
 /* Exactly one record, or there is none: 3.1 */
-static bool find_id(struct mta_sts *s, struct str domain, struct arena *a,
-	struct str *id_r)
+static bool find_id(
+	struct mta_sts *s, struct str domain, struct arena *a, struct str *id_r)
 {
 	struct strs texts = {0};
 	struct fault f;

@@ -248,6 +248,10 @@ static bool matches(struct checking *k, const struct spf_term *t)
 		return k->addr_len == 16 && in_network(k, t->addr, 16, t);
 	if (!count_lookup(k))
 		return false;
+	/* RFC 8616 4: a local part that no name can hold matches nothing. */
+	if (str_present(t->domain) && spf_uses_local_part(t->domain) &&
+		!utf8_is_ascii(k->macros.local))
+		return false;
 	if (str_present(t->domain))
 		domain = spf_expand_domain(t->domain, &k->macros, k->a);
 	switch (t->mechanism) {
@@ -394,6 +398,10 @@ struct spf_verdict spf_check(const struct spf_query *q, struct arena *a)
 		sender = arena_printf(a, "postmaster@%.*s", STR_ARG(domain));
 	}
 	take_address(&k);
+	/* RFC 8616 4: macros and names hold A-labels. */
+	struct str ascii = resolver_ascii(domain, a);
+	if (str_present(ascii))
+		domain = ascii;
 	if (str_ends(domain, "."))
 		domain.len--;
 	k.macros = (struct spf_macros){.sender = sender,

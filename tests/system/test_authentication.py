@@ -234,3 +234,43 @@ def test_a_broken_signature_leaves_tls_alone(server, key):
         assert give(p, text.replace(b"Subject: x", b"Subject: y"),
                     "a@lax.test", s=s)[0] == 250
     assert "dkim=fail" in fields(inbox(p)[2], "Authentication-Results")[0]
+
+
+# ---- internationalized mail: RFC 8616 ----
+
+def test_names_in_utf8(postern, dns, tmp_path):
+    """bücher.test is xn--bcher-kva.test wherever it is looked up or compared."""
+    key = Key(tmp_path)
+    ns = dns({"xn--bcher-kva.test": f"""
+@ TXT "v=spf1 exists:%{{l}}.l.%{{d}} exists:%{{d}} -all"
+l.l A 127.0.0.2
+@ A 127.0.0.2
+_dmarc TXT "v=DMARC1; p=reject"
+sel._domainkey TXT {zone_text(key.record())}
+"""})
+    p = postern("eai", users={BOB: "b"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{ns.port}", **VERIFY}).start()
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO x", 250)
+
+    def give_utf8(author, sender, text=None):
+        s.expect(f"MAIL FROM:<{sender}> SMTPUTF8".encode(), 250)
+        s.expect(f"RCPT TO:<{BOB}>", 250)
+        s.expect("DATA", 354)
+        s.send((text or f"From: {author}\r\n\r\nx\r\n".encode()) + b".\r\n")
+        return s.reply()[0]
+
+    # %{l} cannot be asked about: the term matches nothing, the next one does.
+    assert give_utf8("jörg@bücher.test", "jörg@bücher.test") == 250
+    results = fields(inbox(p)[0], "Authentication-Results")[0]
+    assert "spf=pass" in results and "dmarc=pass" in results
+    assert "header.from=xn--bcher-kva.test" in results
+    # A signature with d= in either form is aligned with From in the other.
+    for d, author in (("xn--bcher-kva.test", "a@bücher.test"),
+                      ("bücher.test", "a@xn--bcher-kva.test")):
+        text = signed(key, d=d, names=("from", "subject"), head=[
+            (b"From", f" {author}".encode()), (b"Subject", b" x")])
+        assert give_utf8(author, "joe@elsewhere.test", text) == 250
+        results = fields(inbox(p)[-1], "Authentication-Results")[0]
+        assert "dkim=pass" in results and "dmarc=pass" in results
+    assert give_utf8("a@bücher.test", "joe@none.xn--bcher-kva.test") == 550

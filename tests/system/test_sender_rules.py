@@ -4,6 +4,7 @@ all that leaves us: user mail, bulk mail, a bounce, a forward, a report."""
 
 import base64
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -119,6 +120,14 @@ def test_the_receivers_take_it_all(postern, dns, tmp_path):
             (b"Message-ID", b" <1@author.test>")]) + b".\r\n")
         assert s.reply()[0] == 250
     s.close()
+    # As vacation(1) answers: by sendmail, with the null sender.
+    (tmp_path / "sendmail").symlink_to(p.binary)
+    subprocess.run(
+        [tmp_path / "sendmail", "-f", "<>", FAR], check=True, text=True,
+        env={**os.environ, "MAIL_CONFIG": str(p.dir)}, input=(
+            "From: alice@me.test\nTo: x@far.example\nSubject: away\n"
+            "Auto-Submitted: auto-replied\n\nback soon\n"))
+    took("a vacation reply", b"Subject: away")
     took("a forward", b"ARC-Seal:")
     took("a bounce", b"multipart/report")
     took("a report", b"Report Domain: author.test")

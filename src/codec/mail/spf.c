@@ -454,3 +454,17 @@ bool spf_expand_text(struct str spec, const struct spf_macros *m,
 	*text_r = arena_str(a, buf_str(&b));
 	return !buf_over(&b);
 }
+
+bool spf_uses_local_part(struct str spec)
+{
+	for (size_t i = 0; i + 2 < spec.len; i++) {
+		char c = ascii_lower(spec.ptr[i + 2]);
+
+		if (spec.ptr[i] == '%' && spec.ptr[i + 1] == '{' &&
+			(c == 's' || c == 'l'))
+			return true;
+		/* "%%{l}" is a percent sign and a text. */
+		i += spec.ptr[i] == '%';
+	}
+	return false;
+}

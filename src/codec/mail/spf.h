@@ -72,6 +72,8 @@ struct spf_macros {
  * loses labels on the left. */
 struct str spf_expand_domain(
 	struct str spec, const struct spf_macros *m, struct arena *a);
+/* Does it hold %{s} or %{l}? */
+bool spf_uses_local_part(struct str spec);
 /* A text of exp=: any text.  False when its syntax is wrong. */
 bool spf_expand_text(struct str spec, const struct spf_macros *m,
 	struct arena *a, struct str *text_r);

@@ -70,8 +70,7 @@ bool mta_sts_policy_parse(
 		} else if (str_eqc(name, "max_age") && !age) {
 			if (value.len > 10 || !str_u64(value, &n))
 				return false;
-			policy_r->max_age =
-				n > AGE_MAX ? AGE_MAX : (int64_t)n;
+			policy_r->max_age = n > AGE_MAX ? AGE_MAX : (int64_t)n;
 			age = true;
 		} else if (str_eqc(name, "mx") && value.len > 0 &&
 			   policy_r->mx.n < MX_MAX) {

@@ -15,8 +15,7 @@ void sender_sts_policy(struct delivery *d)
 
 	d->sts = NULL;
 	if (d->s->sts == NULL || optional || d->policy.level == TLS_NONE ||
-		d->policy.listed ||
-		!str_present(d->site.exchangers))
+		d->policy.listed || !str_present(d->site.exchangers))
 		return;
 	d->sts = arena_make(d->a, struct mta_sts_policy);
 	*d->sts = mta_sts_of(d->s->sts, d->site.host, d->a, &why);
@@ -34,7 +33,8 @@ bool sender_sts_host(
 	if (!mta_sts_mx_matches(d->sts, h->name))
 		return d->policy.level > TLS_ENCRYPT ||
 		       fault_set(f, FAULT_TEMP, 451, 7, 5,
-			       "%.*s is no server of %.*s by its MTA-STS policy",
+			       "%.*s is no server of %.*s by its MTA-STS "
+			       "policy",
 			       STR_ARG(h->name), STR_ARG(d->site.host));
 	d->sts_matched = true;
 	if (d->level <= TLS_ENCRYPT) {
