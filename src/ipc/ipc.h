@@ -46,6 +46,7 @@ enum ipc_type {
 
 	/* to report */
 	IPC_DMARC_SEEN = 70, /* dmarc_seen -> OK */
+	IPC_DMARC_FAILED, /* dmarc_failed -> OK */
 
 	/* to master */
 	IPC_STATUS = 80, /* -> OK str json */

@@ -309,16 +309,44 @@ bool dmarc_row_read(struct wire *w, struct dmarc_row *r_r)
 	return !w->bad;
 }
 
-void dmarc_seen_put(struct buf *b, const struct dmarc_seen *s)
+static void seen_put(struct buf *b, const struct dmarc_seen *s)
 {
 	wire_put_str(b, s->domain);
 	wire_put_str(b, s->record);
 	dmarc_row_put(b, &s->row);
 }
 
-bool dmarc_seen_read(struct wire *w, struct dmarc_seen *s_r)
+static bool seen_read(struct wire *w, struct dmarc_seen *s_r)
 {
 	s_r->domain = wire_str(w);
 	s_r->record = wire_str(w);
-	return dmarc_row_read(w, &s_r->row) && wire_ok(w);
+	return dmarc_row_read(w, &s_r->row);
+}
+
+void dmarc_seen_put(struct buf *b, const struct dmarc_seen *s)
+{
+	seen_put(b, s);
+}
+
+bool dmarc_seen_read(struct wire *w, struct dmarc_seen *s_r)
+{
+	return seen_read(w, s_r) && wire_ok(w);
+}
+
+void dmarc_failed_put(struct buf *b, const struct dmarc_failed *d)
+{
+	seen_put(b, &d->seen);
+	wire_put_str(b, d->results);
+	wire_put_str(b, d->sender);
+	wire_put_str(b, d->head);
+}
+
+bool dmarc_failed_read(struct wire *w, struct dmarc_failed *d_r)
+{
+	bool ok = seen_read(w, &d_r->seen);
+
+	d_r->results = wire_str(w);
+	d_r->sender = wire_str(w);
+	d_r->head = wire_str(w);
+	return ok && wire_ok(w);
 }

@@ -145,6 +145,15 @@ struct dmarc_seen {
 };
 void dmarc_seen_put(struct buf *b, const struct dmarc_seen *s);
 bool dmarc_seen_read(struct wire *w, struct dmarc_seen *s_r);
+/* One message that failed. */
+struct dmarc_failed {
+	struct dmarc_seen seen;
+	struct str results; /* Authentication-Results, its value */
+	struct str sender; /* of the envelope */
+	struct str head; /* of the message */
+};
+void dmarc_failed_put(struct buf *b, const struct dmarc_failed *d);
+bool dmarc_failed_read(struct wire *w, struct dmarc_failed *d_r);
 void dmarc_row_put(struct buf *b, const struct dmarc_row *r);
 bool dmarc_row_read(struct wire *w, struct dmarc_row *r_r);
 

@@ -188,3 +188,59 @@ def test_show(postern, tmp_path):
         assert r.returncode == os.EX_DATAERR and why in r.stderr, (name, r)
     assert p.run("dmarc", check=False).returncode == os.EX_USAGE
     assert p.run("dmarc", "hide", "x", check=False).returncode == os.EX_USAGE
+
+
+# ---- failure reports ----
+
+RUF = ['_dmarc.a TXT "v=DMARC1; p=reject; ruf=mailto:ruf@a.test"',
+       '_dmarc.v TXT "v=DMARC1; p=none; ruf=mailto:victim@other.test"',
+       '_dmarc.any TXT "v=DMARC1; p=none; fo=1; ruf=mailto:ruf@any.test"',
+       'any TXT "v=spf1 ip4:127.0.0.1 -all"']
+
+
+def test_failure_reports_are_off(reporter):
+    p, sink = reporter(RUF)
+    assert give(p, message("x@a.test"), "x@a.test")[0] == 550
+    assert give(p, message("x@any.test"), "x@any.test")[0] == 250
+    assert p.stop() == 0
+    assert sink.mails == [] and "failure report" not in p.log()
+
+
+def test_failure_reports(reporter):
+    p, sink = reporter(RUF, dmarc_failure_reports="yes",
+                       dmarc_failure_report_limit="2")
+    text = message("x@a.test", "X-Note: seen").replace(
+        b"hello", b"a secret body")
+    assert give(p, text, "eve@e.test")[0] == 550
+    wait_for("the report", lambda: sink.mails)
+    mail = email.message_from_bytes(sink.mails[0]["data"])
+    assert sink.mails[0]["rcpts"] == ["ruf@a.test"]
+    assert mail.get_content_type() == "multipart/report"
+    assert mail.get_param("report-type") == "feedback-report"
+    _, feedback, head = mail.get_payload()
+    said = feedback.get_payload()[0] if feedback.is_multipart() else (
+        email.message_from_string(feedback.get_payload()))
+    assert said["Feedback-Type"] == "auth-failure"
+    assert said["Auth-Failure"] == "dmarc"
+    assert said["Identity-Alignment"] == "none"
+    assert said["Source-IP"] == "127.0.0.1"
+    assert said["Original-Mail-From"] == "eve@e.test"
+    assert said["Reported-Domain"] == "a.test"
+    assert said["Delivery-Result"] == "reject"
+    assert "dmarc=fail" in said["Authentication-Results"]
+    assert "X-Note: seen" in head.get_payload()
+    # The header, and no more of it.
+    assert b"secret" not in sink.mails[0]["data"]
+    # fo=1: DKIM did not pass, though SPF did.
+    assert give(p, message("x@any.test"), "x@any.test")[0] == 250
+    wait_for("the second", lambda: len(sink.mails) == 2)
+    assert b"Identity-Alignment: spf" in sink.mails[1]["data"]
+    # Nobody who did not ask, and no more than the limit.
+    assert give(p, message("x@v.test"), "x@v.test")[0] == 250
+    for _ in range(3):
+        assert give(p, text, "eve@e.test")[0] == 550
+    wait_for("the third", lambda: len(sink.mails) == 3)
+    assert give(p, message("x@any.test"), "x@any.test")[0] == 250
+    wait_for("the fourth", lambda: len(sink.mails) == 4)
+    assert [m["rcpts"] for m in sink.mails] == [
+        ["ruf@a.test"], ["ruf@any.test"], ["ruf@a.test"], ["ruf@any.test"]]

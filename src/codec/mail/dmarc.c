@@ -29,6 +29,15 @@ bool dmarc_is_record(struct str text)
 	return str_eqc(name, "v") && str_eqc(str_trim(value), "DMARC1");
 }
 
+/* fo=: letters by colons; d and s ask for reports of other kinds. */
+static bool has_option(struct str list, const char *option)
+{
+	while (str_present(list))
+		if (str_eqc(str_trim(str_cut(&list, ':')), option))
+			return true;
+	return false;
+}
+
 bool dmarc_record_parse(
 	struct str text, struct arena *a, struct dmarc_record *r_r)
 {
@@ -39,6 +48,8 @@ bool dmarc_record_parse(
 		return false;
 	r.text = text;
 	r.rua = dkim_tag_value(&tags, "rua");
+	r.ruf = dkim_tag_value(&tags, "ruf");
+	r.any = has_option(dkim_tag_value(&tags, "fo"), "1");
 	/* 4.7: without a policy but with somebody who wants to know: none. */
 	if (!parse_policy(dkim_tag_value(&tags, "p"), &r.p) &&
 		!str_present(r.rua))

@@ -21,7 +21,8 @@ struct dmarc_record {
 	bool strict_dkim, strict_spf; /* adkim=s, aspf=s */
 	enum dmarc_psd psd;
 	bool testing; /* t=y */
-	struct str rua; /* absent without */
+	struct str rua, ruf; /* absent without */
+	bool any; /* fo=1: a failure report for each way that failed */
 	struct str text; /* all of it */
 };
 

@@ -2,14 +2,12 @@
 /* An aggregate report as a mail: RFC 9990 3, RFC 7489 7.2.1.1 */
 #include "codec/mail/base64.h"
 #include "codec/mail/date.h"
-#include "codec/smtp/command.h"
 #include "policy/dmarc_rua.h"
 #include "role/report/report.h"
 #include "sys/clock.h"
-#include "sys/file.h"
 #include "sys/gzip.h"
 
-enum { XML_MAX = 128 << 20, MAIL_MAX = 48 << 20, PUT_TIMEOUT_MS = 60000 };
+enum { XML_MAX = 128 << 20, MAIL_MAX = 48 << 20 };
 
 static struct str yes_no(bool yes)
 {
@@ -78,43 +76,6 @@ static void put_mail(const struct report_role *r, const struct dmarc_report *d,
 	buf_putf(out, "--=_%s--\r\n", boundary);
 }
 
-static bool put_in_queue(struct report_role *r, const struct dmarc_rua *to,
-	size_t n_to, struct str mail, uint64_t *id_r, struct fault *f)
-{
-	struct recipient rcpts[DMARC_RUA_MAX];
-	struct ipc_frame reply CLEANUP(ipc_frame_fini);
-	struct buf b CLEANUP(buf_fini);
-	struct text text = text_view(mail);
-	int fd CLEANUP(fd_close) = -1;
-
-	ipc_frame_init(&reply);
-	buf_init(&b, IPC_PAYLOAD_MAX);
-	for (size_t i = 0; i < n_to; i++)
-		rcpts[i] = (struct recipient){.address = to[i].address,
-			.original = to[i].address,
-			.notify = SMTP_NOTIFY_NEVER};
-	/* The null sender: nobody answers a report. */
-	struct envelope env = {.id = id_new(),
-		.arrival = clock_unix(),
-		.flags = ENV_SIGN,
-		.size = mail.len,
-		.sender = STR(""),
-		.client = STR("report"),
-		.rcpts = rcpts,
-		.n_rcpts = (uint32_t)n_to};
-	*id_r = env.id;
-	if (text.size > TEXT_MEMORY_MAX) {
-		fd = text_descriptor(&text, f);
-		if (fd < 0)
-			return false;
-		text.bytes = STR_NONE;
-	}
-	envelope_put(&b, &env);
-	text_put(&b, &text);
-	return ipc_call(r->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
-		PUT_TIMEOUT_MS, &reply, f);
-}
-
 /* Who takes no more than so many bytes gets nothing that is larger. */
 static size_t leave_out(struct dmarc_rua *to, size_t n, uint64_t size)
 {
@@ -159,7 +120,7 @@ bool report_aggregate(struct report_role *r, const struct dmarc_due *due,
 		return true;
 	}
 	put_mail(r, report, to, n, buf_str(&packed), &mail);
-	if (!put_in_queue(r, to, n, buf_str(&mail), &queued, f))
+	if (!report_send(r, to, n, buf_str(&mail), &queued, f))
 		return false;
 	id_text(queued, id);
 	log_info("report", log_z("queue_id", id), log_s("domain", due->domain),

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/report/report.h"
 
-#include <pthread.h>
 #include <time.h>
 
 #include "base/must.h"
@@ -35,11 +34,28 @@ static bool note(struct ipc_session *s, struct wire *w)
 		  : ipc_answer_fault(s, &f);
 }
 
+/* smtpd waits for no DNS: it has its answer first. */
+static bool tell(struct ipc_session *s, struct wire *w)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct report_role *r = s->role_ctx;
+	struct dmarc_failed d;
+	struct fault f;
+
+	if (!dmarc_failed_read(w, &d) || !ipc_answer(s, IPC_OK, STR_NONE, -1))
+		return false;
+	if (!report_failure(r, &d, a, &f))
+		log_warn("failure report not sent",
+			log_s("domain", d.seen.domain), log_fault(&f));
+	return true;
+}
+
 static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 {
 	struct wire w = {.rest = buf_str(&frame->payload)};
 
-	return frame->type == IPC_DMARC_SEEN && note(s, &w);
+	return (frame->type == IPC_DMARC_SEEN && note(s, &w)) ||
+	       (frame->type == IPC_DMARC_FAILED && tell(s, &w));
 }
 
 /* Takes one out that is due; domain absent: there is none. */
@@ -122,6 +138,7 @@ int role_report(struct role *role)
 	struct fault f;
 
 	r->role = role;
+	r->failures = failure_counts_new();
 	pthread_mutex_init(&r->lock, NULL);
 	role_resolver(role);
 	role_may_write(role, arena_printf(role->a, "%.*s/reports",

@@ -149,14 +149,16 @@ bool smtpd_authenticate(
 	struct authentication v = authenticate(&q, a);
 	log_verdict(s, &v);
 	*refused_r = refuse(s, &v);
+	authentication_put_fields(&v, &q, c->authserv_id,
+		(s->tx.mail.flags & SMTP_MAIL_UTF8) != 0, &fields);
 	smtpd_tell_dmarc(s, &v,
 		*refused_r   ? DMARC_REJECT
 		: s->tx.junk ? DMARC_QUARANTINE
-			     : DMARC_NO_POLICY);
+			     : DMARC_NO_POLICY,
+		mail_field_value(buf_str(&fields), "Authentication-Results"),
+		q.message);
 	if (*refused_r)
 		return true;
-	authentication_put_fields(&v, &q, c->authserv_id,
-		(s->tx.mail.flags & SMTP_MAIL_UTF8) != 0, &fields);
 	return put_fields(s, buf_str(&fields), q.message, text, f);
 }
 

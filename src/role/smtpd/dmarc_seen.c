@@ -4,7 +4,7 @@
 #include "policy/authenticate.h"
 #include "role/smtpd/smtpd.h"
 
-enum { TELL_TIMEOUT_MS = 2000, NAME_MAX_LEN = 255 };
+enum { TELL_TIMEOUT_MS = 2000, NAME_MAX_LEN = 255, HEAD_MAX = 256 * 1024 };
 
 /* Names of strangers, which may be of any length. */
 static struct str name(struct str s)
@@ -61,27 +61,55 @@ static void fill_row(const struct session *s, const struct authentication *v,
 	}
 }
 
-void smtpd_tell_dmarc(struct session *s, const struct authentication *v,
-	enum dmarc_policy done)
+static void tell(struct session *s, enum ipc_type type, const struct buf *b,
+	struct str domain)
 {
-	const struct dmarc_verdict *d = &v->dmarc;
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
-	struct buf b CLEANUP(buf_fini);
-	struct dmarc_seen seen = {
-		.domain = d->policy_domain, .record = d->record.text};
 	struct fault f;
 
 	ipc_frame_init(&reply);
-	buf_init(&b, 65536);
-	if (!s->sv->c->dmarc_reports || !str_present(d->policy_domain) ||
-		!str_present(d->record.rua) ||
+	/* What is lost does no harm: mail goes on. */
+	if (!ipc_call(s->sv->role->report, type, buf_str(b), -1,
+		    TELL_TIMEOUT_MS, &reply, &f))
+		log_warn("not told for a report", log_s("domain", domain),
+			log_fault(&f));
+}
+
+/* fo=0: nothing passed; fo=1: something did not. */
+static bool wants_failure(const struct conf *c, const struct dmarc_verdict *d)
+{
+	return c->dmarc_failure_reports && str_present(d->record.ruf) &&
+	       (d->result == DMARC_FAIL ||
+		       (d->record.any &&
+			       (!d->spf_aligned || !d->dkim_aligned)));
+}
+
+void smtpd_tell_dmarc(struct session *s, const struct authentication *v,
+	enum dmarc_policy done, struct str results, struct str message)
+{
+	const struct dmarc_verdict *d = &v->dmarc;
+	const struct conf *c = s->sv->c;
+	struct buf b CLEANUP(buf_fini);
+	struct dmarc_failed failed = {
+		.seen = {.domain = d->policy_domain, .record = d->record.text},
+		.results = results,
+		.sender = name(s->tx.sender_said)};
+	struct str body;
+
+	buf_init(&b, HEAD_MAX + 65536);
+	if (!str_present(d->policy_domain) ||
 		(d->result != DMARC_PASS && d->result != DMARC_FAIL))
 		return;
-	fill_row(s, v, done, &seen.row);
-	dmarc_seen_put(&b, &seen);
-	/* A count that is lost does no harm: mail goes on. */
-	if (!ipc_call(s->sv->role->report, IPC_DMARC_SEEN, buf_str(&b), -1,
-		    TELL_TIMEOUT_MS, &reply, &f))
-		log_warn("not counted for a report",
-			log_s("domain", d->policy_domain), log_fault(&f));
+	fill_row(s, v, done, &failed.seen.row);
+	if (c->dmarc_reports && str_present(d->record.rua)) {
+		dmarc_seen_put(&b, &failed.seen);
+		tell(s, IPC_DMARC_SEEN, &b, d->policy_domain);
+	}
+	if (!wants_failure(c, d))
+		return;
+	mail_split(message, &failed.head, &body);
+	failed.head = str_sub(failed.head, 0, HEAD_MAX);
+	buf_reset(&b);
+	dmarc_failed_put(&b, &failed);
+	tell(s, IPC_DMARC_FAILED, &b, d->policy_domain);
 }

@@ -294,10 +294,11 @@ bool smtpd_is_own(const struct session *s);
 /* SPF, DKIM, DMARC; *refused_r: answered. */
 bool smtpd_authenticate(
 	struct session *s, struct text *text, bool *refused_r, struct fault *f);
-/* dmarc_seen.c: done: what was done with the message. */
+/* dmarc_seen.c: done: what was done with the message; results: value of
+ * Authentication-Results. */
 struct authentication;
 void smtpd_tell_dmarc(struct session *s, const struct authentication *v,
-	enum dmarc_policy done);
+	enum dmarc_policy done, struct str results, struct str message);
 /* A verdict of ours that is not ours: RFC 8601 5. */
 bool smtpd_forged_field(
 	const struct session *s, const struct mail_field *field);
