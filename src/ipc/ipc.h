@@ -47,6 +47,7 @@ enum ipc_type {
 	/* to report */
 	IPC_DMARC_SEEN = 70, /* dmarc_seen -> OK */
 	IPC_DMARC_FAILED, /* dmarc_failed -> OK */
+	IPC_TLS_SEEN, /* tls_seen -> OK */
 
 	/* to master */
 	IPC_STATUS = 80, /* -> OK str json */

@@ -350,3 +350,42 @@ bool dmarc_failed_read(struct wire *w, struct dmarc_failed *d_r)
 	d_r->head = wire_str(w);
 	return ok && wire_ok(w);
 }
+
+void tls_row_put(struct buf *b, const struct tls_row *r)
+{
+	wire_put_str(b, r->policy_type);
+	wire_put_str(b, r->policy);
+	wire_put_str(b, r->patterns);
+	wire_put_str(b, r->result);
+	wire_put_str(b, r->sending_ip);
+	wire_put_str(b, r->mx);
+	wire_put_str(b, r->receiving_ip);
+	wire_put_str(b, r->reason);
+}
+
+bool tls_row_read(struct wire *w, struct tls_row *r_r)
+{
+	r_r->policy_type = wire_str(w);
+	r_r->policy = wire_str(w);
+	r_r->patterns = wire_str(w);
+	r_r->result = wire_str(w);
+	r_r->sending_ip = wire_str(w);
+	r_r->mx = wire_str(w);
+	r_r->receiving_ip = wire_str(w);
+	r_r->reason = wire_str(w);
+	return wire_ok(w);
+}
+
+void tls_seen_put(struct buf *b, const struct tls_seen *s)
+{
+	wire_put_str(b, s->domain);
+	wire_put_str(b, s->record);
+	tls_row_put(b, &s->row);
+}
+
+bool tls_seen_read(struct wire *w, struct tls_seen *s_r)
+{
+	s_r->domain = wire_str(w);
+	s_r->record = wire_str(w);
+	return tls_row_read(w, &s_r->row);
+}

@@ -145,6 +145,23 @@ struct dmarc_seen {
 };
 void dmarc_seen_put(struct buf *b, const struct dmarc_seen *s);
 bool dmarc_seen_read(struct wire *w, struct dmarc_seen *s_r);
+/* One session with a server of a domain that wants reports about TLS. */
+struct tls_row {
+	struct str policy_type; /* "sts", "tlsa", "no-policy-found" */
+	struct str policy, patterns; /* by lines; absent without */
+	struct str result; /* "certificate-expired"; absent: it went well */
+	struct str sending_ip, mx, receiving_ip, reason; /* of a failure */
+};
+struct tls_seen {
+	struct str domain;
+	struct str record; /* of _smtp._tls */
+	struct tls_row row;
+};
+void tls_row_put(struct buf *b, const struct tls_row *r);
+bool tls_row_read(struct wire *w, struct tls_row *r_r);
+void tls_seen_put(struct buf *b, const struct tls_seen *s);
+bool tls_seen_read(struct wire *w, struct tls_seen *s_r);
+
 /* One message that failed. */
 struct dmarc_failed {
 	struct dmarc_seen seen;

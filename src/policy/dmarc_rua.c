@@ -18,6 +18,17 @@ static bool is_address(struct str address, struct str *domain_r)
 	return true;
 }
 
+size_t dmarc_rua_addresses(struct str rua, struct arena *a, struct dmarc_rua *v)
+{
+	size_t n = dmarc_rua_parse(rua, DMARC_RUA_MAX, a, v), kept = 0;
+	struct str host;
+
+	for (size_t i = 0; i < n; i++)
+		if (is_address(v[i].address, &host))
+			v[kept++] = v[i];
+	return kept;
+}
+
 static bool same_organization(struct resolver *resolver, struct str x,
 	struct str y, struct arena *a, bool *later_r)
 {
@@ -53,7 +64,7 @@ size_t dmarc_rua_allowed(struct resolver *resolver, struct str domain,
 	struct str rua, struct arena *a, struct dmarc_rua *v, bool *later_r)
 {
 	struct dmarc_rua all[DMARC_RUA_MAX];
-	size_t n = dmarc_rua_parse(rua, DMARC_RUA_MAX, a, all), kept = 0;
+	size_t n = dmarc_rua_addresses(rua, a, all), kept = 0;
 
 	*later_r = false;
 	for (size_t i = 0; i < n; i++) {

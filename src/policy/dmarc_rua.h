@@ -15,6 +15,10 @@
 
 enum { DMARC_RUA_MAX = 5 };
 
+/* Those that are mail addresses; their number. */
+size_t dmarc_rua_addresses(
+	struct str rua, struct arena *a, struct dmarc_rua *v);
+
 /* The addresses that may get it; their number.  *later_r: DNS failed for
  * some, which are left out. */
 size_t dmarc_rua_allowed(struct resolver *resolver, struct str domain,

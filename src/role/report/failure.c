@@ -66,8 +66,8 @@ static void put_feedback(const struct report_role *r,
 		      "Auth-Failure: dmarc\r\n");
 	buf_putf(out, "Identity-Alignment: %s\r\n",
 		spf && dkim ? "dkim, spf"
-		: spf	    ? "spf"
-		: dkim	    ? "dkim"
+		: spf       ? "spf"
+		: dkim      ? "dkim"
 			    : "none");
 	buf_puts(out, "Original-Mail-From: ");
 	put_line(d->sender, out);
@@ -76,7 +76,7 @@ static void put_feedback(const struct report_role *r,
 	buf_puts(out, "Reported-Domain: ");
 	put_line(row->header_from, out);
 	buf_putf(out, "Delivery-Result: %s\r\n",
-		str_eqc(row->disposition, "reject")	  ? "reject"
+		str_eqc(row->disposition, "reject")       ? "reject"
 		: str_eqc(row->disposition, "quarantine") ? "spam"
 							  : "delivered");
 	buf_putf(out, "Reporting-MTA: dns; %.*s\r\n",
@@ -96,8 +96,8 @@ static void put_mail(const struct report_role *r, const struct dmarc_failed *d,
 	id_text(id_new(), id);
 	buf_puts(out, "Date: ");
 	mail_date_put(now, clock_zone_minutes(now), out);
-	buf_putf(out, "\r\nFrom: %.*s\r\nTo: ",
-		STR_ARG(c->dmarc_report_address));
+	buf_putf(out,
+		"\r\nFrom: %.*s\r\nTo: ", STR_ARG(c->dmarc_report_address));
 	for (size_t i = 0; i < n; i++)
 		buf_putf(out, "%s<%.*s>", i > 0 ? ",\r\n\t" : "",
 			STR_ARG(to[i].address));
@@ -113,8 +113,8 @@ static void put_mail(const struct report_role *r, const struct dmarc_failed *d,
 		STR_ARG(d->seen.domain), id, STR_ARG(c->myhostname), id, id,
 		STR_ARG(d->seen.domain), id);
 	put_feedback(r, d, out);
-	buf_putf(out, "--=_%s\r\nContent-Type: text/rfc822-headers\r\n\r\n",
-		id);
+	buf_putf(
+		out, "--=_%s\r\nContent-Type: text/rfc822-headers\r\n\r\n", id);
 	buf_put(out, str_sub(d->head, 0, HEAD_MAX));
 	buf_putf(out, "\r\n--=_%s--\r\n", id);
 }
@@ -132,8 +132,8 @@ bool report_failure(struct report_role *r, const struct dmarc_failed *d,
 	buf_init(&mail, MAIL_MAX);
 	if (!dmarc_record_parse(d->seen.record, a, &record))
 		return true;
-	size_t n = dmarc_rua_allowed(r->role->resolver, d->seen.domain,
-		record.ruf, a, to, &later);
+	size_t n = dmarc_rua_allowed(
+		r->role->resolver, d->seen.domain, record.ruf, a, to, &later);
 	if (n == 0)
 		return true;
 	pthread_mutex_lock(&r->lock);
@@ -142,7 +142,7 @@ bool report_failure(struct report_role *r, const struct dmarc_failed *d,
 	if (!wanted)
 		return true;
 	put_mail(r, d, to, n, &mail);
-	if (!report_send(r, to, n, buf_str(&mail), &queued, f))
+	if (!report_put(r, to, n, buf_str(&mail), &queued, f))
 		return false;
 	id_text(queued, id);
 	log_info("failure report", log_z("queue_id", id),

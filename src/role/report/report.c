@@ -11,6 +11,12 @@ enum {
 	COMMIT_MS = 2000,
 	RETRY_MS = 600000, /* behind a report that could not be made */
 	KEEP_PERIODS = 4, /* then it is given up */
+	ROWS_MAX = 50000, /* of one report */
+};
+
+static const struct report_kind kinds[REPORT_KINDS] = {
+	[REPORT_DMARC] = {"dmarc", report_aggregate},
+	[REPORT_TLS] = {"tls", report_tls},
 };
 
 static int64_t period_of(const struct report_role *r, int64_t at)
@@ -18,24 +24,48 @@ static int64_t period_of(const struct report_role *r, int64_t at)
 	return at / r->role->conf->dmarc_report_interval;
 }
 
-static bool note(struct ipc_session *s, struct wire *w)
+/* ---- what was seen ---- */
+
+static bool note(struct ipc_session *s, int kind, struct str domain,
+	struct str record, struct str row)
 {
 	struct report_role *r = s->role_ctx;
-	struct dmarc_seen seen;
 	struct fault f;
 
-	if (!dmarc_seen_read(w, &seen))
-		return false;
 	pthread_mutex_lock(&r->lock);
-	bool ok = dmarc_store_note(
-		r->store, period_of(r, clock_unix()), &seen, &f);
+	bool ok = counted_note(r->counts[kind], period_of(r, clock_unix()),
+		domain, record, row, &f);
 	pthread_mutex_unlock(&r->lock);
 	return ok ? ipc_answer(s, IPC_OK, STR_NONE, -1)
 		  : ipc_answer_fault(s, &f);
 }
 
+static bool note_dmarc(struct ipc_session *s, struct wire *w)
+{
+	struct dmarc_seen seen;
+	struct buf row CLEANUP(buf_fini);
+
+	buf_init(&row, 65536);
+	if (!dmarc_seen_read(w, &seen))
+		return false;
+	dmarc_row_put(&row, &seen.row);
+	return note(s, REPORT_DMARC, seen.domain, seen.record, buf_str(&row));
+}
+
+static bool note_tls(struct ipc_session *s, struct wire *w)
+{
+	struct tls_seen seen;
+	struct buf row CLEANUP(buf_fini);
+
+	buf_init(&row, 65536);
+	if (!tls_seen_read(w, &seen))
+		return false;
+	tls_row_put(&row, &seen.row);
+	return note(s, REPORT_TLS, seen.domain, seen.record, buf_str(&row));
+}
+
 /* smtpd waits for no DNS: it has its answer first. */
-static bool tell(struct ipc_session *s, struct wire *w)
+static bool tell_failed(struct ipc_session *s, struct wire *w)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct report_role *r = s->role_ctx;
@@ -54,57 +84,70 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 {
 	struct wire w = {.rest = buf_str(&frame->payload)};
 
-	return (frame->type == IPC_DMARC_SEEN && note(s, &w)) ||
-	       (frame->type == IPC_DMARC_FAILED && tell(s, &w));
+	return (frame->type == IPC_DMARC_SEEN && note_dmarc(s, &w)) ||
+	       (frame->type == IPC_DMARC_FAILED && tell_failed(s, &w)) ||
+	       (frame->type == IPC_TLS_SEEN && note_tls(s, &w));
 }
 
+/* ---- the reports ---- */
+
 /* Takes one out that is due; domain absent: there is none. */
-static bool take_due(struct report_role *r, struct arena *a,
-	struct dmarc_due *due, struct dmarc_report *report, struct fault *f)
+static bool take_due(struct report_role *r, int kind, struct arena *a,
+	struct counted_due *due, struct counted_row **rows, size_t *n,
+	struct fault *f)
 {
+	struct counted *c = r->counts[kind];
+
 	pthread_mutex_lock(&r->lock);
-	bool ok = dmarc_store_commit(r->store, f) &&
-		  dmarc_store_due(
-			  r->store, period_of(r, clock_unix()), a, due, f) &&
+	bool ok = counted_commit(c, f) &&
+		  counted_find_due(c, period_of(r, clock_unix()), a, due, f) &&
 		  (!str_present(due->domain) ||
-			  dmarc_store_rows(r->store, due,
-				  DMARC_REPORT_ROWS_MAX / 2, a, report, f));
+			  counted_rows(c, due, ROWS_MAX, a, rows, n, f));
 	pthread_mutex_unlock(&r->lock);
 	return ok;
 }
 
-static bool forget(
-	struct report_role *r, const struct dmarc_due *due, struct fault *f)
+static bool forget(struct report_role *r, int kind,
+	const struct counted_due *due, struct fault *f)
 {
 	pthread_mutex_lock(&r->lock);
-	bool ok = dmarc_store_done(r->store, due, f);
+	bool ok = counted_done(r->counts[kind], due, f);
 	pthread_mutex_unlock(&r->lock);
 	return ok;
 }
 
 /* One report; false: nothing is due, or not now. */
-static bool one(struct report_role *r, int64_t *wait_ms)
+static bool one(struct report_role *r, int kind, int64_t *wait_ms)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct dmarc_report report = {0};
-	struct dmarc_due due = {0};
+	struct counted_due due = {0};
+	struct counted_row *rows = NULL;
+	size_t n = 0;
 	struct fault f;
-	bool ok = take_due(r, a, &due, &report, &f);
+	bool ok = take_due(r, kind, a, &due, &rows, &n, &f);
 
 	if (ok && !str_present(due.domain))
 		return false;
-	if (ok && r->role->conf->dmarc_reports)
-		ok = report_aggregate(r, &due, &report, a, &f);
+	ok = ok && kinds[kind].make(r, &due, rows, n, a, &f);
 	/* Too old to be of use: the next domain must not wait for it. */
 	bool old = due.period + KEEP_PERIODS < period_of(r, clock_unix());
 	if ((ok || old) && str_present(due.domain))
-		ok = forget(r, &due, &f);
+		ok = forget(r, kind, &due, &f);
 	if (!ok) {
-		log_warn("report not sent", log_s("domain", due.domain),
-			log_fault(&f));
+		log_warn("report not sent", log_z("kind", kinds[kind].name),
+			log_s("domain", due.domain), log_fault(&f));
 		*wait_ms = RETRY_MS;
 	}
 	return ok;
+}
+
+static void commit_all(struct report_role *r)
+{
+	struct fault f;
+
+	for (int kind = 0; kind < REPORT_KINDS; kind++)
+		if (!counted_commit(r->counts[kind], &f))
+			log_error("reports", log_fault(&f));
 }
 
 static void *work(void *ctx)
@@ -115,15 +158,13 @@ static void *work(void *ctx)
 	for (;;) {
 		int64_t wait_ms = COMMIT_MS;
 
-		while (one(r, &wait_ms))
-			;
+		for (int kind = 0; kind < REPORT_KINDS; kind++)
+			while (one(r, kind, &wait_ms))
+				;
 		for (int64_t slept = 0; slept < wait_ms; slept += COMMIT_MS) {
-			struct fault f;
-
 			nanosleep(&pause, NULL);
 			pthread_mutex_lock(&r->lock);
-			if (!dmarc_store_commit(r->store, &f))
-				log_error("reports", log_fault(&f));
+			commit_all(r);
 			pthread_mutex_unlock(&r->lock);
 		}
 	}
@@ -143,17 +184,19 @@ int role_report(struct role *role)
 	role_resolver(role);
 	role_may_write(role, arena_printf(role->a, "%.*s/reports",
 				     STR_ARG(role->conf->data_directory)));
-	r->store = dmarc_store_open(
-		arena_cstr(role->a, role->conf->data_directory), &f);
-	if (r->store == NULL)
-		role_die(role, &f);
+	for (int kind = 0; kind < REPORT_KINDS; kind++) {
+		r->counts[kind] = counted_open(
+			arena_cstr(role->a, role->conf->data_directory),
+			kinds[kind].name, &f);
+		if (r->counts[kind] == NULL)
+			role_die(role, &f);
+	}
 	role_sandbox(role, true);
 	role->crew = crew_new(4);
 	ipc_serve(role->crew, role->ipc_fd, &handlers, r);
 	must(pthread_create(&thread, NULL, work, r) == 0);
 	int rc = role_run(role, 500);
 	pthread_mutex_lock(&r->lock);
-	if (!dmarc_store_commit(r->store, &f))
-		log_error("reports", log_fault(&f));
+	commit_all(r);
 	return rc; /* the process ends with the lock held */
 }

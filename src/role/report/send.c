@@ -1,16 +1,66 @@
 /* SPDX-License-Identifier: ISC */
-/* A report on its way: into the queue, from the null sender, to be signed. */
-#include "codec/smtp/command.h"
+/* A report on its way: a mail with one attachment, from the null sender, to be
+ * signed.  RFC 9990 3, RFC 8460 5.3 */
+#include "codec/mail/base64.h"
+#include "codec/mail/date.h"
 #include "codec/mail/dmarc.h"
+#include "codec/smtp/command.h"
 #include "policy/dmarc_rua.h"
 #include "role/report/report.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 
-enum { PUT_TIMEOUT_MS = 60000 };
+enum { PUT_TIMEOUT_MS = 60000, MAIL_MAX = 48 << 20 };
 
-bool report_send(struct report_role *r, const struct dmarc_rua *to,
-	size_t n_to, struct str mail, uint64_t *id_r, struct fault *f)
+size_t report_leave_out(struct dmarc_rua *to, size_t n, uint64_t size)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (to[i].max_bytes == 0 || size <= to[i].max_bytes)
+			to[kept++] = to[i];
+	return kept;
+}
+
+static void put_mail(const struct report_role *r, const struct report_mail *m,
+	const struct dmarc_rua *to, size_t n_to, struct str packed,
+	struct buf *out)
+{
+	const struct conf *c = r->role->conf;
+	int64_t now = clock_unix();
+	char boundary[ID_TEXT];
+
+	id_text(id_new(), boundary);
+	buf_puts(out, "Date: ");
+	mail_date_put(now, clock_zone_minutes(now), out);
+	buf_putf(out,
+		"\r\nFrom: %.*s\r\nTo: ", STR_ARG(c->dmarc_report_address));
+	for (size_t i = 0; i < n_to; i++)
+		buf_putf(out, "%s<%.*s>", i > 0 ? ",\r\n\t" : "",
+			STR_ARG(to[i].address));
+	buf_putf(out,
+		"\r\nSubject: Report Domain: %.*s\r\n\tSubmitter: %.*s\r\n\t"
+		"Report-ID: <%.*s>\r\nMessage-ID: <%.*s@%.*s>\r\n%.*s",
+		STR_ARG(m->domain), STR_ARG(c->myhostname), STR_ARG(m->id),
+		STR_ARG(m->id), STR_ARG(c->myhostname), STR_ARG(m->extra));
+	buf_putf(out,
+		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: %s; boundary=\"=_%s\"\r\n\r\n"
+		"--=_%s\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
+		"This is %s of %.*s.\r\n--=_%s\r\nContent-Type: %s\r\n"
+		"Content-Transfer-Encoding: base64\r\n"
+		"Content-Disposition: attachment;\r\n\t"
+		"filename=\"%.*s!%.*s!%lld!%lld.%s\"\r\n\r\n",
+		m->content_type, boundary, boundary, m->words,
+		STR_ARG(m->domain), boundary, m->part_type,
+		STR_ARG(c->myhostname), STR_ARG(m->domain), (long long)m->begin,
+		(long long)m->end, m->ending);
+	base64_encode_lines(packed, out);
+	buf_putf(out, "--=_%s--\r\n", boundary);
+}
+
+bool report_put(struct report_role *r, const struct dmarc_rua *to, size_t n_to,
+	struct str mail, uint64_t *id_r, struct fault *f)
 {
 	struct recipient rcpts[DMARC_RUA_MAX];
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
@@ -24,10 +74,11 @@ bool report_send(struct report_role *r, const struct dmarc_rua *to,
 		rcpts[i] = (struct recipient){.address = to[i].address,
 			.original = to[i].address,
 			.notify = SMTP_NOTIFY_NEVER};
-	/* The null sender: nobody answers a report. */
+	/* The null sender: nobody answers a report.  RFC 8460 3: what tells of
+	 * trouble with TLS must not be kept by it. */
 	struct envelope env = {.id = id_new(),
 		.arrival = clock_unix(),
-		.flags = ENV_SIGN,
+		.flags = ENV_SIGN | ENV_TLS_OPTIONAL,
 		.size = mail.len,
 		.sender = STR(""),
 		.client = STR("report"),
@@ -46,3 +97,20 @@ bool report_send(struct report_role *r, const struct dmarc_rua *to,
 		PUT_TIMEOUT_MS, &reply, f);
 }
 
+bool report_send(struct report_role *r, const struct report_mail *m,
+	const struct dmarc_rua *to, size_t n_to, struct str packed,
+	struct fault *f)
+{
+	struct buf mail CLEANUP(buf_fini);
+	char id[ID_TEXT];
+	uint64_t queued;
+
+	buf_init(&mail, MAIL_MAX);
+	put_mail(r, m, to, n_to, packed, &mail);
+	if (!report_put(r, to, n_to, buf_str(&mail), &queued, f))
+		return false;
+	id_text(queued, id);
+	log_info("report", log_z("queue_id", id), log_s("domain", m->domain),
+		log_z("ending", m->ending), log_s("to", to[0].address));
+	return true;
+}

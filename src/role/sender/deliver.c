@@ -24,11 +24,13 @@ static void try_host(struct delivery *d, const struct site_host *h,
 	unsigned *sessions, struct fault *f)
 {
 	bool tls = true;
+	bool usable;
 
+	d->host = h;
 	d->mta = arena_printf(d->a, "%.*s[%.*s]:%u", STR_ARG(h->name),
 		STR_ARG(sock_addr_text(&h->addr, d->a)),
 		sock_addr_port(&h->addr));
-	while (sender_tls_host(d, h, f)) {
+	while ((usable = sender_tls_host(d, h, f))) {
 		enum sender_try t = tls ? sender_try_waiting(d, f) : TRY_FRESH;
 
 		if (t == TRY_FRESH) {
@@ -45,6 +47,8 @@ static void try_host(struct delivery *d, const struct site_host *h,
 			break;
 		tls = false;
 	}
+	if (!usable)
+		sender_note_refused(d, h, f);
 	log_try(d, f);
 }
 
@@ -53,6 +57,7 @@ static void try_unix(struct delivery *d, struct fault *f)
 	int fd = sock_unix_connect(arena_cstr(d->a, d->site.unix_path), f);
 
 	d->mta = d->site.unix_path;
+	d->host = NULL;
 	d->level = TLS_NONE;
 	if (fd >= 0)
 		sender_converse(d, fd, STR("localhost"), false, f);

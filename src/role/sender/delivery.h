@@ -18,7 +18,8 @@ struct delivery {
 	struct smtp_client_rcpt *rcpts; /* one for each of job->pick */
 	struct outcomes *o;
 	bool *settled;
-	struct str mta; /* host that is being talked to */
+	const struct site_host *host; /* that is being talked to */
+	struct str mta; /* the same, for the log */
 	bool answered; /* the last fault is what it said */
 	struct str sender; /* after generic maps */
 	struct tls_policy policy; /* of the next hop */
@@ -84,6 +85,12 @@ void sender_sts_policy(struct delivery *d);
 /* Raises the level; false: the host is not among those of the policy. */
 bool sender_sts_host(
 	struct delivery *d, const struct site_host *h, struct fault *f);
+/* tls_seen.c: told to who makes reports.  The host may not be used: */
+void sender_note_refused(
+	struct delivery *d, const struct site_host *h, const struct fault *f);
+/* Its session has begun, or could not. */
+void sender_note_session(struct delivery *d, struct smtp_client *c, int fd,
+	bool ok, const struct fault *f);
 /* The session has served: it may be resumed. */
 void sender_tls_keep(struct delivery *d, struct smtp_client *c);
 

@@ -254,7 +254,10 @@ enum sender_try sender_converse(
 
 	smtp_client_init(
 		&x.client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
-	if (begin(d, &x.client, name, tls, f)) {
+	bool begun = begin(d, &x.client, name, tls, f);
+
+	sender_note_session(d, &x.client, fd, begun, f);
+	if (begun) {
 		x.tls_version = d->tls_version;
 		x.verified = d->verified;
 		return transfer(d, &x, tls ? key : STR_NONE, f);
