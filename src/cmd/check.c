@@ -423,6 +423,7 @@ static void check_service(struct checker *x, const struct service *s)
 	check_words(c, x->p);
 	check_smtpd_extras(x, c);
 	content_checks_new(c, x->tables, x->p);
+	content_checks_smtp(c, x->tables, x->p);
 	maps_open(x->tables, c, "smtpd_discard_ehlo_keyword_address_maps",
 		c->smtpd_discard_ehlo_keyword_address_maps, 0, x->p);
 	maps_open(x->tables, c, "smtpd_command_filter", c->smtpd_command_filter,

@@ -50,6 +50,41 @@ struct content_checks *content_checks_milter(
 	return k->header != NULL ? k : NULL;
 }
 
+struct content_checks *content_checks_smtp(
+	const struct conf *c, struct tables *tables, struct problems *problems)
+{
+	struct content_checks *k = arena_make(c->a, struct content_checks);
+
+	k->header = maps_open(tables, c, "smtp_header_checks",
+		c->smtp_header_checks, 0, problems);
+	k->mime = maps_open(tables, c, "smtp_mime_header_checks",
+		c->smtp_mime_header_checks, 0, problems);
+	k->nested = maps_open(tables, c, "smtp_nested_header_checks",
+		c->smtp_nested_header_checks, 0, problems);
+	k->body = maps_open(tables, c, "smtp_body_checks", c->smtp_body_checks,
+		0, problems);
+	k->body_limit = (size_t)c->body_checks_size_limit;
+	bool any = k->header != NULL || k->mime != NULL || k->nested != NULL ||
+		   k->body != NULL;
+	return any ? k : NULL;
+}
+
+void content_apply(struct str message, const struct content_edit *edits,
+	struct arena *a, struct strs *pieces_r)
+{
+	size_t at = 0;
+
+	*pieces_r = (struct strs){0};
+	for (; edits != NULL; edits = edits->next) {
+		if (edits->at < at)
+			continue; /* the field is gone already */
+		strs_add(pieces_r, a, str_sub(message, at, edits->at - at));
+		strs_add(pieces_r, a, edits->text);
+		at = edits->at + edits->len;
+	}
+	strs_add(pieces_r, a, str_from_at(message, at));
+}
+
 /* ---- actions ---- */
 
 static void edit(struct walk *w, size_t at, size_t len, struct str text)

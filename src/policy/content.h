@@ -28,6 +28,11 @@ struct content_checks *content_checks_new(
 struct content_checks *content_checks_milter(
 	const struct conf *c, struct tables *tables, struct problems *problems);
 
+/* smtp_header_checks and its kin, for what goes out.  NULL when no table is
+ * named. */
+struct content_checks *content_checks_smtp(
+	const struct conf *c, struct tables *tables, struct problems *problems);
+
 /* Bytes at..at+len become text (len 0: text comes in between). */
 struct content_edit {
 	size_t at, len;
@@ -50,5 +55,9 @@ struct content_result {
 /* Strings live in the arena.  False when a table cannot be asked. */
 bool content_check(const struct content_checks *k, struct str message,
 	struct arena *a, struct content_result *r_r, struct fault *f);
+
+/* The message with the edits done, in pieces of it and of them. */
+void content_apply(struct str message, const struct content_edit *edits,
+	struct arena *a, struct strs *pieces_r);
 
 #endif

@@ -27,8 +27,8 @@ struct counted *counted_open(
 
 	snprintf(path, sizeof(path), "%s/reports", data_dir);
 	if (dir_make(path, 0700, f)) {
-		snprintf(path, sizeof(path), "%s/reports/%s.db", data_dir,
-			name);
+		snprintf(
+			path, sizeof(path), "%s/reports/%s.db", data_dir, name);
 		c->db = db_open(path, DB_WRITE, f);
 	}
 	if (c->db != NULL && db_schema(c->db, schema, ARRAY_LEN(schema), f) &&
@@ -112,9 +112,9 @@ bool counted_rows(struct counted *c, const struct counted_due *due,
 	if (stmt == NULL)
 		return false;
 	while ((r = db_step(c->db, stmt, f)) == 1 && *n_r < (size_t)n)
-		(*rows_r)[(*n_r)++] = (struct counted_row){
-			arena_str(a, db_blob(stmt, 0)),
-			(uint64_t)db_int(stmt, 1)};
+		(*rows_r)[(*n_r)++] =
+			(struct counted_row){arena_str(a, db_blob(stmt, 0)),
+				(uint64_t)db_int(stmt, 1)};
 	if (r == 1)
 		db_reset(stmt);
 	return r >= 0;

@@ -204,3 +204,65 @@ def test_a_dead_filter_defers(filtered):
     wait_for("a deferred message", lambda: [
         r for m in p.queue() for r in m["recipients"] if r["attempts"] > 0])
     assert inbox(p) == []
+
+
+# ---- what goes out ----
+
+def relayed(postern, tmp_path, sink, master="", **tables):
+    options = {"relayhost": f"[127.0.0.5]:{sink.port}"}
+    for name, text in tables.items():
+        path = tmp_path / name
+        path.write_text(text)
+        options[name] = f"regexp:{path}"
+    return postern("out", users={"eve@example.test": "e"}, options=options,
+                   master_extra=master).start()
+
+
+def test_header_checks_of_what_goes_out(postern, tmp_path):
+    sink = Sink("127.0.0.5", 0)
+    p = relayed(postern, tmp_path, sink,
+                smtp_header_checks="/^Received:/ IGNORE\n"
+                "/^User-Agent:/ IGNORE\n/^Subject: (.*)/ REPLACE Subject: [x] $1\n"
+                "/^X-A:/ PREPEND X-B: before\n/^X-R:/ REJECT\n/^X-W:/ WARN seen\n",
+                smtp_body_checks="/^secret (.*)/ REPLACE public $1\n/^gone/ IGNORE\n")
+    p.send("eve@example.test", ["x@far.example"], subject="hi",
+           text="secret word\ngone\nlast\n")
+    wait_for("the mail", lambda: sink.mails)
+    mail = sink.mails[0]["data"]
+    head, _, body = mail.partition(b"\r\n\r\n")
+    assert b"Received:" not in head and b"User-Agent" not in head
+    assert b"Subject: [x] hi" in head
+    assert body == b"public word\r\nlast\r\n"
+    sink.stop()
+
+
+def test_they_change_lines_and_nothing_else(postern, tmp_path):
+    sink = Sink("127.0.0.5", 0)
+    p = relayed(postern, tmp_path, sink,
+                smtp_header_checks="/^Subject: no/ REJECT\n"
+                "/^Subject: drop/ DISCARD\n")
+    for subject in ("no", "drop"):
+        p.send("eve@example.test", ["x@far.example"], subject=subject)
+    wait_for("both mails", lambda: len(sink.mails) == 2)
+    assert p.log().count("smtp_header_checks can change lines, nothing else") == 2
+    sink.stop()
+
+
+def test_a_transport_has_its_own(postern, tmp_path):
+    sink = Sink("127.0.0.5", 0)
+    rules = tmp_path / "rules"
+    rules.write_text("/^Subject:/ REPLACE Subject: changed\n")
+    transport = tmp_path / "transport"
+    transport.write_text(f"clean.example other:[127.0.0.5]:{sink.port}\n")
+    p = postern("own", users={"eve@example.test": "e"}, options={
+        "relayhost": f"[127.0.0.5]:{sink.port}",
+        "transport_maps": f"texthash:{transport}"},
+        master_extra="other unix - - n - - smtp "
+                     f"-o smtp_header_checks=regexp:{rules}\n").start()
+    p.send("eve@example.test", ["x@far.example"], subject="plain")
+    wait_for("the first", lambda: len(sink.mails) == 1)
+    p.send("eve@example.test", ["x@clean.example"], subject="plain")
+    wait_for("the second", lambda: len(sink.mails) == 2)
+    assert b"Subject: plain" in sink.mails[0]["data"]
+    assert b"Subject: changed" in sink.mails[1]["data"]
+    sink.stop()

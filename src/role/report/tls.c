@@ -82,8 +82,7 @@ static json_t *policy_json(struct str domain, const struct tls_row *all,
 			continue;
 		}
 		bad += rows[i].n;
-		json_array_append_new(
-			details, detail_json(&all[i], rows[i].n));
+		json_array_append_new(details, detail_json(&all[i], rows[i].n));
 	}
 	put_text(policy, "policy-type", all[first].policy_type);
 	json_object_set_new(
@@ -120,17 +119,16 @@ static json_t *policies_json(struct str domain, const struct counted_row *rows,
 		for (size_t k = 0; k < i && !again; k++)
 			again = same_policy(&all[k], &all[i]);
 		if (!again && str_present(all[i].policy_type))
-			json_array_append_new(list,
-				policy_json(domain, all, rows, n, i));
+			json_array_append_new(
+				list, policy_json(domain, all, rows, n, i));
 	}
 	return list;
 }
 
 /* ---- the report ---- */
 
-static json_t *report_json(struct report_role *r,
-	const struct report_mail *m, const struct counted_row *rows, size_t n,
-	struct arena *a)
+static json_t *report_json(struct report_role *r, const struct report_mail *m,
+	const struct counted_row *rows, size_t n, struct arena *a)
 {
 	const struct conf *c = r->role->conf;
 	json_t *j = json_object(), *range = json_object();
@@ -159,8 +157,8 @@ static struct str rua_of(struct str record)
 	return STR("");
 }
 
-static struct report_mail mail_of(struct report_role *r,
-	const struct counted_due *due, struct arena *a)
+static struct report_mail mail_of(
+	struct report_role *r, const struct counted_due *due, struct arena *a)
 {
 	const struct conf *c = r->role->conf;
 	int64_t interval = c->dmarc_report_interval;
@@ -199,7 +197,7 @@ bool report_tls(struct report_role *r, const struct counted_due *due,
 	bool ok = text != NULL && gzip_pack(str_from(text), &packed);
 	free(text);
 	if (!ok)
-		return fault_set(f, FAULT_TEMP, 451, 3, 0,
-			"the report is too large");
+		return fault_set(
+			f, FAULT_TEMP, 451, 3, 0, "the report is too large");
 	return report_send(r, &m, to, n_to, buf_str(&packed), f);
 }

@@ -189,9 +189,12 @@ void sender_deliver(const struct job *job, const struct text *body,
 	struct sender *s = ctx;
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct buf fresh CLEANUP(buf_fini) = {.max = 1};
+	struct text checked CLEANUP(text_fini) = {.fd = -1};
 	struct delivery d = {.s = s, .job = job, .a = a, .o = o};
+	char id[ID_TEXT];
 	struct fault f;
 
+	id_text(job->env.id, id);
 	d.settled = arena_alloc(a, job->n_pick + 1);
 	d.rcpts = arena_alloc(a, (job->n_pick + 1) * sizeof(*d.rcpts));
 	d.sender = job->env.sender;
@@ -200,7 +203,9 @@ void sender_deliver(const struct job *job, const struct text *body,
 	take_rcpts(&d);
 	bool ok = take_transport(&d, &f) && text_map(body, &map, &f);
 	d.message = map.bytes;
-	if (ok && rewrite(&d, &fresh, &f))
+	ok = ok && rewrite(&d, &fresh, &f) &&
+	     sender_check_content(s, d.c, id, &d.message, &checked, a, &f);
+	if (ok)
 		try_all(&d);
 	else
 		sender_settle_all(&d, &f, false);

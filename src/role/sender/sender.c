@@ -82,6 +82,7 @@ int role_sender(struct role *r)
 	for (size_t i = 0; i < s->own.n; i++)
 		role_may_read_dir(r, str_from(s->own.v[i]));
 	role_may_read(r, c->smtp_tls_CApath);
+	sender_load_content(s);
 	role_sandbox(r, true);
 	s->connections =
 		connections_new(c->smtp_connection_cache_time_limit * 1000);

@@ -12,8 +12,10 @@
 #include "net/tls_pairs.h"
 #include "role/agent.h"
 #include "sys/file.h"
+#include "sys/text.h"
 
 struct connections;
+struct sender_content;
 struct dkim_keyring;
 struct dkim_signer;
 struct mta_sts;
@@ -28,6 +30,8 @@ struct sender {
 	struct dkim_keyring *keyring;
 	struct dkim_signer *signer;
 	struct mta_sts *sts; /* NULL: off */
+	struct sender_content *content; /* by transport; content.c */
+	size_t n_content;
 	struct strs sealed_headers; /* names, for ARC */
 };
 
@@ -58,6 +62,13 @@ bool sender_find_hosts(struct sender *s, bool lmtp, struct str nexthop,
 /* narrow.c: the message as 7-bit text; *map holds it when it had to change. */
 bool sender_narrow(struct str message, struct arena *a, struct file_map *map,
 	struct str *message_r, struct fault *f);
+
+/* content.c: smtp_header_checks and its kin on *message, which leans on *fresh
+ * where it was changed.  c: of the transport. */
+bool sender_check_content(struct sender *s, const struct conf *c,
+	const char *id, struct str *message, struct text *fresh,
+	struct arena *a, struct fault *f);
+void sender_load_content(struct sender *s);
 
 /* deliver.c */
 agent_deliver_f sender_deliver;

@@ -64,11 +64,10 @@ static void put_sts(struct delivery *d, struct tls_row *row)
 						   : STR("mode: testing"));
 	for (size_t i = 0; i < p->mx.n; i++) {
 		put_line(&mx, p->mx.v[i]);
-		put_line(&text,
-			arena_concat(d->a, STR("mx: "), p->mx.v[i]));
+		put_line(&text, arena_concat(d->a, STR("mx: "), p->mx.v[i]));
 	}
-	put_line(&text, arena_printf(d->a, "max_age: %lld",
-				(long long)p->max_age));
+	put_line(&text,
+		arena_printf(d->a, "max_age: %lld", (long long)p->max_age));
 	row->policy_type = STR("sts");
 	row->policy = arena_str(d->a, buf_str(&text));
 	row->patterns = arena_str(d->a, buf_str(&mx));
@@ -121,13 +120,13 @@ static void tell(struct delivery *d, const struct site_host *h, int fd,
 void sender_note_refused(
 	struct delivery *d, const struct site_host *h, const struct fault *f)
 {
-	bool dane = d->policy.level == TLS_DANE ||
-		    d->policy.level == TLS_DANE_ONLY;
+	bool dane =
+		d->policy.level == TLS_DANE || d->policy.level == TLS_DANE_ONLY;
 
 	tell(d, h, -1,
-		!dane				     ? "validation-failure"
+		!dane                              ? "validation-failure"
 		: d->policy.level == TLS_DANE_ONLY ? "dane-required"
-						     : "dnssec-invalid",
+						   : "dnssec-invalid",
 		arena_str(d->a, str_from(f->text)));
 }
 

@@ -42,18 +42,9 @@ void smtpd_log_content(struct session *s, const struct content_result *r)
 static bool apply(struct session *s, struct str message,
 	const struct content_edit *edits, struct text *text, struct fault *f)
 {
-	struct strs pieces = {0};
-	size_t at = 0;
+	struct strs pieces;
 
-	for (; edits != NULL; edits = edits->next) {
-		if (edits->at < at)
-			continue; /* the field is gone already */
-		strs_add(&pieces, s->cmd_a,
-			str_sub(message, at, edits->at - at));
-		strs_add(&pieces, s->cmd_a, edits->text);
-		at = edits->at + edits->len;
-	}
-	strs_add(&pieces, s->cmd_a, str_from_at(message, at));
+	content_apply(message, edits, s->cmd_a, &pieces);
 	return spool_replace(s, &pieces, text, f);
 }
 
