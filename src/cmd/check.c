@@ -135,6 +135,8 @@ static void check_name(struct checker *x, const struct conf_entry *e)
 
 	if (param_find(e->name) != NULL)
 		return;
+	if (k != NULL && k->kind == KNOWN_LMTP)
+		return;
 	if (k != NULL ? k->kind == KNOWN_TRANSPORT
 		      : acts_per_transport(e->name)) {
 		check_transport_value(x, e);

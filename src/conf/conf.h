@@ -26,7 +26,13 @@ struct param {
 extern const struct param params[];
 extern const size_t n_params;
 
-enum known_kind { KNOWN_NEVER, KNOWN_OTHER, KNOWN_TRANSPORT, KNOWN_LATER };
+enum known_kind {
+	KNOWN_NEVER,
+	KNOWN_OTHER,
+	KNOWN_TRANSPORT,
+	KNOWN_LMTP,
+	KNOWN_LATER
+};
 struct known_param {
 	const char *name;
 	enum known_kind kind;

@@ -7,6 +7,7 @@
 
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "conf/lmtp.h"
 
 enum { ADDRS_MAX = 64 };
 
@@ -134,8 +135,10 @@ static struct conf *line_conf(
 	struct loader *l, const struct master_line *m, unsigned line)
 {
 	struct arena *a = l->base->a;
-	struct conf_override *o = arena_alloc(a, (m->args.n + 1) * sizeof(*o));
-	size_t n = 0;
+	bool lmtp = str_eqc(m->command, "lmtp");
+	struct conf_override *o =
+		arena_alloc(a, (m->args.n + n_known_params + 1) * sizeof(*o));
+	size_t n = lmtp ? lmtp_overrides(l->base, o) : 0;
 
 	for (size_t i = 0; i < m->args.n; i++) {
 		struct str arg = m->args.v[i];
@@ -157,7 +160,8 @@ static struct conf *line_conf(
 				    "-o { name = value }"));
 			continue;
 		}
-		o[n++].line = line;
+		o[n].line = line;
+		n = lmtp ? lmtp_take_name(o, n, a) : n + 1;
 	}
 	/* Problems of main.cf were told once, by the base. */
 	struct problems quiet = {.a = a};
@@ -476,6 +480,11 @@ struct services *services_load(
 	logical_lines_init(&lines, text, base->a);
 	while (logical_lines_next(&lines, &line))
 		read_line(&l, &line);
+	if (transport_find(s, STR("lmtp")) == NULL)
+		add_transport(&l,
+			&(struct master_line){
+				.service = STR("lmtp"), .command = STR("lmtp")},
+			0);
 	add_pickup(&l);
 	return s;
 }

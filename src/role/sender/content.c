@@ -27,8 +27,8 @@ void sender_load_content(struct sender *s)
 {
 	const struct services *all = s->role->services;
 
-	s->content = arena_alloc(s->role->a,
-		(all->n_transports + 1) * sizeof(*s->content));
+	s->content = arena_alloc(
+		s->role->a, (all->n_transports + 1) * sizeof(*s->content));
 	add(s, s->role->conf);
 	for (size_t i = 0; i < all->n_transports; i++)
 		add(s, all->transports[i].conf);

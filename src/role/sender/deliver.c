@@ -97,7 +97,7 @@ static bool try_nexthop(struct delivery *d, struct str nexthop,
 	unsigned *sessions, struct fault *f)
 {
 	d->answered = false;
-	if (!sender_find_hosts(d->s, d->lmtp, nexthop, d->a, &d->site, f))
+	if (!sender_find_hosts(d->s, d->c, d->lmtp, nexthop, d->a, &d->site, f))
 		return true;
 	if (!str_present(d->o->site))
 		d->o->site = d->site.exchangers;

@@ -7,6 +7,9 @@
 #include "role/sender/delivery.h"
 #include "sys/clock.h"
 
+/* postconf(5): 0 is what the system does by itself, about this long. */
+enum { SYSTEM_CONNECT_S = 127 };
+
 int sender_connect(
 	struct delivery *d, const struct site_host *h, struct fault *f)
 {
@@ -15,7 +18,8 @@ int sender_connect(
 		four ? d->c->smtp_bind_address : d->c->smtp_bind_address6;
 	struct sock_addr bind_to;
 	bool bound = sock_addr_parse(source, 0, &bind_to);
-	int64_t ms = d->c->smtp_connect_timeout * 1000;
+	int64_t s = d->c->smtp_connect_timeout;
+	int64_t ms = (s > 0 ? s : SYSTEM_CONNECT_S) * 1000;
 
 	if (bound && (str_eqc(source, "0.0.0.0") || str_eqc(source, "::")))
 		bound = false;

@@ -11,10 +11,10 @@
 enum { HOSTS_MAX = 64, EXCHANGERS_MAX = 512 };
 
 /* "[host]:port", "host:port"; *mx_r: the host is a domain to look up */
-static bool split_nexthop(struct sender *s, struct site *site, struct str spec,
-	bool *mx_r, struct fault *f)
+static bool split_nexthop(
+	struct site *site, struct str spec, bool *mx_r, struct fault *f)
 {
-	struct str port = site->lmtp ? STR("24") : s->role->conf->smtp_tcp_port;
+	struct str port = site->c->smtp_tcp_port;
 	ptrdiff_t colon = str_rfind(spec, ':');
 	ptrdiff_t close = str_rfind(spec, ']');
 
@@ -70,8 +70,7 @@ static void add_addr(struct site *site, struct str name,
 static bool is_self(struct sender *s, const struct site *site,
 	const struct resolver_addr *addr)
 {
-	bool same_port =
-		site->port == service_port(s->role->conf->smtp_tcp_port);
+	bool same_port = site->port == service_port(site->c->smtp_tcp_port);
 
 	for (size_t i = 0; i < s->role->services->n; i++) {
 		const struct service *sv = &s->role->services->v[i];
@@ -104,12 +103,11 @@ static bool add_host(struct sender *s, struct site *site, struct str name,
 	struct arena *a, bool *temp_r, struct fault *f)
 {
 	struct resolver_addrs addrs = {0};
-	struct str pref = s->role->conf->smtp_address_preference;
-	enum dns_result r =
-		s->role->resolver == NULL
-			? DNS_NONE
-			: resolver_host(s->role->resolver, name,
-				  families(s->role->conf), a, &addrs, f);
+	struct str pref = site->c->smtp_address_preference;
+	enum dns_result r = s->role->resolver == NULL
+				    ? DNS_NONE
+				    : resolver_host(s->role->resolver, name,
+					      families(site->c), a, &addrs, f);
 
 	if (s->role->resolver == NULL) {
 		struct resolver_addr one;
@@ -205,7 +203,7 @@ static bool by_mx(
 		       nothing_found(site, false, false, f);
 	enum dns_result r =
 		resolver_mx(s->role->resolver, site->host, a, &mx, &n, f);
-	if (r == DNS_TEMP && !s->role->conf->ignore_mx_lookup_error)
+	if (r == DNS_TEMP && !site->c->ignore_mx_lookup_error)
 		return false;
 	if (r == DNS_NXDOMAIN)
 		return fault_set(f, FAULT_PERM, 550, 1, 2,
@@ -223,7 +221,7 @@ static bool by_mx(
 		return site->n_hosts > 0 || nothing_found(site, temp, self, f);
 	}
 	site->exchangers = exchangers_of(mx, n, a);
-	if (s->role->conf->smtp_randomize_addresses)
+	if (site->c->smtp_randomize_addresses)
 		shuffle(mx, n);
 	bool self = false;
 	unsigned limit = UINT32_MAX;
@@ -252,10 +250,12 @@ static bool is_relayhost(const struct conf *c, struct str nexthop)
 	return false;
 }
 
-bool sender_find_hosts(struct sender *s, bool lmtp, struct str nexthop,
-	struct arena *a, struct site *site_r, struct fault *f)
+bool sender_find_hosts(struct sender *s, const struct conf *c, bool lmtp,
+	struct str nexthop, struct arena *a, struct site *site_r,
+	struct fault *f)
 {
-	struct site site = {.nexthop = nexthop,
+	struct site site = {.c = c,
+		.nexthop = nexthop,
 		.hosts = arena_alloc(a, HOSTS_MAX * sizeof(*site.hosts))};
 	struct str spec = nexthop;
 	bool mx, temp = false;
@@ -268,7 +268,7 @@ bool sender_find_hosts(struct sender *s, bool lmtp, struct str nexthop,
 	}
 	if (site.lmtp && str_starts(spec, "inet:"))
 		spec = str_from_at(spec, 5);
-	if (!split_nexthop(s, &site, spec, &mx, f))
+	if (!split_nexthop(&site, spec, &mx, f))
 		return false;
 	site.name_secure = !mx;
 	bool ok = mx ? by_mx(s, &site, a, f)
