@@ -66,8 +66,7 @@ size_t lmtp_overrides(const struct conf *base, struct conf_override *o)
 	return n;
 }
 
-size_t lmtp_take_name(
-	struct conf_override *all, size_t n, struct arena *a)
+size_t lmtp_take_name(struct conf_override *all, size_t n, struct arena *a)
 {
 	struct conf_override *o = &all[n];
 	const struct known_param *k = known_param_find(o->name);

@@ -15,7 +15,6 @@
 size_t lmtp_overrides(const struct conf *base, struct conf_override *o);
 /* "-o lmtp_x" of an lmtp transport becomes smtp_x; it stands in all[n], and
  * takes the place of what main.cf says.  The number there are now. */
-size_t lmtp_take_name(
-	struct conf_override *all, size_t n, struct arena *a);
+size_t lmtp_take_name(struct conf_override *all, size_t n, struct arena *a);
 
 #endif

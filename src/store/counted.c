@@ -74,13 +74,13 @@ bool counted_find_due(struct counted *c, int64_t before, struct arena *a,
 {
 	sqlite3_stmt *stmt = db_query(c->db, f,
 		"SELECT period, domain, record FROM seen WHERE period < ?"
+		" AND (period, domain) > (?, ?)"
 		" ORDER BY period, domain LIMIT 1",
-		"i", before);
+		"iit", before, due_r->period,
+		str_present(due_r->domain) ? due_r->domain : STR(""));
 
+	int r = stmt == NULL ? -1 : db_step(c->db, stmt, f);
 	*due_r = (struct counted_due){0};
-	if (stmt == NULL)
-		return false;
-	int r = db_step(c->db, stmt, f);
 	if (r == 1) {
 		due_r->period = db_int(stmt, 0);
 		due_r->domain = arena_str(a, db_text(stmt, 1));

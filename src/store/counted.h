@@ -30,7 +30,8 @@ struct counted_due {
 	struct str domain; /* absent: nothing is due */
 	struct str record;
 };
-/* The next domain with something of a period before this one. */
+/* The next domain with something of a period before this one.  *due_r: the one
+ * to go on behind; {0}: from the beginning. */
 bool counted_find_due(struct counted *c, int64_t before, struct arena *a,
 	struct counted_due *due_r, struct fault *f);
 struct counted_row {

@@ -190,6 +190,18 @@ def test_show(postern, tmp_path):
     assert p.run("dmarc", "hide", "x", check=False).returncode == os.EX_USAGE
 
 
+def test_one_that_cannot_be_sent_keeps_no_other_back(reporter):
+    """Who may have the first one is not known, as its name server is silent."""
+    p, sink = reporter([
+        '_dmarc.a TXT "v=DMARC1; p=none; rua=mailto:x@elsewhere.example"',
+        '_dmarc.b TXT "v=DMARC1; p=none; rua=mailto:r@b.test"'])
+    for d in ("a", "b"):
+        assert give(p, message(f"x@{d}.test"), f"x@{d}.test")[0] == 250
+    wait_for("the second", lambda: sink.mails)
+    assert sink.mails[0]["rcpts"] == ["r@b.test"]
+    assert "report not sent kind=dmarc domain=a.test" in p.log()
+
+
 # ---- failure reports ----
 
 RUF = ['_dmarc.a TXT "v=DMARC1; p=reject; ruf=mailto:ruf@a.test"',

@@ -116,29 +116,45 @@ static bool forget(struct report_role *r, int kind,
 	return ok;
 }
 
-/* One report; false: nothing is due, or not now. */
-static bool one(struct report_role *r, int kind, int64_t *wait_ms)
+/* One report, behind *due; false: nothing more is due.  One that fails is tried
+ * again later, and the next domain does not wait for it. */
+static bool one(struct report_role *r, int kind, struct arena *a,
+	struct counted_due *due, int64_t *wait_ms)
 {
-	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct counted_due due = {0};
 	struct counted_row *rows = NULL;
 	size_t n = 0;
 	struct fault f;
-	bool ok = take_due(r, kind, a, &due, &rows, &n, &f);
+	bool taken = take_due(r, kind, a, due, &rows, &n, &f);
 
-	if (ok && !str_present(due.domain))
+	if (taken && !str_present(due->domain))
 		return false;
-	ok = ok && kinds[kind].make(r, &due, rows, n, a, &f);
-	/* Too old to be of use: the next domain must not wait for it. */
-	bool old = due.period + KEEP_PERIODS < period_of(r, clock_unix());
-	if ((ok || old) && str_present(due.domain))
-		ok = forget(r, kind, &due, &f);
+	bool ok = taken && kinds[kind].make(r, due, rows, n, a, &f);
+	bool old = taken &&
+		   due->period + KEEP_PERIODS < period_of(r, clock_unix());
+	if (ok || old)
+		ok = forget(r, kind, due, &f);
 	if (!ok) {
 		log_warn("report not sent", log_z("kind", kinds[kind].name),
-			log_s("domain", due.domain), log_fault(&f));
+			log_s("domain", due->domain), log_fault(&f));
 		*wait_ms = RETRY_MS;
 	}
-	return ok;
+	return taken;
+}
+
+static void all_of(struct report_role *r, int kind, int64_t *wait_ms)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct counted_due due = {0};
+	bool more = true;
+
+	while (more) {
+		struct arena *own CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+
+		more = one(r, kind, own, &due, wait_ms);
+		/* Where to go on outlives what was made. */
+		if (more)
+			due.domain = arena_str(a, due.domain);
+	}
 }
 
 static void commit_all(struct report_role *r)
@@ -159,8 +175,7 @@ static void *work(void *ctx)
 		int64_t wait_ms = COMMIT_MS;
 
 		for (int kind = 0; kind < REPORT_KINDS; kind++)
-			while (one(r, kind, &wait_ms))
-				;
+			all_of(r, kind, &wait_ms);
 		for (int64_t slept = 0; slept < wait_ms; slept += COMMIT_MS) {
 			nanosleep(&pause, NULL);
 			pthread_mutex_lock(&r->lock);
