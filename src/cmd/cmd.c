@@ -36,7 +36,7 @@ static const struct {
 		"manage accounts"},
 	{"queue", cmd_queue,
 		"queue list [--json] | sites | show ID | "
-		"flush|hold|release|delete "
+		"flush|hold|release|delete|expire "
 		"ID|ALL",
 		"look at the queue and change it"},
 	{"why", cmd_why,

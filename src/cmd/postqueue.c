@@ -244,14 +244,7 @@ int name_postsuper(int argc, char **argv)
 			break;
 		case 'e':
 		case 'f':
-			fprintf(stderr,
-				"postsuper: -%c is not supported: "
-				"use -d\n",
-				ch);
-			return EX_USAGE;
-		case '?':
-			return name_usage("postsuper", usage);
-		default: /* -p -s: there is no directory to tidy */
+			one = act_each(c, QUEUE_EXPIRE, optarg, "Expired");
 			break;
 		}
 		rc = one != EX_OK ? one : rc;

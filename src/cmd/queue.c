@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* postern queue list|show|sites|flush|hold|release|delete */
+/* postern queue list|show|sites|flush|hold|release|delete|expire */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -172,7 +172,8 @@ static int show(struct ipc_client *queue, const char *id)
 	return EX_OK;
 }
 
-static const char *const done[] = {"flushed", "held", "released", "deleted"};
+static const char *const done[] = {
+	"flushed", "held", "released", "deleted", "given up"};
 
 static int act(
 	const struct conf *c, enum queue_action action, const char *which)
@@ -229,10 +230,11 @@ enum verb {
 	VERB_FLUSH, /* and on: enum queue_action */
 	VERB_HOLD,
 	VERB_RELEASE,
-	VERB_DELETE
+	VERB_DELETE,
+	VERB_EXPIRE
 };
-static const char *const verbs[] = {
-	"list", "show", "sites", "flush", "hold", "release", "delete"};
+static const char *const verbs[] = {"list", "show", "sites", "flush", "hold",
+	"release", "delete", "expire"};
 
 static int run(const struct conf *conf, struct cmd *c, enum verb verb,
 	const struct queue_select *select, bool as_json, const char *word)

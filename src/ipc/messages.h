@@ -104,7 +104,13 @@ struct job {
 void job_put(struct buf *b, const struct job *j);
 bool job_read(struct wire *w, struct arena *a, struct job *j_r);
 
-enum queue_action { QUEUE_FLUSH, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE };
+enum queue_action {
+	QUEUE_FLUSH,
+	QUEUE_HOLD,
+	QUEUE_RELEASE,
+	QUEUE_DELETE,
+	QUEUE_EXPIRE, /* given up, and the sender is told */
+};
 
 /*
  * local(8) with the rights of an account, by a child of master.  It answers

@@ -207,6 +207,8 @@ def test_postsuper(waiting, run):
     wait_for("mail at the sink", lambda: waiting.sink.mails)
     r = run(waiting, "postsuper", "-d", "-", input=ids[1] + "\n")
     assert r.returncode == 0 and "Deleted: 1 message" in r.stderr
+    r = run(waiting, "postsuper", "-f", "ALL")
+    assert r.returncode == 0 and "not supported" not in r.stderr
     wait_for("an empty queue", lambda: waiting.queue() == [])
     assert len(waiting.sink.mails) == 1
     assert run(waiting, "mailq").stdout == "Mail queue is empty\n"

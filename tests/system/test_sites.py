@@ -5,8 +5,11 @@ the servers say; the selections of postern queue."""
 import json
 import threading
 
+import pytest
+
 from harness import Sink, free_port, wait_for
 from test_sender import ALICE
+from test_smtpd import inbox
 from test_tls_policy import nexthop
 
 
@@ -164,4 +167,30 @@ def test_selections(postern):
                 ["delete"], ["hold", "ID", "--sender", "x"],
                 ["list", "--older-than", "soon"]):
         assert p.run("queue", *bad, check=False).returncode == 64, bad
+    sink.stop()
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("soft", ["no", "yes"])
+def test_expire_gives_up_and_tells_the_sender(postern, held, soft):
+    """What was delivered stays delivered; the rest gets its report at once."""
+    sink = Sink("127.0.0.5", 0, replies={"RCPT late@far.example": "450 4.2.0 later"})
+    p = postern("exp", users={ALICE: "a"}, options={
+        "relayhost": f"[127.0.0.5]:{sink.port}", "soft_bounce": soft,
+        "minimal_backoff_time": "1h", "maximal_backoff_time": "1h"}).start()
+    p.send(ALICE, ["now@far.example", "late@far.example"])
+    wait_for("the first try", lambda: sink.mails and any(
+        r["attempts"] for r in p.queue()[0]["recipients"]))
+    if held:
+        p.run("queue", "hold", "ALL")
+    assert p.run("queue", "expire", "--recipient", "late@far.example"
+                 ).stdout == "1 given up\n"
+    wait_for("the report", lambda: inbox(p, ALICE))
+    wait_for("an empty queue", lambda: p.queue() == [])
+    report, = inbox(p, ALICE)
+    assert b"given up by the administrator" in report
+    assert b"Status: 5.4.7" in report and b"late@far.example" in report
+    assert b"now@far.example" not in report.partition(b"message/delivery-status")[2
+        ].partition(b"message/rfc822")[0]
+    assert "5.4.7" in p.run("why", "late@far.example").stdout
     sink.stop()

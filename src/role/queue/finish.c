@@ -190,7 +190,8 @@ static void settle(struct finish *x, struct outcome_of *o)
 	*st = (struct rcpt_state){.n = o->n,
 		.status = RCPT_WAITING,
 		.attempts = it->attempts + 1};
-	if (o->kind == BOUNCED && x->s->role->conf->soft_bounce)
+	if (o->kind == BOUNCED && x->s->role->conf->soft_bounce &&
+		!x->m->expired)
 		o->kind = DEFERRED;
 	switch (o->kind) {
 	case DELIVERED:

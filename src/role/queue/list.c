@@ -226,6 +226,15 @@ static bool act_on(struct sched *s, enum queue_action action, struct message *m)
 			flush_message(s, m);
 		ok = queue_hold(s->queue, id, m->hold, &f);
 		break;
+	case QUEUE_EXPIRE:
+		/* The scheduler ends it; what is in an agent's hands, when it
+		 * comes back.  From hold too: nobody waits for it any more. */
+		if (m->hold)
+			ok = queue_hold(s->queue, id, false, &f);
+		m->hold = m->hold && !ok;
+		m->expired = ok;
+		sched_wake(s, clock_unix());
+		break;
 	case QUEUE_DELETE:
 		leave_lines(s, m);
 		m->removed = true;

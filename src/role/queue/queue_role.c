@@ -104,7 +104,7 @@ static bool act(struct ipc_session *s, struct wire *w)
 	uint64_t id = 0;
 	struct fault f;
 
-	if (!wire_ok(w) || action > QUEUE_DELETE)
+	if (!wire_ok(w) || action > QUEUE_EXPIRE)
 		return false;
 	if (!str_ieqc(which, "ALL") && !id_parse(which, &id)) {
 		fault_set(&f, FAULT_PERM, 550, 5, 4, "not a queue id: %.*s",

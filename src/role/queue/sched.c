@@ -117,15 +117,18 @@ static void schedule_item(
 	now->v[now->n++] = o;
 }
 
-/* RFC 2852 4.2: the time of mode R has run out, and nobody has it in hand. */
+/* RFC 2852 4.2: the time of mode R has run out, and nobody has it in hand; or a
+ * person has given it up. */
 static bool too_late(const struct sched *s, const struct item *it, int64_t now)
 {
 	const struct envelope *env = &it->m->env;
+	bool idle = it->state == ITEM_WAITING || it->state == ITEM_LINED;
 
+	if (it->m->expired)
+		return idle;
 	/* With soft_bounce nothing ends: it would be late again at once. */
-	return !s->role->conf->soft_bounce && env->deliver_by > 0 &&
-	       (env->flags & ENV_BY_RETURN) != 0 && now >= env->deliver_by &&
-	       (it->state == ITEM_WAITING || it->state == ITEM_LINED);
+	return idle && !s->role->conf->soft_bounce && env->deliver_by > 0 &&
+	       (env->flags & ENV_BY_RETURN) != 0 && now >= env->deliver_by;
 }
 
 static struct outcome_of expire(struct item *it)
@@ -137,8 +140,10 @@ static struct outcome_of expire(struct item *it)
 		.kind = BOUNCED,
 		.subject = 4,
 		.detail = 7,
-		.text = STR("not delivered by the time that was asked for "
-			    "(DELIVERBY)")};
+		.text = it->m->expired
+				? STR("given up by the administrator")
+				: STR("not delivered by the time that was "
+				      "asked for (DELIVERBY)")};
 }
 
 /* Lines up what is due.  The lock is held, and given away while outcomes

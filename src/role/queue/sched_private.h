@@ -30,6 +30,7 @@ struct message {
 	struct envelope env;
 	bool hold;
 	bool removed; /* by a person, while leased */
+	bool expired; /* by a person: what is not delivered is given up */
 	bool ending; /* its end is being written */
 	struct item *items;
 	uint32_t leased;
