@@ -58,6 +58,7 @@ struct check {
 
 	/* results of the evaluation */
 	struct str rule; /* the restriction that decided */
+	bool by_certificate; /* a certificate of the client's let it in */
 	const char *param; /* the list that it stands in */
 	struct str defer_if_permit; /* reply kept until a permit; absent */
 	struct str defer_if_reject;

@@ -505,6 +505,7 @@ RULE(check_ccert_access)
 
 RULE(permit_tls_all_clientcerts)
 {
+	c->by_certificate |= c->ccert_trusted;
 	return c->ccert_trusted ? OUT_PERMIT : OUT_DUNNO;
 }
 
@@ -525,8 +526,10 @@ RULE(permit_tls_clientcerts)
 
 		if (r == TABLE_ERROR)
 			return restrict_temp(c, d, &f);
-		if (r == TABLE_FOUND)
+		if (r == TABLE_FOUND) {
+			c->by_certificate = true;
 			return OUT_PERMIT;
+		}
 	}
 	return OUT_DUNNO;
 }

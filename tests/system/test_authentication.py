@@ -4,10 +4,11 @@ what is refused, what goes to Junk, and whose verdicts are thrown away."""
 
 import imaplib
 import re
+import subprocess
 
 import pytest
 
-from harness import Dns, DnsRelay, Smtp, zone_text
+from harness import Dns, DnsRelay, Smtp, make_certificate, zone_text
 from test_dkim import Key, signed
 from test_smtpd import BOB, inbox, logged_in
 
@@ -234,6 +235,44 @@ def test_a_broken_signature_leaves_tls_alone(server, key):
         assert give(p, text.replace(b"Subject: x", b"Subject: y"),
                     "a@lax.test", s=s)[0] == 250
     assert "dkim=fail" in fields(inbox(p)[2], "Authentication-Results")[0]
+
+
+def test_a_stranger_stays_one_where_auth_is_on_offer(server, postern, tmp_path):
+    """smtpd_sasl_auth_enable in main.cf, as many have it: who does not log in is
+    asked about, and not signed for."""
+    p = server(smtpd_sasl_auth_enable="yes")
+    assert give(p, message("a@bad.test"), "a@bad.test")[0] == 550
+    assert give(p, message("a@good.test", FORGED[0]), "a@good.test")[0] == 250
+    results, = fields(inbox(p)[0], "Authentication-Results")
+    assert "dmarc=pass" in results and "spf=pass" in results
+    s = logged_in(p)
+    s.expect(f"MAIL FROM:<{ALICE}>", 250)
+    s.expect(f"RCPT TO:<{BOB}>", 250)
+    s.expect("DATA", 354)
+    s.send(message("a@bad.test") + b".\r\n")
+    assert s.reply()[0] == 250
+
+
+def test_a_client_with_a_certificate_is_ours(server, tmp_path):
+    """permit_tls_clientcerts lets it relay: it proves itself, not the author."""
+    chain, cert = make_certificate(tmp_path, ["client.test"], [])
+    digest = subprocess.run(
+        ["openssl", "x509", "-in", cert, "-noout", "-fingerprint", "-sha256"],
+        capture_output=True, text=True, check=True).stdout.split("=")[1].strip()
+    (tmp_path / "certs").write_text(f"{digest} yes\n")
+    p = server(smtpd_tls_ask_ccert="yes", smtpd_tls_fingerprint_digest="sha256",
+               relay_clientcerts=f"texthash:{tmp_path}/certs",
+               smtpd_recipient_restrictions="permit_tls_clientcerts,"
+               "reject_unauth_destination")
+    for certified in (False, True):
+        context = p.tls()
+        if certified:
+            context.load_cert_chain(chain)
+        s = Smtp(p.host, p.port["smtp"])
+        s.expect("EHLO x", 250)
+        s.starttls(context, p.name)
+        assert give(p, message("a@bad.test"), "a@bad.test", s=s)[0] == (
+            250 if certified else 550)
 
 
 # ---- internationalized mail: RFC 8616 ----

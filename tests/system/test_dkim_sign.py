@@ -177,6 +177,22 @@ def test_who_is_signed_for(world, tmp_path):
     assert w.verdicts(w.send(fields=["From: eve@b.test"])) == []
 
 
+def test_who_does_not_log_in_is_not_signed_for(world):
+    """Though the port offers AUTH, and the relay is one of ours."""
+    w = world(smtpd_sasl_auth_enable="yes")
+    assert w.verdicts(w.send(source="127.0.0.1")) == []
+    assert w.verdicts(w.send()) == BOTH
+
+
+def test_what_a_filter_brings_back_is_not_ours(world):
+    """It comes from mynetworks, and has the verdict that strangers get."""
+    w = world()
+    assert w.verdicts(w.send(source="127.0.0.9", fields=[
+        "Authentication-Results: mail.example.test; spf=softfail"])) == []
+    assert w.verdicts(w.send(source="127.0.0.9", fields=[
+        "Authentication-Results: elsewhere.test; spf=softfail"])) == BOTH
+
+
 def test_a_bounce_is_signed(world):
     w = world(["a.test"], myhostname="mx.a.test")
     w.sink.replies[f"RCPT {FAR}"] = "550 5.1.1 nobody"

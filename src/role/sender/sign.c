@@ -4,6 +4,7 @@
  * rewritten it and after it was made 7-bit, so that what is signed is what is
  * sent.  What is ours is signed, what others wrote is sealed.
  */
+#include "codec/mail/authres.h"
 #include "policy/arc_seal.h"
 #include "policy/dkim_sign.h"
 #include "role/sender/delivery.h"
@@ -16,6 +17,21 @@ static bool leaves_us(const struct delivery *d)
 
 	return (env->flags & ENV_PROBE) == 0 && !d->site.lmtp &&
 	       !str_present(env->filter);
+}
+
+/* What smtpd writes for mail of strangers only: a filter in mynetworks brought
+ * it back, and that makes it no mail of ours. */
+static bool was_a_strangers(const struct delivery *d, struct str message)
+{
+	struct str head, body;
+	struct mail_field f;
+
+	mail_split(message, &head, &body);
+	while (mail_field_next(&head, &f))
+		if (str_ieqc(f.name, "Authentication-Results") &&
+			authres_claims(f.value, d->c->authserv_id))
+			return true;
+	return false;
 }
 
 static bool sign(struct delivery *d, const char *id,
@@ -85,7 +101,8 @@ static bool seal(struct delivery *d, const char *id,
 bool sender_sign(
 	struct delivery *d, struct smtp_client_mail *m, struct fault *f)
 {
-	bool ours = (d->job->env.flags & (ENV_SIGN | ENV_DSN)) != 0;
+	bool ours = (d->job->env.flags & (ENV_SIGN | ENV_DSN)) != 0 &&
+		    !was_a_strangers(d, m->message);
 	char id[ID_TEXT];
 
 	if (!leaves_us(d))

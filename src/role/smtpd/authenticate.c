@@ -13,7 +13,7 @@
 bool smtpd_is_own(const struct session *s)
 {
 	return s->trusted || str_present(s->login) || s->sv->lmtp ||
-	       s->sv->submission || s->sv->service->local;
+	       s->sv->service->local || s->tx.by_certificate;
 }
 
 static unsigned what_to_ask(const struct conf *c)
@@ -166,7 +166,6 @@ bool smtpd_forged_field(const struct session *s, const struct mail_field *field)
 {
 	/* A filter of ours sends back what we wrote. */
 	return str_ieqc(field->name, "Authentication-Results") &&
-	       !s->sv->service->local && !s->sv->lmtp &&
-	       (!s->trusted || str_present(s->login)) &&
+	       (!smtpd_is_own(s) || str_present(s->login)) &&
 	       authres_claims(field->value, s->sv->c->authserv_id);
 }

@@ -182,7 +182,7 @@ static uint32_t flags_of(const struct session *s, const struct spool *sp)
 	       ((m & SMTP_MAIL_UTF8) != 0 ? ENV_UTF8 : 0u) |
 	       ((m & SMTP_MAIL_RET_HDRS) != 0 ? ENV_RET_HDRS : 0u) |
 	       (s->tx.hold ? ENV_HOLD : 0u) | (s->tx.junk ? ENV_JUNK : 0u) |
-	       (smtpd_is_own(s) ? ENV_SIGN : 0u);
+	       (smtpd_is_own(s) && !s->sv->lmtp ? ENV_SIGN : 0u);
 }
 
 /* Where an address became another one, or several. */

@@ -118,6 +118,7 @@ void smtpd_rcpt(struct session *s, struct str args)
 		rewrite_trivial(s->sv->policy, rcpt.to.whole, s->cmd_a);
 	if (refused(s, &check))
 		return;
+	s->tx.by_certificate |= check.by_certificate;
 	if (smtpd_overrides(s, "no_address_mappings")) {
 		r.address = rewrite_trivial(s->sv->policy, r.original, s->tx_a);
 	} else if (!rewrite_recipient(s->sv->policy, r.original, s->tx_a,

@@ -99,6 +99,7 @@ struct transaction {
 	bool hold;
 	bool discard;
 	bool junk; /* set aside by DMARC */
+	bool by_certificate; /* the client's let a recipient in */
 	int priority; /* RFC 6710 */
 	int64_t hold_until, deliver_by; /* Unix seconds; 0: not said */
 	struct str redirect;
