@@ -121,7 +121,13 @@ static bool take_times(struct session *s)
 bool smtpd_take_extensions(struct session *s)
 {
 	const struct smtp_mail *m = &s->tx.mail;
+	unsigned times = SMTP_MAIL_HOLDFOR | SMTP_MAIL_HOLDUNTIL | SMTP_MAIL_BY;
 
+	/* On offer before AUTH, as EHLO is not said again behind it. */
+	if ((m->flags & times) != 0 && !str_present(s->login) && !s->trusted) {
+		smtpd_refuse(s, 530, "5.7.0 Authentication required");
+		return false;
+	}
 	if (!take_times(s))
 		return false;
 	s->tx.priority = m->priority;

@@ -44,11 +44,12 @@ static void to_file(struct spool *sp, struct str text)
 		sp->failed = true;
 }
 
-/* RFC 6409 8: only a submission server completes a message. */
+/* RFC 6409 8: only a submission server completes a message, and not that of a
+ * stranger: it may be signed as it is. */
 static bool completes_headers(const struct session *s)
 {
-	return s->sv->c->always_add_missing_headers || s->sv->submission ||
-	       str_present(s->login);
+	return s->sv->c->always_add_missing_headers || str_present(s->login) ||
+	       (s->sv->submission && smtpd_is_own(s));
 }
 
 /* postconf(5) local_header_rewrite_clients */
