@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 #include "cmd/check_aliases.h"
-#include "cmd/check_dkim.h"
+#include "cmd/check_authentication.h"
 #include "cmd/check_tls.h"
 #include "cmd/check_words.h"
 #include "cmd/cmd.h"
@@ -475,7 +475,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_aliases(x.c, x.tables, p);
 	check_sni(x.c, x.tables, p);
 	check_client_tls(x.c, x.tables, p);
-	check_dkim(x.c, x.tables, p);
+	check_authentication(x.c, x.tables, p);
 	check_oauth(x.c, p);
 	milter_list_parse(
 		x.c, "non_smtpd_milters", x.c->non_smtpd_milters, x.c->a, p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "policy/dkim_keyring.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@ struct domain_keys {
 	struct arena *a;
 	struct dkim_keys keys;
 	struct timespec changed;
+	uint64_t serial; /* of this loading */
 	int64_t looked_ms, asked_ms;
 	bool visible; /* all keys that were new are in DNS */
 };
@@ -29,6 +31,7 @@ struct dkim_keyring {
 	struct resolver *resolver;
 	pthread_mutex_t lock; /* of domains */
 	struct map *domains; /* name to struct domain_keys */
+	uint64_t serial;
 };
 
 struct dkim_keyring *dkim_keyring_new(
@@ -57,6 +60,12 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+/* Two changes in one tick of the file system's clock have the same time. */
+static bool is_settled(struct timespec changed)
+{
+	return clock_unix() > (int64_t)changed.tv_sec + 1;
+}
+
 /* Loads or reloads; *d_r is NULL where the domain has none. */
 static bool look(struct dkim_keyring *s, struct str domain,
 	struct domain_keys **d_r, struct fault *f)
@@ -72,17 +81,23 @@ static bool look(struct dkim_keyring *s, struct str domain,
 	if (d != NULL && now - d->looked_ms < LOOK_MS)
 		return true;
 	if (stat(path.ptr, &st) != 0) {
+		int error = errno;
+
 		free_keys(map_remove(s->domains, domain));
 		*d_r = NULL;
-		return true;
+		errno = error;
+		return error == ENOENT || error == ENOTDIR ||
+		       fault_sys(f, "%.*s", STR_ARG(path));
 	}
-	if (d != NULL && same_time(d->changed, st.st_mtim)) {
+	if (d != NULL && same_time(d->changed, st.st_mtim) &&
+		is_settled(st.st_mtim)) {
 		d->looked_ms = now;
 		return true;
 	}
 	struct domain_keys *fresh = must_alloc(sizeof(*fresh));
 	*fresh = (struct domain_keys){.a = arena_new(SIZE_MAX),
 		.changed = st.st_mtim,
+		.serial = ++s->serial,
 		.looked_ms = now};
 	if (!dkim_keys_load(s->directory, domain, fresh->a, &fresh->keys, f)) {
 		free_keys(fresh);
@@ -116,8 +131,11 @@ static void take(struct dkim_pen *p, const struct domain_keys *d,
 		if (k->state != state)
 			continue;
 		EVP_PKEY_up_ref(k->key);
-		p->v[p->n] = *k;
-		p->v[p->n++].selector = arena_str(a, k->selector);
+		p->v[p->n++] = (struct dkim_key_file){
+			.selector = arena_str(a, k->selector),
+			.state = k->state,
+			.since = k->since,
+			.key = k->key};
 	}
 }
 
@@ -132,13 +150,13 @@ static bool all_published(struct dkim_keyring *s, struct str domain,
 }
 
 /* What DNS said of the new keys, unless they are others by now. */
-static void remember(struct dkim_keyring *s, struct str domain,
-	struct timespec changed, bool visible)
+static void remember(struct dkim_keyring *s, struct str domain, uint64_t serial,
+	bool visible)
 {
 	pthread_mutex_lock(&s->lock);
 	struct domain_keys *d = map_get(s->domains, domain);
 
-	if (d != NULL && same_time(d->changed, changed)) {
+	if (d != NULL && d->serial == serial) {
 		d->visible = visible;
 		d->asked_ms = clock_mono_ms();
 	}
@@ -157,7 +175,7 @@ bool dkim_keyring_take(struct dkim_keyring *s, struct str domain,
 {
 	struct domain_keys *d;
 	struct dkim_pen fresh = {0};
-	struct timespec changed = {0};
+	uint64_t serial = 0;
 	bool ask = false, visible = false;
 
 	*p = (struct dkim_pen){0};
@@ -167,7 +185,7 @@ bool dkim_keyring_take(struct dkim_keyring *s, struct str domain,
 	if (*any_r && has_new(d)) {
 		visible = d->visible;
 		ask = is_time_to_ask(d);
-		changed = d->changed;
+		serial = d->serial;
 		take(&fresh, d, DKIM_KEY_NEW, a);
 	}
 	if (*any_r)
@@ -175,7 +193,7 @@ bool dkim_keyring_take(struct dkim_keyring *s, struct str domain,
 	pthread_mutex_unlock(&s->lock);
 	if (ask) {
 		visible = all_published(s, domain, &fresh, a);
-		remember(s, domain, changed, visible);
+		remember(s, domain, serial, visible);
 	}
 	p->waiting = fresh.n > 0 && !visible;
 	if (visible) {

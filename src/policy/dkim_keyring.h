@@ -16,7 +16,7 @@ struct dkim_keyring;
 struct dkim_keyring *dkim_keyring_new(
 	struct str directory, struct resolver *resolver);
 
-/* What signs one message: references of its own. */
+/* What signs one message: references of its own; without .record. */
 struct dkim_pen {
 	struct dkim_key_file v[DKIM_PEN_KEYS];
 	size_t n;

@@ -9,9 +9,7 @@
 #include "codec/smtp/path.h"
 #include "policy/dkim_keyring.h"
 
-enum {
-	LINE = 72,
-};
+enum { LINE = 72 };
 
 struct dkim_signer {
 	const struct conf *c;
@@ -20,6 +18,19 @@ struct dkim_signer {
 	struct arena *a;
 	struct dkim_keyring *keyring;
 };
+
+/* What is oversigned is signed, whether the other list has it or not. */
+static void add_oversigned(struct dkim_signer *s)
+{
+	for (size_t i = 0; i < s->oversigned.n; i++) {
+		bool there = false;
+
+		for (size_t k = 0; k < s->headers.n && !there; k++)
+			there = str_ieq(s->headers.v[k], s->oversigned.v[i]);
+		if (!there)
+			strs_add(&s->headers, s->a, s->oversigned.v[i]);
+	}
+}
 
 struct dkim_signer *dkim_signer_new(const struct conf *c, struct tables *tables,
 	struct dkim_keyring *keyring, struct problems *problems)
@@ -32,6 +43,7 @@ struct dkim_signer *dkim_signer_new(const struct conf *c, struct tables *tables,
 		c->dkim_signing_table, 0, problems);
 	s->headers = list_items(c->dkim_sign_headers, s->a);
 	s->oversigned = list_items(c->dkim_oversign_headers, s->a);
+	add_oversigned(s);
 	return s;
 }
 
@@ -274,10 +286,11 @@ bool dkim_sign(struct dkim_signer *s, const struct dkim_request *q,
 			STR_ARG(q->login), STR_ARG(g.domain));
 	else if (pen.n > 0)
 		write_fields(&g, &pen, body, signed_r);
-	else if (pen.waiting)
-		signed_r->why_not =
-			arena_printf(a, "the keys of %.*s are not in DNS yet",
-				STR_ARG(g.domain));
+	else
+		signed_r->why_not = arena_printf(a,
+			pen.waiting ? "the keys of %.*s are not in DNS yet"
+				    : "%.*s has no key in use, only old ones",
+			STR_ARG(g.domain));
 	dkim_pen_put(&pen);
 	return true;
 }

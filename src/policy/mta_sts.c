@@ -16,6 +16,7 @@ enum {
 	CONNECT_MS = 20000,
 	TOTAL_MS = 60000, /* 3.3 */
 	AGAIN_S = 300, /* behind a fetch that failed: 3.3 */
+	DOMAINS_MAX = 10000, /* in memory */
 	FRESH_S = 86400, /* then it is fetched again, to live longer */
 };
 
@@ -124,7 +125,23 @@ static struct mta_sts_policy copy(
 	return to;
 }
 
-/* What is known of a domain, with the lock held; never NULL. */
+static void free_value(void *k)
+{
+	free_known(k);
+}
+
+/* With the lock held.  Who is thrown out is in its file; only failures are
+ * forgotten. */
+static void remember(struct mta_sts *s, struct str domain, struct known *k)
+{
+	if (map_count(s->domains) >= DOMAINS_MAX) {
+		map_free(s->domains, free_value);
+		s->domains = map_new();
+	}
+	free_known(map_set(s->domains, domain, k));
+}
+
+/* What is known of a domain, with the lock held; NULL: nothing, as of most. */
 static struct known *recall(
 	struct mta_sts *s, struct str domain, struct arena *a)
 {
@@ -133,14 +150,29 @@ static struct known *recall(
 	if (k != NULL)
 		return k;
 	k = load(s, domain, a);
+	if (k != NULL && !is_alive(k, clock_unix())) {
+		unlink(path_of(s, domain, a).ptr);
+		free_known(k);
+		k = NULL;
+	}
+	if (k != NULL)
+		remember(s, domain, k);
+	return k;
+}
+
+/* A fetch went wrong: not again at once; what was promised holds. */
+static void note_failure(struct mta_sts *s, struct str domain, struct arena *a)
+{
+	struct known *k = recall(s, domain, a);
+
 	if (k == NULL) {
 		struct arena *own = arena_new(SIZE_MAX);
 
 		k = arena_make(own, struct known);
 		k->a = own;
+		remember(s, domain, k);
 	}
-	map_set(s->domains, domain, k);
-	return k;
+	k->failed = clock_unix();
 }
 
 /* ---- what the domain says now ---- */
@@ -213,9 +245,9 @@ static void renew(struct mta_sts *s, struct str domain, struct str id,
 	}
 	pthread_mutex_lock(&s->lock);
 	if (fresh != NULL)
-		free_known(map_set(s->domains, domain, fresh));
+		remember(s, domain, fresh);
 	else
-		recall(s, domain, a)->failed = clock_unix();
+		note_failure(s, domain, a);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -236,7 +268,7 @@ struct mta_sts_policy mta_sts_of(struct mta_sts *s, struct str domain,
 	struct known *k = recall(s, domain, a);
 	stale = !is_alive(k, now) || !str_eq(k->id, id) ||
 		now > k->fetched + FRESH_S;
-	bool wait = k->failed > 0 && now < k->failed + AGAIN_S;
+	bool wait = k != NULL && k->failed > 0 && now < k->failed + AGAIN_S;
 	pthread_mutex_unlock(&s->lock);
 	if (announced && stale && !wait)
 		renew(s, domain, id, a, why_r);

@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from harness import Dns, DnsRelay, Smtp, make_certificate, zone_text
+from harness import (Dns, DnsRelay, Smtp, free_port, make_certificate,
+                     zone_text)
 from test_dkim import Key, signed
 from test_smtpd import BOB, inbox, logged_in
 
@@ -173,6 +174,27 @@ def test_local_policy_comes_before_the_authors(server, tmp_path):
     assert "dmarc=fail (p=reject" in fields(
         inbox(p)[0], "Authentication-Results")[0]
     assert give(p, message("a@later.test"), "a@soft.test")[0] == 550
+
+
+def test_a_table_says_it_where_all_others_are_not_asked(server, tmp_path):
+    table = tmp_path / "dmarc"
+    table.write_text("bad.test enforce\nlax.test refuse\n")
+    p = server(smtpd_dmarc_policy="none",
+               smtpd_dmarc_policy_maps=f"texthash:{table}")
+    assert give(p, message("a@bad.test"), "a@bad.test")[0] == 550
+    assert give(p, message("a@later.test"), "a@soft.test")[0] == 250
+    assert give(p, message("a@lax.test"), "a@lax.test")[0] == 250
+    assert "write none, mark or enforce" in p.log()
+
+
+def test_a_table_that_cannot_be_asked_delays_the_mail(server):
+    p = server(smtpd_dmarc_policy_maps=f"tcp:{ME}:{free_port()}")
+    s = Smtp(p.host, p.port["smtp"])
+    code, text = give(p, message("a@lax.test"), "a@lax.test", s=s)[:2]
+    assert code == 451 and "smtpd_dmarc_policy_maps" in str(text)
+    # The session goes on, and holds nothing of the message.
+    s.expect(f"RCPT TO:<{BOB}>", 503)
+    assert inbox(p) == []
 
 
 FORGED = ["Authentication-Results: mail.example.test; dmarc=pass",

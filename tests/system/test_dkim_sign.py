@@ -262,6 +262,31 @@ def test_a_key_that_cannot_be_read_delays_the_mail(world):
     assert w.verdicts(w.sink.mails[-1]["data"]) == BOTH
 
 
+def test_a_directory_that_cannot_be_looked_into_delays_the_mail(world):
+    """No keys is an answer; not to know whether there are any is none."""
+    w = world()
+    keys = w.p.dir / "data/dkim/a.test"
+    keys.rename(keys.with_name("aside"))
+    keys.symlink_to(keys.name)  # to itself: ELOOP, for root too
+    n = len(w.sink.mails)
+    w.p.send(ALICE, [FAR])
+    wait_for("the delay", lambda: "not signed" in w.p.log())
+    assert len(w.sink.mails) == n
+    keys.unlink()
+    keys.with_name("aside").rename(keys)
+    w.p.run("queue", "flush", "ALL")
+    wait_for("the mail", lambda: len(w.sink.mails) > n)
+    assert w.verdicts(w.sink.mails[-1]["data"]) == BOTH
+
+
+def test_only_old_keys_sign_nothing_and_it_says_so(world):
+    w = world()
+    for path in (w.p.dir / "data/dkim/a.test").glob("*.new"):
+        path.rename(path.with_suffix(".old"))
+    assert signatures(w.send()) == []
+    assert "a.test has no key in use, only old ones" in w.p.log()
+
+
 def test_the_life_of_a_key(postern, dns):
     p = postern("life", options={"dns_resolvers": "[127.0.0.1]:1"})
     lines = generate(p, "a.test")["a.test"]
@@ -316,7 +341,9 @@ def test_wrong_usage(postern, args, code, text):
 def test_check_says_what_is_wrong(postern):
     p = postern("check", options={"dkim_sign_headers": "To Subject",
                                   "smtpd_dmarc_policy": "enforced",
-                                  "smtpd_spf_policy": "fail"})
+                                  "smtpd_spf_policy": "fail",
+                                  "dmarc_report_interval": "0",
+                                  "smtpd_authentication_timeout": "0"})
     generate(p, "a.test")
     (p.dir / "data/dkim/a.test/other.key").write_text("nothing")
     out = p.run("check", check=False).stderr
@@ -325,6 +352,8 @@ def test_check_says_what_is_wrong(postern):
     assert "mail of a.test waits" in out
     assert "unknown word enforced" in out and "did you mean enforce?" in out
     assert "smtpd_spf_policy: unknown word fail" in out
+    assert "dmarc_report_interval is no time" in out
+    assert "smtpd_authentication_timeout is no time" in out
 
 
 # ---- the other implementations ----

@@ -17,8 +17,8 @@ static void describe(struct report_role *r, const struct counted_due *due,
 	id_text(id_new(), id);
 	report->org_name = c->dmarc_report_organization;
 	report->email = c->dmarc_report_address;
-	report->begin = due->period * c->dmarc_report_interval;
-	report->end = report->begin + c->dmarc_report_interval - 1;
+	report->begin = due->period * report_interval(r);
+	report->end = report->begin + report_interval(r) - 1;
 	report->report_id = arena_printf(a, "%.*s.%lld.%s",
 		STR_ARG(due->domain), (long long)report->begin, id);
 	report->domain = due->domain;

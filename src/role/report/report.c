@@ -19,9 +19,17 @@ static const struct report_kind kinds[REPORT_KINDS] = {
 	[REPORT_TLS] = {"tls", report_tls},
 };
 
+/* check wants it to be at least that. */
+int64_t report_interval(const struct report_role *r)
+{
+	int64_t s = r->role->conf->dmarc_report_interval;
+
+	return s > 0 ? s : 1;
+}
+
 static int64_t period_of(const struct report_role *r, int64_t at)
 {
-	return at / r->role->conf->dmarc_report_interval;
+	return at / report_interval(r);
 }
 
 /* ---- what was seen ---- */

@@ -33,6 +33,9 @@ struct report_role {
 	struct failure_counts *failures; /* failure.c; with the lock */
 };
 
+/* Seconds of a period; at least 1. */
+int64_t report_interval(const struct report_role *r);
+
 /* aggregate.c, tls.c */
 bool report_aggregate(struct report_role *r, const struct counted_due *due,
 	const struct counted_row *rows, size_t n, struct arena *a,

@@ -161,7 +161,7 @@ static struct report_mail mail_of(
 	struct report_role *r, const struct counted_due *due, struct arena *a)
 {
 	const struct conf *c = r->role->conf;
-	int64_t interval = c->dmarc_report_interval;
+	int64_t interval = report_interval(r);
 	char id[ID_TEXT];
 
 	id_text(id_new(), id);

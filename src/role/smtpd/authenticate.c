@@ -18,7 +18,9 @@ bool smtpd_is_own(const struct session *s)
 
 static unsigned what_to_ask(const struct conf *c)
 {
-	bool dmarc = !str_ieqc(c->smtpd_dmarc_policy, "none");
+	/* A table may say more of one author than is said of all. */
+	bool dmarc = !str_ieqc(c->smtpd_dmarc_policy, "none") ||
+		     c->smtpd_dmarc_policy_maps.len > 0;
 
 	return (dmarc ? AUTHENTICATE_DMARC : 0u) |
 	       (dmarc || !str_ieqc(c->smtpd_spf_policy, "none")
@@ -28,16 +30,26 @@ static unsigned what_to_ask(const struct conf *c)
 	       (c->smtpd_arc_verify ? AUTHENTICATE_ARC : 0u);
 }
 
-/* smtpd_dmarc_policy, or what a table says of this author. */
-static struct str dmarc_policy(struct session *s, struct str from)
+/* smtpd_dmarc_policy, or what a table says of this author.  False: the table
+ * cannot be asked now. */
+static bool find_policy(struct session *s, struct str from, bool *enforce_r)
 {
-	struct str value;
+	struct str value = s->sv->c->smtpd_dmarc_policy;
 	struct fault f;
+	enum table_result r = from.len == 0
+				      ? TABLE_NONE
+				      : maps_lookup(s->sv->dmarc_maps, from,
+						s->cmd_a, &value, &f);
 
-	if (from.len > 0 && maps_lookup(s->sv->dmarc_maps, from, s->cmd_a,
-				    &value, &f) == TABLE_FOUND)
-		return str_trim(value);
-	return s->sv->c->smtpd_dmarc_policy;
+	if (r == TABLE_NONE)
+		value = s->sv->c->smtpd_dmarc_policy;
+	value = str_trim(value);
+	*enforce_r = str_ieqc(value, "enforce");
+	if (r == TABLE_FOUND && !*enforce_r && !str_ieqc(value, "mark") &&
+		!str_ieqc(value, "none"))
+		log_warn("smtpd_dmarc_policy_maps: write none, mark or enforce",
+			log_s("domain", from), log_s("value", value));
+	return r != TABLE_ERROR;
 }
 
 static bool refuse_spf(struct session *s, const struct spf_verdict *v)
@@ -79,13 +91,20 @@ static bool refuse_dmarc(struct session *s, const struct authentication *v)
 
 static bool refuse(struct session *s, const struct authentication *v)
 {
-	bool enforce = str_ieqc(dmarc_policy(s, v->dmarc.from), "enforce");
+	bool enforce;
 
 	if (str_ieqc(s->sv->c->smtpd_spf_policy, "reject") &&
 		(refuse_spf(s, &v->helo) ||
 			(s->tx.sender_said.len > 0 && refuse_spf(s, &v->mail))))
 		return true;
-	if (!enforce || (v->what & AUTHENTICATE_DMARC) == 0)
+	if ((v->what & AUTHENTICATE_DMARC) == 0)
+		return false;
+	if (!find_policy(s, v->dmarc.from, &enforce)) {
+		smtpd_refuse(s, 451,
+			"4.3.0 Error: smtpd_dmarc_policy_maps cannot be asked");
+		return true;
+	}
+	if (!enforce)
 		return false;
 	/* A list of ours changed it on its way, and tells what it saw. */
 	if (arc_vouches(&v->arc, s->sv->c->smtpd_arc_trusted_sealers))

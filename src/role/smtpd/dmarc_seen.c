@@ -19,13 +19,17 @@ static struct str pass_fail(bool pass)
 
 /* Why it was not done as the policy says. */
 static struct str override(const struct session *s,
-	const struct dmarc_verdict *d, enum dmarc_policy done)
+	const struct authentication *v, enum dmarc_policy done)
 {
+	const struct dmarc_verdict *d = &v->dmarc;
+
 	if (d->result != DMARC_FAIL || done == d->policy)
 		return STR_NONE;
 	if (d->record.testing && done == d->disposition)
 		return STR("policy_test_mode");
-	return s->sv->c->smtpd_arc_trusted_sealers.len > 0
+	return done == DMARC_NO_POLICY &&
+			       arc_vouches(&v->arc,
+				       s->sv->c->smtpd_arc_trusted_sealers)
 		       ? STR("trusted_forwarder")
 		       : STR("local_policy");
 }
@@ -41,7 +45,7 @@ static void fill_row(const struct session *s, const struct authentication *v,
 		.disposition = str_from(dmarc_policy_name(done)),
 		.dkim = pass_fail(d->dkim_aligned),
 		.spf = pass_fail(d->spf_aligned),
-		.reason = override(s, d, done),
+		.reason = override(s, v, done),
 		.header_from = name(d->from),
 		.envelope_from = str_present(domain) ? name(domain) : STR(""),
 		.spf_auth = {.domain = name(v->mail.domain),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* `postern check`: what DKIM signs, and with which keys. */
-#include "cmd/check_dkim.h"
+/* `postern check`: what proves and signs mail, and with which keys. */
+#include "cmd/check_authentication.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -52,7 +52,18 @@ static void check_keys(const struct conf *c, struct problems *p)
 		free(names);
 }
 
-void check_dkim(const struct conf *c, struct tables *tables, struct problems *p)
+/* None of these can be nothing. */
+static void check_time(const struct conf *c, const char *name, int64_t value,
+	struct problems *p)
+{
+	if (value <= 0)
+		conf_problem(c, p, PROBLEM_ERROR, name,
+			arena_printf(c->a, "%s is no time", name),
+			STR("write a time above 0, or drop the line"));
+}
+
+void check_authentication(
+	const struct conf *c, struct tables *tables, struct problems *p)
 {
 	struct str rest = c->dkim_sign_headers, item;
 	bool from = false;
@@ -64,6 +75,9 @@ void check_dkim(const struct conf *c, struct tables *tables, struct problems *p)
 			STR("dkim_sign_headers: a signature without From is "
 			    "none"),
 			STR("write From among the others"));
+	check_time(c, "dmarc_report_interval", c->dmarc_report_interval, p);
+	check_time(c, "smtpd_authentication_timeout",
+		c->smtpd_authentication_timeout, p);
 	maps_open(tables, c, "dkim_signing_table", c->dkim_signing_table, 0, p);
 	check_keys(c, p);
 }
