@@ -273,3 +273,11 @@ bool str_eq_secret(struct str a, struct str b)
 		diff |= (unsigned char)(a.ptr[i] ^ b.ptr[i]);
 	return diff == 0;
 }
+
+int ascii_hex(char c)
+{
+	c = ascii_lower(c);
+	if (ascii_is_digit(c))
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}

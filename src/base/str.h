@@ -73,5 +73,7 @@ char ascii_upper(char c);
 bool ascii_is_alnum(char c);
 bool ascii_is_digit(char c);
 bool ascii_is_alpha(char c);
+/* The value of a digit in base 16, of either case; -1: it is none. */
+int ascii_hex(char c);
 
 #endif

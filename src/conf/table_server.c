@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/must.h"
+#include "codec/mail/uri.h"
 #include "conf/table_private.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -219,31 +220,6 @@ static void put_escaped(struct buf *b, struct str s)
 	}
 }
 
-static int hex(char c)
-{
-	c = ascii_lower(c);
-	return ascii_is_digit(c)      ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-				      : -1;
-}
-
-static struct str unescape(struct str s, struct arena *a)
-{
-	char *out = arena_alloc(a, s.len + 1);
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.len; i++) {
-		bool code = s.ptr[i] == '%' && i + 2 < s.len &&
-			    hex(s.ptr[i + 1]) >= 0 && hex(s.ptr[i + 2]) >= 0;
-
-		out[n++] = code ? (char)(hex(s.ptr[i + 1]) * 16 +
-					  hex(s.ptr[i + 2]))
-				: s.ptr[i];
-		i += code ? 2 : 0;
-	}
-	return str_of(out, n);
-}
-
 static bool line_done(struct str in, bool *bad_r UNUSED)
 {
 	return str_find(in, '\n') >= 0;
@@ -266,7 +242,7 @@ static enum table_result tcp_lookup(struct table *t, struct str key,
 	line = str_trim_right(str_cut(&line, '\n'));
 	struct str text = str_from_at(line, 4);
 	if (str_starts(line, "200 ")) {
-		*value_r = unescape(text, a);
+		*value_r = uri_unescape(text, a);
 		return TABLE_FOUND;
 	}
 	if (str_starts(line, "500"))

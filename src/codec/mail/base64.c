@@ -147,15 +147,6 @@ void qp_encode(struct str in, struct buf *out)
 	}
 }
 
-static int hex_of(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 void qp_decode(struct str in, struct buf *out)
 {
 	for (size_t i = 0; i < in.len; i++) {
@@ -164,10 +155,10 @@ void qp_decode(struct str in, struct buf *out)
 			continue;
 		}
 		struct str rest = str_from_at(in, i + 1);
-		if (rest.len >= 2 && hex_of(rest.ptr[0]) >= 0 &&
-			hex_of(rest.ptr[1]) >= 0) {
-			buf_putc(out, (char)(hex_of(rest.ptr[0]) * 16 +
-					      hex_of(rest.ptr[1])));
+		if (rest.len >= 2 && ascii_hex(rest.ptr[0]) >= 0 &&
+			ascii_hex(rest.ptr[1]) >= 0) {
+			buf_putc(out, (char)(ascii_hex(rest.ptr[0]) * 16 +
+					      ascii_hex(rest.ptr[1])));
 			i += 2;
 		} else if (str_starts(rest, "\r\n")) {
 			i += 2;

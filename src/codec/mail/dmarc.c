@@ -3,6 +3,7 @@
 
 #include "base/attr.h"
 #include "codec/mail/dkim.h"
+#include "codec/mail/uri.h"
 
 static const char *const policies[] = {"none", "quarantine", "reject"};
 
@@ -71,36 +72,6 @@ bool dmarc_record_parse(
 
 /* ---- rua ---- */
 
-static int hex_digit(char c)
-{
-	c = ascii_lower(c);
-	return ascii_is_digit(c)      ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-				      : -1;
-}
-
-/* RFC 3986 2.1 */
-static struct str unescape(struct str s, struct arena *a)
-{
-	char *out = arena_alloc(a, s.len + 1);
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.len; i++) {
-		int high = s.ptr[i] == '%' && i + 2 < s.len
-				   ? hex_digit(s.ptr[i + 1])
-				   : -1;
-		int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
-
-		if (low >= 0) {
-			out[n++] = (char)(high << 4 | low);
-			i += 2;
-		} else {
-			out[n++] = s.ptr[i];
-		}
-	}
-	return str_of(out, n);
-}
-
 /* "10m": a limit as RFC 7489 had it, still to be met. */
 static uint64_t parse_limit(struct str s)
 {
@@ -131,7 +102,7 @@ size_t dmarc_rua_parse(
 			continue;
 		address = str_from_at(address, 7);
 		address = str_cut(&address, '?');
-		v[n++] = (struct dmarc_rua){unescape(str_trim(address), a),
+		v[n++] = (struct dmarc_rua){uri_unescape(str_trim(address), a),
 			str_present(limit) ? parse_limit(str_trim(limit)) : 0};
 	}
 	return n;

@@ -6,6 +6,7 @@
  */
 #include <jansson.h>
 
+#include "codec/mail/uri.h"
 #include "net/web.h"
 #include "role/auth/auth.h"
 #include "sys/clock.h"
@@ -31,24 +32,6 @@ static bool secret(
 	return true;
 }
 
-/* RFC 3986 2.3: what needs no escape */
-static struct str escape(struct str s, struct arena *a)
-{
-	struct buf b CLEANUP(buf_fini);
-
-	buf_init(&b, s.len * 3 + 1);
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.ptr[i];
-
-		if (ascii_is_alnum(c) || c == '-' || c == '.' || c == '_' ||
-			c == '~')
-			buf_putc(&b, c);
-		else
-			buf_putf(&b, "%%%02X", (unsigned char)c);
-	}
-	return arena_str(a, buf_str(&b));
-}
-
 static bool ask(struct role *r, struct str token, struct arena *a,
 	struct buf *answer, struct fault *f)
 {
@@ -58,7 +41,7 @@ static bool ask(struct role *r, struct str token, struct arena *a,
 		.protocols = "http,https",
 		.form = arena_printf(a,
 			"token=%.*s&token_type_hint=access_token",
-			STR_ARG(escape(token, a)))
+			STR_ARG(uri_escape(token, a)))
 				.ptr,
 		.connect_ms = CONNECT_MS,
 		.total_ms = TOTAL_MS};

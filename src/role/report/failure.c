@@ -6,12 +6,16 @@
 #include <stdlib.h>
 
 #include "base/must.h"
-#include "codec/mail/date.h"
 #include "policy/dmarc_rua.h"
 #include "role/report/report.h"
 #include "sys/clock.h"
 
-enum { MAIL_MAX = 4 << 20, HEAD_MAX = 256 * 1024, DAY_S = 86400 };
+enum {
+	MAIL_MAX = 4 << 20,
+	HEAD_MAX = 256 * 1024,
+	DAY_S = 86400,
+	DOMAINS_MAX = 10000, /* of a day, in memory: about no more is told */
+};
 
 struct failure_counts {
 	int64_t day;
@@ -38,6 +42,8 @@ static bool count(struct report_role *r, struct str domain)
 		c->day = day;
 	}
 	int64_t *n = map_get(c->domains, domain);
+	if (n == NULL && map_count(c->domains) >= DOMAINS_MAX)
+		return false;
 	if (n == NULL) {
 		n = must_alloc(sizeof(*n));
 		map_set(c->domains, domain, n);
@@ -90,21 +96,13 @@ static void put_mail(const struct report_role *r, const struct dmarc_failed *d,
 	const struct dmarc_rua *to, size_t n, struct buf *out)
 {
 	const struct conf *c = r->role->conf;
-	int64_t now = clock_unix();
 	char id[ID_TEXT];
 
 	id_text(id_new(), id);
-	buf_puts(out, "Date: ");
-	mail_date_put(now, clock_zone_minutes(now), out);
+	report_put_head(r, to, n, out);
 	buf_putf(out,
-		"\r\nFrom: %.*s\r\nTo: ", STR_ARG(c->dmarc_report_address));
-	for (size_t i = 0; i < n; i++)
-		buf_putf(out, "%s<%.*s>", i > 0 ? ",\r\n\t" : "",
-			STR_ARG(to[i].address));
-	buf_putf(out,
-		"\r\nSubject: DMARC failure report for %.*s\r\n"
-		"Message-ID: <%s@%.*s>\r\nAuto-Submitted: auto-generated\r\n"
-		"MIME-Version: 1.0\r\nContent-Type: multipart/report;\r\n\t"
+		"Subject: DMARC failure report for %.*s\r\n"
+		"Message-ID: <%s@%.*s>\r\nContent-Type: multipart/report;\r\n\t"
 		"report-type=feedback-report; boundary=\"=_%s\"\r\n\r\n"
 		"--=_%s\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
 		"A message came here whose author could not be proved to be of "

@@ -66,6 +66,9 @@ struct report_mail {
 bool report_send(struct report_role *r, const struct report_mail *m,
 	const struct dmarc_rua *to, size_t n_to, struct str packed,
 	struct fault *f);
+/* The fields that each report begins with, From, To and Date among them. */
+void report_put_head(const struct report_role *r, const struct dmarc_rua *to,
+	size_t n, struct buf *out);
 /* A finished mail. */
 bool report_put(struct report_role *r, const struct dmarc_rua *to, size_t n_to,
 	struct str mail, uint64_t *id_r, struct fault *f);

@@ -22,29 +22,38 @@ size_t report_leave_out(struct dmarc_rua *to, size_t n, uint64_t size)
 	return kept;
 }
 
+void report_put_head(const struct report_role *r, const struct dmarc_rua *to,
+	size_t n, struct buf *out)
+{
+	const struct conf *c = r->role->conf;
+	int64_t now = clock_unix();
+
+	buf_puts(out, "Date: ");
+	mail_date_put(now, clock_zone_minutes(now), out);
+	buf_putf(out,
+		"\r\nFrom: %.*s\r\nTo: ", STR_ARG(c->dmarc_report_address));
+	for (size_t i = 0; i < n; i++)
+		buf_putf(out, "%s<%.*s>", i > 0 ? ",\r\n\t" : "",
+			STR_ARG(to[i].address));
+	buf_puts(out, "\r\nAuto-Submitted: auto-generated\r\n"
+		      "MIME-Version: 1.0\r\n");
+}
+
 static void put_mail(const struct report_role *r, const struct report_mail *m,
 	const struct dmarc_rua *to, size_t n_to, struct str packed,
 	struct buf *out)
 {
 	const struct conf *c = r->role->conf;
-	int64_t now = clock_unix();
 	char boundary[ID_TEXT];
 
 	id_text(id_new(), boundary);
-	buf_puts(out, "Date: ");
-	mail_date_put(now, clock_zone_minutes(now), out);
+	report_put_head(r, to, n_to, out);
 	buf_putf(out,
-		"\r\nFrom: %.*s\r\nTo: ", STR_ARG(c->dmarc_report_address));
-	for (size_t i = 0; i < n_to; i++)
-		buf_putf(out, "%s<%.*s>", i > 0 ? ",\r\n\t" : "",
-			STR_ARG(to[i].address));
-	buf_putf(out,
-		"\r\nSubject: Report Domain: %.*s\r\n\tSubmitter: %.*s\r\n\t"
+		"Subject: Report Domain: %.*s\r\n\tSubmitter: %.*s\r\n\t"
 		"Report-ID: <%.*s>\r\nMessage-ID: <%.*s@%.*s>\r\n%.*s",
 		STR_ARG(m->domain), STR_ARG(c->myhostname), STR_ARG(m->id),
 		STR_ARG(m->id), STR_ARG(c->myhostname), STR_ARG(m->extra));
 	buf_putf(out,
-		"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
 		"Content-Type: %s; boundary=\"=_%s\"\r\n\r\n"
 		"--=_%s\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
 		"This is %s of %.*s.\r\n--=_%s\r\nContent-Type: %s\r\n"
