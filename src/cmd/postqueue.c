@@ -75,10 +75,11 @@ static void list_one(const json_t *m, void *ctx)
 
 static int list(const struct conf *c)
 {
+	struct queue_request all = {0};
 	struct listing l = {0};
 	struct fault f;
 
-	if (!ask_queue_each(c, IPC_QUEUE_LIST, list_one, &l, &f)) {
+	if (!ask_queue_each(c, &all, list_one, &l, &f)) {
 		fprintf(stderr, "postqueue: %s\n", f.text);
 		return EX_UNAVAILABLE;
 	}
@@ -124,9 +125,10 @@ static void json_one(const json_t *m, void *ctx UNUSED)
 
 static int list_json(const struct conf *c)
 {
+	struct queue_request all = {0};
 	struct fault f;
 
-	if (ask_queue_each(c, IPC_QUEUE_LIST, json_one, NULL, &f))
+	if (ask_queue_each(c, &all, json_one, NULL, &f))
 		return EX_OK;
 	fprintf(stderr, "postqueue: %s\n", f.text);
 	return EX_UNAVAILABLE;
@@ -142,22 +144,34 @@ int name_mailq(int argc UNUSED, char **argv UNUSED)
 static int act(const struct conf *c, enum queue_action action,
 	const char *which, const char *done)
 {
-	unsigned long long n;
+	struct queue_request r = {.action = action};
+	struct queue_done d;
 	struct fault f;
 
-	if (!ask_queue_act(c, action, which, &n, &f)) {
+	if (!ask_queue_id(which, &r.id, &f) || !ask_queue_act(c, &r, &d, &f)) {
 		fprintf(stderr, "postqueue: %s\n", f.text);
 		return f.class == FAULT_PERM ? EX_DATAERR : EX_UNAVAILABLE;
 	}
-	if (done != NULL && n > 0)
-		fprintf(stderr, "postsuper: %s: %llu message%s\n", done, n,
-			n == 1 ? "" : "s");
+	if (done != NULL && d.n > 0)
+		fprintf(stderr, "postsuper: %s: %llu message%s\n", done, d.n,
+			d.n == 1 ? "" : "s");
 	return EX_OK;
+}
+
+static int flush_site(const struct conf *c, const char *site)
+{
+	unsigned long long n;
+	struct fault f;
+
+	if (ask_queue_flush_site(c, site, &n, &f))
+		return EX_OK;
+	fprintf(stderr, "postqueue: %s\n", f.text);
+	return EX_UNAVAILABLE;
 }
 
 int name_postqueue(int argc, char **argv)
 {
-	static const char usage[] = "-p | -j | -f | -i queue_id";
+	static const char usage[] = "-p | -j | -f | -i queue_id | -s site";
 	const char *dir = NULL, *id = NULL;
 	char what = 0;
 	int ch;
@@ -169,7 +183,7 @@ int name_postqueue(int argc, char **argv)
 			return name_usage("postqueue", usage);
 		else if (ch != 'v')
 			what = (char)ch;
-		if (ch == 'i')
+		if (ch == 'i' || ch == 's')
 			id = optarg;
 	}
 	const struct conf *c = name_conf(dir);
@@ -183,9 +197,7 @@ int name_postqueue(int argc, char **argv)
 	case 'i':
 		return act(c, QUEUE_FLUSH, id, NULL);
 	case 's':
-		fprintf(stderr, "postqueue: -s site is not supported: use -f "
-				"or -i\n");
-		return EX_USAGE;
+		return flush_site(c, id);
 	default:
 		return name_usage("postqueue", usage);
 	}
@@ -236,11 +248,7 @@ int name_postsuper(int argc, char **argv)
 				c, QUEUE_RELEASE, optarg, "Released from hold");
 			break;
 		case 'r':
-			/* Routing is looked up at each try: nothing is kept. */
-			one = act_each(c, QUEUE_RELEASE, optarg, NULL);
-			if (one == EX_OK)
-				one = act_each(
-					c, QUEUE_FLUSH, optarg, "Requeued");
+			one = act_each(c, QUEUE_REQUEUE, optarg, "Requeued");
 			break;
 		case 'e':
 		case 'f':

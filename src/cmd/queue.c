@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* postern queue list|show|sites|flush|hold|release|delete|expire */
+/* postern queue list|show|sites|flush|hold|release|delete|expire|requeue|
+ * redirect|reroute */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -60,7 +61,6 @@ static void print_message(const json_t *m)
 }
 
 struct listing {
-	const struct queue_select *select;
 	bool as_json;
 	size_t n;
 };
@@ -69,8 +69,6 @@ static void list_one(const json_t *m, void *ctx)
 {
 	struct listing *l = ctx;
 
-	if (!queue_select_has(l->select, m))
-		return;
 	l->n++;
 	if (!l->as_json) {
 		print_message(m);
@@ -87,19 +85,20 @@ static int no_answer(const struct fault *f)
 }
 
 static int list(
-	const struct conf *c, const struct queue_select *select, bool as_json)
+	const struct conf *c, const struct queue_request *r, bool as_json)
 {
-	struct listing l = {.select = select, .as_json = as_json};
+	struct listing l = {.as_json = as_json};
 	struct fault f;
 
-	if (!ask_queue_each(c, IPC_QUEUE_LIST, list_one, &l, &f))
+	if (!ask_queue_each(c, r, list_one, &l, &f))
 		return no_answer(&f);
 	if (!as_json && l.n == 0)
-		printf(queue_select_any(select) ? "Nothing in the queue is "
-						  "like that.\n"
-						: "The queue is empty.\n");
+		printf(queue_select_any(r) ? "Nothing in the queue is "
+					     "like that.\n"
+					   : "The queue is empty.\n");
 	else if (!as_json)
-		printf("%zu in the queue.\n", l.n);
+		printf("%zu %s.\n", l.n,
+			r->limit == l.n ? "shown" : "in the queue");
 	return EX_OK;
 }
 
@@ -140,9 +139,8 @@ static int sites(const struct conf *c, bool as_json)
 {
 	struct fault f;
 
-	return ask_queue_each(c, IPC_QUEUE_SITES, print_site, &as_json, &f)
-		       ? EX_OK
-		       : no_answer(&f);
+	return ask_queue_sites(c, print_site, &as_json, &f) ? EX_OK
+							    : no_answer(&f);
 }
 
 /* ---- one message, and changes ---- */
@@ -172,53 +170,21 @@ static int show(struct ipc_client *queue, const char *id)
 	return EX_OK;
 }
 
-static const char *const done[] = {
-	"flushed", "held", "released", "deleted", "given up"};
+static const char *const done[] = {"flushed", "held", "released", "deleted",
+	"given up", "requeued", "redirected", "rerouted"};
 
-static int act(
-	const struct conf *c, enum queue_action action, const char *which)
+static int act(const struct conf *c, const struct queue_request *r, bool one)
 {
-	unsigned long long n;
+	struct queue_done d;
 	struct fault f;
 
-	if (!ask_queue_act(c, action, which, &n, &f))
+	if (!ask_queue_act(c, r, &d, &f))
 		return no_answer(&f);
-	printf("%llu %s\n", n, done[action]);
-	return n > 0 || strcmp(which, "ALL") == 0 ? EX_OK : EX_DATAERR;
-}
-
-struct picking {
-	const struct queue_select *select;
-	struct arena *a;
-	struct strs ids;
-};
-
-static void pick_one(const json_t *m, void *ctx)
-{
-	struct picking *p = ctx;
-
-	if (queue_select_has(p->select, m))
-		strs_add(&p->ids, p->a,
-			arena_str(p->a, str_from(ask_queue_text(m, "id"))));
-}
-
-/* All that are like that; who ends in between is not counted. */
-static int act_on_selected(const struct conf *c, enum queue_action action,
-	const struct queue_select *select)
-{
-	struct picking p = {.select = select, .a = c->a};
-	unsigned long long n = 0, one;
-	struct fault f;
-
-	if (!ask_queue_each(c, IPC_QUEUE_LIST, pick_one, &p, &f))
-		return no_answer(&f);
-	for (size_t i = 0; i < p.ids.n; i++) {
-		if (!ask_queue_act(c, action, p.ids.v[i].ptr, &one, &f))
-			return no_answer(&f);
-		n += one;
-	}
-	printf("%llu %s\n", n, done[action]);
-	return EX_OK;
+	printf("%llu %s\n", d.n, done[r->action]);
+	if (d.busy > 0)
+		printf("%llu being delivered right now, left as they are\n",
+			d.busy);
+	return d.n > 0 || !one ? EX_OK : EX_DATAERR;
 }
 
 /* ---- the command line ---- */
@@ -228,46 +194,92 @@ enum verb {
 	VERB_SHOW,
 	VERB_SITES,
 	VERB_FLUSH, /* and on: enum queue_action */
-	VERB_HOLD,
-	VERB_RELEASE,
-	VERB_DELETE,
-	VERB_EXPIRE
 };
 static const char *const verbs[] = {"list", "show", "sites", "flush", "hold",
-	"release", "delete", "expire"};
+	"release", "delete", "expire", "requeue", "redirect", "reroute"};
 
-static int run(const struct conf *conf, struct cmd *c, enum verb verb,
-	const struct queue_select *select, bool as_json, const char *word)
+struct asked {
+	enum verb verb;
+	struct queue_request r;
+	bool as_json;
+	const char *word; /* an id or ALL */
+};
+
+/* What redirect and reroute need, and the others must not have. */
+static int check_to(struct cmd *c, const struct asked *q)
 {
-	bool selected = queue_select_any(select);
+	struct str to = q->r.to;
 
-	if ((selected && word != NULL) ||
-		(selected && (verb == VERB_SHOW || verb == VERB_SITES)))
-		return cmd_usage(c, "a queue id or a selection, not both");
-	if (as_json && verb != VERB_LIST && verb != VERB_SITES)
-		return cmd_usage(c, "--json is for list and sites");
-	if ((verb == VERB_LIST || verb == VERB_SITES) && word != NULL)
-		return cmd_usage(c, "unexpected \"%s\"", word);
-	if (verb == VERB_LIST)
-		return list(conf, select, as_json);
-	if (verb == VERB_SITES)
-		return sites(conf, as_json);
+	if (q->r.action == QUEUE_REDIRECT && str_find(to, '@') < 1)
+		return cmd_usage(c, "redirect needs --to ADDRESS");
+	if (q->r.action == QUEUE_REROUTE && str_find(to, ':') < 1)
+		return cmd_usage(c, "reroute needs --via TRANSPORT:NEXTHOP");
+	if (q->r.action < QUEUE_REDIRECT && str_present(to))
+		return cmd_usage(c, "--to and --via are for redirect and "
+				    "reroute");
+	return EX_OK;
+}
+
+static int run_action(const struct conf *conf, struct cmd *c, struct asked *q)
+{
+	bool selected = queue_select_any(&q->r);
+	struct fault f;
+
+	q->r.action = (enum queue_action)(q->verb - VERB_FLUSH);
+	int rc = check_to(c, q);
+	if (rc != EX_OK)
+		return rc;
+	if (q->as_json || q->r.limit > 0)
+		return cmd_usage(c, "--json and --limit are for lists");
 	/* Only flushing everything is harmless enough to be the default. */
-	if (word == NULL && !selected && verb == VERB_FLUSH)
-		word = "ALL";
-	if (word == NULL && !selected)
-		return cmd_usage(c, "%s needs a queue id%s", verbs[verb],
-			verb == VERB_SHOW ? "" : ", ALL or a selection");
-	if (verb != VERB_SHOW) {
-		enum queue_action action =
-			(enum queue_action)(verb - VERB_FLUSH);
+	if (q->word == NULL && !selected && q->r.action == QUEUE_FLUSH)
+		q->word = "ALL";
+	if (q->word == NULL && !selected)
+		return cmd_usage(c, "%s needs a queue id, ALL or a selection",
+			verbs[q->verb]);
+	if (q->word != NULL && !ask_queue_id(q->word, &q->r.id, &f))
+		return no_answer(&f);
+	return act(conf, &q->r, q->r.id != 0);
+}
 
-		return selected ? act_on_selected(conf, action, select)
-				: act(conf, action, word);
-	}
+static int run(const struct conf *conf, struct cmd *c, struct asked *q)
+{
+	bool selected = queue_select_any(&q->r);
+
+	if ((selected && q->word != NULL) ||
+		(selected && (q->verb == VERB_SHOW || q->verb == VERB_SITES)))
+		return cmd_usage(c, "a queue id or a selection, not both");
+	if ((q->verb == VERB_LIST || q->verb == VERB_SITES) && q->word != NULL)
+		return cmd_usage(c, "unexpected \"%s\"", q->word);
+	if (q->verb >= VERB_FLUSH)
+		return run_action(conf, c, q);
+	if (str_present(q->r.to))
+		return check_to(c, q);
+	if (q->verb == VERB_LIST)
+		return list(conf, &q->r, q->as_json);
+	if (q->verb == VERB_SITES)
+		return sites(conf, q->as_json);
+	if (q->as_json)
+		return cmd_usage(c, "--json is for list and sites");
+	if (q->word == NULL)
+		return cmd_usage(c, "show needs a queue id");
 	struct ipc_client *queue = ipc_client_new(
 		role_socket_path(conf, "queue", conf->a).ptr, true);
-	return show(queue, word);
+	return show(queue, q->word);
+}
+
+/* "--to" and "--via", and what selects */
+static bool take_option(struct asked *q, const char *name, const char *value)
+{
+	if (strcmp(name, "--to") == 0 || strcmp(name, "--via") == 0) {
+		bool via = strcmp(name, "--via") == 0;
+
+		if (strcmp(verbs[q->verb], via ? "reroute" : "redirect") != 0)
+			return false;
+		q->r.to = str_from(value);
+		return true;
+	}
+	return queue_select_option(&q->r, name, value);
 }
 
 int cmd_queue(struct cmd *c)
@@ -275,9 +287,7 @@ int cmd_queue(struct cmd *c)
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
 	struct conf *conf = conf_load(c->dir, &problems);
 	const char *verb = c->argc > 1 ? c->argv[1] : "list";
-	struct queue_select select = {0};
-	const char *word = NULL;
-	bool as_json = false;
+	struct asked q = {0};
 	size_t v = 0;
 
 	while (v < ARRAY_LEN(verbs) && strcmp(verb, verbs[v]) != 0)
@@ -289,18 +299,19 @@ int cmd_queue(struct cmd *c)
 			near != NULL ? ": did you mean " : "",
 			near != NULL ? near : "");
 	}
+	q.verb = (enum verb)v;
 	for (int i = 2; i < c->argc; i++) {
 		const char *arg = c->argv[i];
 
 		if (strcmp(arg, "--json") == 0)
-			as_json = true;
+			q.as_json = true;
 		else if (arg[0] == '-' && i + 1 < c->argc &&
-			 queue_select_option(&select, arg, c->argv[i + 1]))
+			 take_option(&q, arg, c->argv[i + 1]))
 			i++;
-		else if (arg[0] != '-' && word == NULL)
-			word = arg;
+		else if (arg[0] != '-' && q.word == NULL)
+			q.word = arg;
 		else
 			return cmd_usage(c, "unexpected \"%s\"", arg);
 	}
-	return run(conf, c, (enum verb)v, &select, as_json, word);
+	return run(conf, c, &q);
 }

@@ -15,6 +15,7 @@
 #include "base/must.h"
 #include "cmd/cmd.h"
 #include "cmd/queue_client.h"
+#include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/trail.h"
 
@@ -370,8 +371,14 @@ static int tell(struct why *w, bool as_json)
 		return EX_OK;
 	for (size_t i = 0; i < w->n; i++)
 		print_story(w->v[i], v, n);
-	/* Without a running queue there is no now. */
-	ask_queue_each(w->c, IPC_QUEUE_LIST, print_now, w, &f);
+	for (size_t i = 0; i < w->n; i++) {
+		struct queue_request r = {0};
+
+		/* Without a running queue there is no now. */
+		if (!w->v[i]->is_session && id_parse(w->v[i]->id, &r.id) &&
+			!ask_queue_each(w->c, &r, print_now, w, &f))
+			break;
+	}
 	return EX_OK;
 }
 

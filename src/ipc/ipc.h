@@ -33,9 +33,9 @@ enum ipc_type {
 	IPC_JOB, /* job */
 	IPC_JOB_BODY, /* -> OK text */
 	IPC_JOB_DONE, /* results -> nothing */
-	IPC_QUEUE_LIST, /* -> MORE str json ..., OK */
+	IPC_QUEUE_LIST, /* queue_request -> MORE str json ..., OK */
 	IPC_QUEUE_SHOW, /* str id -> OK text */
-	IPC_QUEUE_ACT, /* u8 action, str id or ALL -> OK u64 count */
+	IPC_QUEUE_ACT, /* queue_request -> OK u64 count, u64 busy */
 
 	IPC_VERIFY, /* str address, u32 wait ms -> OK u8 status, str text */
 	IPC_QUEUE_SITES, /* -> MORE str json ..., OK */

@@ -173,6 +173,7 @@ void job_put(struct buf *b, const struct job *j)
 	wire_put_str(b, j->transport);
 	wire_put_str(b, j->nexthop);
 	wire_put_u8(b, j->more);
+	wire_put_u32(b, j->patience);
 }
 
 bool job_read(struct wire *w, struct arena *a, struct job *j_r)
@@ -191,6 +192,7 @@ bool job_read(struct wire *w, struct arena *a, struct job *j_r)
 	j.transport = wire_str(w);
 	j.nexthop = wire_str(w);
 	j.more = wire_u8(w) != 0;
+	j.patience = wire_u32(w);
 	if (!wire_ok(w))
 		return false;
 	*j_r = j;

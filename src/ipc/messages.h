@@ -14,6 +14,7 @@
 #include "codec/mail/dmarc_report.h"
 #include "codec/postfix/pipe_args.h"
 #include "ipc/ipc.h"
+#include "ipc/queue_request.h"
 #include "ipc/wire.h"
 #include "sys/text.h"
 
@@ -100,17 +101,11 @@ struct job {
 	struct str transport;
 	struct str nexthop;
 	bool more; /* waits for the same next hop */
+	uint32_t
+		patience; /* seconds for a server to answer; 0: as configured */
 };
 void job_put(struct buf *b, const struct job *j);
 bool job_read(struct wire *w, struct arena *a, struct job *j_r);
-
-enum queue_action {
-	QUEUE_FLUSH,
-	QUEUE_HOLD,
-	QUEUE_RELEASE,
-	QUEUE_DELETE,
-	QUEUE_EXPIRE, /* given up, and the sender is told */
-};
 
 /*
  * local(8) with the rights of an account, by a child of master.  It answers

@@ -46,17 +46,47 @@ bool queue_update(struct queue *q, uint64_t id, const struct rcpt_state *v,
 	uint32_t n, const struct queue_report *reports, uint32_t n_reports,
 	bool remove, struct fault *f);
 
-bool queue_hold(struct queue *q, uint64_t id, bool hold, struct fault *f);
-bool queue_delete(struct queue *q, uint64_t id, struct fault *f);
+/* What a person, or we, said of a message as a whole. */
+enum queue_mark {
+	QUEUE_GOES,
+	QUEUE_HELD,
+	QUEUE_GIVEN_UP, /* ends at the next look, and the sender is told */
+	QUEUE_CORRUPT, /* set aside as it is: its envelope does not read */
+};
+
+/* Of those that it concerns: held only what goes, released only what is held,
+ * given up only what goes or is held.  *changed_r: how many. */
+bool queue_set_mark(struct queue *q, const uint64_t *ids, size_t n,
+	enum queue_mark mark, size_t *changed_r, struct fault *f);
+bool queue_delete(struct queue *q, const uint64_t *ids, size_t n,
+	size_t *changed_r, struct fault *f);
+/* Other envelopes for those with their ids: all the recipients wait, from now;
+ * who was held or given up goes. */
+bool queue_replace(struct queue *q, const struct envelope *v, size_t n,
+	int64_t now, struct fault *f);
 
 /* The text of a message, the caller's. */
 bool queue_text(
 	struct queue *q, uint64_t id, struct text *text_r, struct fault *f);
 
-/* Everything there is, oldest first, for the start.  Views are good during
- * the call.  A record that does not read is told with env NULL. */
-typedef void queue_each_f(uint64_t id, const struct envelope *env, bool hold,
-	const struct rcpt_state *v, uint32_t n, void *ctx);
-bool queue_each(struct queue *q, queue_each_f *fn, void *ctx, struct fault *f);
+struct queue_record {
+	uint64_t id;
+	enum queue_mark mark;
+	struct envelope env; /* of a corrupt one the id alone */
+	struct rcpt_state *v; /* one for each of env.rcpts */
+};
+
+enum queue_found { QUEUE_FOUND, QUEUE_NONE, QUEUE_FAULT };
+/* One that does not read is found, as QUEUE_CORRUPT. */
+enum queue_found queue_get(struct queue *q, uint64_t id, struct arena *a,
+	struct queue_record *r_r, struct fault *f);
+/* Oldest first, behind the id; at most max. */
+bool queue_page(struct queue *q, uint64_t after, size_t max, struct arena *a,
+	struct queue_record **v_r, size_t *n_r, struct fault *f);
+
+/* When each message that is neither held nor corrupt is due next, as it was at
+ * one moment. */
+typedef void queue_due_f(uint64_t id, int64_t due, void *ctx);
+bool queue_dues(struct queue *q, queue_due_f *fn, void *ctx, struct fault *f);
 
 #endif

@@ -13,7 +13,7 @@
  * Bodies up to 1 MiB in append-only segments, as the plan has it, wait until
  * the measurements of the queue's own issue ask for them.
  */
-#include "queue/queue.h"
+#include "queue/sqlite_private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,7 +25,6 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "db/db.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 
@@ -37,15 +36,12 @@ static const char schema_1[] =
 	"CREATE TABLE recipients(id INT, n INT, status INT NOT NULL,"
 	" due INT NOT NULL, attempts INT NOT NULL, reason TEXT,"
 	" PRIMARY KEY(id, n)) WITHOUT ROWID";
-static const char *const schema[] = {schema_1};
+/* Who is held or corrupt is found without reading the texts. */
+static const char schema_2[] =
+	"CREATE INDEX marked ON messages(hold) WHERE hold<>0";
+static const char *const schema[] = {schema_1, schema_2};
 
-struct queue {
-	char *dir;
-	struct committer *committer;
-	struct readers *readers;
-};
-
-static void body_path(const struct queue *q, uint64_t id, char *out, size_t len)
+void queue_body_path(const struct queue *q, uint64_t id, char *out, size_t len)
 {
 	char text[ID_TEXT];
 
@@ -82,7 +78,7 @@ static bool sweep(struct queue *q, struct db *db, struct fault *f)
 			continue;
 		ok = has_row(db, id, &has, f);
 		if (ok && !has) {
-			body_path(q, id, path, sizeof(path));
+			queue_body_path(q, id, path, sizeof(path));
 			unlink(path);
 		}
 	}
@@ -126,6 +122,18 @@ void queue_close(struct queue *q)
 
 /* ---- put ---- */
 
+static bool insert_rcpts(
+	struct db *db, const struct envelope *env, int64_t due, struct fault *f)
+{
+	for (uint32_t i = 0; i < env->n_rcpts; i++)
+		if (!db_run(db, f,
+			    "INSERT INTO recipients(id, n, status, due,"
+			    " attempts) VALUES(?,?,0,?,0)",
+			    "iii", (int64_t)env->id, (int64_t)i, due))
+			return false;
+	return true;
+}
+
 static bool insert(struct db *db, const struct envelope *env, struct str body,
 	struct fault *f)
 {
@@ -134,19 +142,12 @@ static bool insert(struct db *db, const struct envelope *env, struct str body,
 
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	envelope_put(&b, env);
-	if (!db_run(db, f,
-		    "INSERT INTO messages(id, hold, envelope, body)"
-		    " VALUES(?,?,?,?)",
-		    "iibb", (int64_t)env->id, (int64_t)hold, buf_str(&b), body))
-		return false;
-	for (uint32_t i = 0; i < env->n_rcpts; i++)
-		if (!db_run(db, f,
-			    "INSERT INTO recipients(id, n, status, due,"
-			    " attempts) VALUES(?,?,0,?,0)",
-			    "iii", (int64_t)env->id, (int64_t)i,
-			    envelope_release(env)))
-			return false;
-	return true;
+	return db_run(db, f,
+		       "INSERT INTO messages(id, hold, envelope, body)"
+		       " VALUES(?,?,?,?)",
+		       "iibb", (int64_t)env->id, (int64_t)hold, buf_str(&b),
+		       body) &&
+	       insert_rcpts(db, env, envelope_release(env), f);
 }
 
 struct put {
@@ -168,7 +169,7 @@ static bool link_body(struct queue *q, uint64_t id, const struct text *text,
 	char path[4096], dir[4096];
 	struct fault ignored;
 
-	body_path(q, id, path, sizeof(path));
+	queue_body_path(q, id, path, sizeof(path));
 	if (text->fd >= 0 && file_link_fd(text->fd, path, &ignored))
 		return file_sync(text->fd, f) && dir_sync_of(path, f);
 	snprintf(dir, sizeof(dir), "%s/body", q->dir);
@@ -194,7 +195,7 @@ bool queue_put(struct queue *q, const struct envelope *env,
 	if (committer_run(q->committer, put_work, &put, f))
 		return true;
 	if (in_file) {
-		body_path(q, env->id, path, sizeof(path));
+		queue_body_path(q, env->id, path, sizeof(path));
 		unlink(path);
 	}
 	return false;
@@ -241,7 +242,7 @@ static void unlink_body(struct queue *q, uint64_t id)
 {
 	char path[4096];
 
-	body_path(q, id, path, sizeof(path));
+	queue_body_path(q, id, path, sizeof(path));
 	unlink(path);
 }
 
@@ -258,125 +259,102 @@ bool queue_update(struct queue *q, uint64_t id, const struct rcpt_state *v,
 	return true;
 }
 
-struct mark {
-	uint64_t id;
-	bool hold;
+struct change {
+	const uint64_t *ids;
+	size_t n;
+	const char *sql; /* about one id */
+	size_t changed;
 };
 
-static bool hold_work(struct db *db, void *ctx, struct fault *f)
+static bool change_work(struct db *db, void *ctx, struct fault *f)
 {
-	const struct mark *m = ctx;
+	struct change *c = ctx;
 
-	return db_run(db, f, "UPDATE messages SET hold=? WHERE id=?", "ii",
-		(int64_t)m->hold, (int64_t)m->id);
-}
-
-bool queue_hold(struct queue *q, uint64_t id, bool hold, struct fault *f)
-{
-	struct mark m = {id, hold};
-
-	return committer_run(q->committer, hold_work, &m, f);
-}
-
-bool queue_delete(struct queue *q, uint64_t id, struct fault *f)
-{
-	return queue_update(q, id, NULL, 0, NULL, 0, true, f);
-}
-
-/* ---- read ---- */
-
-static bool open_body(
-	struct queue *q, uint64_t id, struct text *text_r, struct fault *f)
-{
-	char path[4096];
-	struct stat st;
-
-	body_path(q, id, path, sizeof(path));
-	int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0)
-		return fault_sys(f, "open %s", path);
-	*text_r = text_file(fd, (uint64_t)st.st_size);
-	fd = -1;
+	c->changed = 0;
+	for (size_t i = 0; i < c->n; i++) {
+		if (!db_run(db, f, c->sql, "i", (int64_t)c->ids[i]))
+			return false;
+		c->changed += (size_t)db_changes(db);
+	}
 	return true;
 }
 
-bool queue_text(
-	struct queue *q, uint64_t id, struct text *text_r, struct fault *f)
+bool queue_set_mark(struct queue *q, const uint64_t *ids, size_t n,
+	enum queue_mark mark, size_t *changed_r, struct fault *f)
 {
-	struct db *db = readers_get(q->readers, f);
-	bool ok = false;
+	static const char *const sql[] = {
+		[QUEUE_GOES] = "UPDATE messages SET hold=0 WHERE id=? AND"
+			       " hold=1",
+		[QUEUE_HELD] = "UPDATE messages SET hold=1 WHERE id=? AND"
+			       " hold=0",
+		[QUEUE_GIVEN_UP] = "UPDATE messages SET hold=2 WHERE id=? AND"
+				   " hold IN (0, 1)",
+		[QUEUE_CORRUPT] = "UPDATE messages SET hold=3 WHERE id=?"};
+	struct change c = {ids, n, sql[mark], 0};
+	bool ok = committer_run(q->committer, change_work, &c, f);
 
-	if (db == NULL)
-		return false;
-	sqlite3_stmt *s = db_query(db, f,
-		"SELECT body FROM messages WHERE id=?", "i", (int64_t)id);
-	int r = db_step(db, s, f);
-	if (r == 0)
-		fault_set(f, FAULT_TEMP, 451, 3, 0, "no such message");
-	if (r > 0) {
-		struct str body = db_blob(s, 0);
-
-		ok = str_present(body) || open_body(q, id, text_r, f);
-		if (str_present(body))
-			*text_r = text_copy(body);
-		db_reset(s);
-	}
-	readers_put(q->readers, db);
+	*changed_r = ok ? c.changed : 0;
 	return ok;
 }
 
-enum { RCPTS_MAX = 100000 };
-
-static uint32_t read_states(struct db *db, int64_t id, struct arena *a,
-	uint32_t expected, struct rcpt_state **v_r, struct fault *f)
+static bool delete_work(struct db *db, void *ctx, struct fault *f)
 {
-	struct rcpt_state *v = arena_alloc(a, (expected + 1) * sizeof(*v));
-	sqlite3_stmt *s = db_query(db, f,
-		"SELECT n, status, due, attempts, reason FROM recipients"
-		" WHERE id=? ORDER BY n",
-		"i", id);
-	uint32_t n = 0;
+	struct change *c = ctx;
+	struct change rcpts = {
+		c->ids, c->n, "DELETE FROM recipients WHERE id=?", 0};
 
-	while (db_step(db, s, f) > 0) {
-		if (n == expected)
-			continue;
-		v[n++] = (struct rcpt_state){(uint32_t)db_int(s, 0),
-			db_int(s, 1) == RCPT_DONE ? RCPT_DONE : RCPT_WAITING,
-			db_int(s, 2), (uint32_t)db_int(s, 3),
-			arena_str(a, db_text(s, 4))};
-	}
-	*v_r = v;
-	return n;
+	return change_work(db, c, f) && change_work(db, &rcpts, f);
 }
 
-bool queue_each(struct queue *q, queue_each_f *fn, void *ctx, struct fault *f)
+bool queue_delete(struct queue *q, const uint64_t *ids, size_t n,
+	size_t *changed_r, struct fault *f)
 {
-	struct db *db = readers_get(q->readers, f);
-	struct arena *a = arena_new(SIZE_MAX);
-	int r;
+	struct change c = {ids, n, "DELETE FROM messages WHERE id=?", 0};
+	bool ok = committer_run(q->committer, delete_work, &c, f);
 
-	if (db == NULL) {
-		arena_free(a);
-		return false;
-	}
-	sqlite3_stmt *s = db_query(db, f,
-		"SELECT id, hold, envelope FROM messages ORDER BY id", "");
-	while ((r = db_step(db, s, f)) > 0) {
-		struct wire w = {.rest = db_blob(s, 2)};
-		struct envelope env;
-		struct rcpt_state *v = NULL;
-		int64_t id = db_int(s, 0);
+	for (size_t i = 0; i < n && ok; i++)
+		unlink_body(q, ids[i]);
+	*changed_r = ok ? c.changed : 0;
+	return ok;
+}
 
-		if (envelope_read(&w, a, &env) && wire_ok(&w) &&
-			env.n_rcpts <= RCPTS_MAX) {
-			uint32_t n = read_states(db, id, a, env.n_rcpts, &v, f);
-			fn((uint64_t)id, &env, db_int(s, 1) != 0, v, n, ctx);
-		} else {
-			fn((uint64_t)id, NULL, true, NULL, 0, ctx);
-		}
-		arena_reset(a);
-	}
-	arena_free(a);
-	readers_put(q->readers, db);
-	return r == 0;
+struct replacement {
+	const struct envelope *v;
+	size_t n;
+	int64_t now;
+};
+
+static bool replace_one(
+	struct db *db, const struct envelope *env, int64_t now, struct fault *f)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	envelope_put(&b, env);
+	return db_run(db, f,
+		       "UPDATE messages SET envelope=?, hold=0 WHERE id=?",
+		       "bi", buf_str(&b), (int64_t)env->id) &&
+	       (db_changes(db) > 0 || fault_set(f, FAULT_PERM, 550, 5, 4,
+					      "no such message")) &&
+	       db_run(db, f, "DELETE FROM recipients WHERE id=?", "i",
+		       (int64_t)env->id) &&
+	       insert_rcpts(db, env, now, f);
+}
+
+static bool replace_work(struct db *db, void *ctx, struct fault *f)
+{
+	const struct replacement *r = ctx;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (!replace_one(db, &r->v[i], r->now, f))
+			return false;
+	return true;
+}
+
+bool queue_replace(struct queue *q, const struct envelope *v, size_t n,
+	int64_t now, struct fault *f)
+{
+	struct replacement r = {v, n, now};
+
+	return committer_run(q->committer, replace_work, &r, f);
 }

@@ -7,9 +7,16 @@
 
 #include "base/must.h"
 
-enum { STACK_BYTES = 512 * 1024, RETRY_MS = 200 };
+enum {
+	STACK_BYTES = 512 * 1024,
+	RETRY_MS = 200,
+	IDLE_MS = 60000,
+	KEPT = 4, /* threads that stay without work */
+};
 
 struct agent {
+	pthread_mutex_t lock;
+	unsigned threads, idle, most;
 	struct role *role;
 	enum agent_kind kind;
 	agent_deliver_f *deliver;
@@ -59,48 +66,111 @@ static bool one_job(
 	return ipc_send(sock, IPC_JOB_DONE, buf_str(&b), -1, &f);
 }
 
+static void start_thread(struct agent *ag);
+
+/* Somebody else must wait for the next job. */
+static void at_work(struct agent *ag)
+{
+	pthread_mutex_lock(&ag->lock);
+	ag->idle--;
+	if (ag->idle == 0 && ag->threads < ag->most)
+		start_thread(ag);
+	pthread_mutex_unlock(&ag->lock);
+}
+
+static void idle_again(struct agent *ag)
+{
+	pthread_mutex_lock(&ag->lock);
+	ag->idle++;
+	pthread_mutex_unlock(&ag->lock);
+}
+
+/* Nothing came for a while; true: the thread ends. */
+static bool may_go(struct agent *ag)
+{
+	pthread_mutex_lock(&ag->lock);
+	bool go = ag->idle > KEPT;
+	if (go) {
+		ag->idle--;
+		ag->threads--;
+	}
+	pthread_mutex_unlock(&ag->lock);
+	return go;
+}
+
+/* Over one conversation, until the queue or we have enough of it. */
+static void serve(
+	struct agent *ag, int sock, struct ipc_frame *frame, struct arena *a)
+{
+	char kind = (char)ag->kind;
+	struct fault f;
+	bool ok = true;
+
+	while (ok && ipc_send(sock, IPC_JOB_NEXT, str_of(&kind, 1), -1, &f) &&
+		ipc_recv(sock, IDLE_MS, frame, &f) && frame->type == IPC_JOB) {
+		at_work(ag);
+		ok = one_job(ag, sock, frame, a);
+		idle_again(ag);
+		arena_reset(a);
+	}
+}
+
 static void *work(void *arg)
 {
 	struct agent *ag = arg;
 	struct arena *a = arena_new(SIZE_MAX);
+	struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
 	struct ipc_frame frame;
 	struct fault f;
-	char kind = (char)ag->kind;
 
 	ipc_frame_init(&frame);
-	for (;;) {
+	do {
 		int sock = ipc_client_take(ag->role->queue, &f);
-		struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
 
-		while (sock >= 0 &&
-			ipc_send(
-				sock, IPC_JOB_NEXT, str_of(&kind, 1), -1, &f) &&
-			ipc_recv(sock, -1, &frame, &f) &&
-			frame.type == IPC_JOB && one_job(ag, sock, &frame, a))
-			arena_reset(a);
-		arena_reset(a);
-		if (sock >= 0)
+		if (sock >= 0) {
+			serve(ag, sock, &frame, a);
 			close(sock);
-		/* The queue is being restarted. */
-		nanosleep(&pause, NULL);
-	}
+		} else {
+			nanosleep(&pause, NULL); /* it is being restarted */
+		}
+		arena_reset(a);
+	} while (!may_go(ag));
+	ipc_frame_fini(&frame);
+	arena_free(a);
 	return NULL;
 }
 
-void agent_start(struct role *r, enum agent_kind kind, unsigned threads,
-	agent_deliver_f *deliver, void *ctx)
+/* The lock is held. */
+static void start_thread(struct agent *ag)
 {
-	struct agent *ag = arena_make(r->a, struct agent);
 	pthread_attr_t attr;
+	pthread_t thread;
 
-	*ag = (struct agent){r, kind, deliver, ctx};
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	for (unsigned i = 0; i < threads; i++) {
-		pthread_t thread;
-
-		must(pthread_create(&thread, &attr, work, ag) == 0);
+	/* Without one more the others do it. */
+	if (pthread_create(&thread, &attr, work, ag) == 0) {
+		ag->threads++;
+		ag->idle++;
 	}
+	must(ag->threads > 0);
 	pthread_attr_destroy(&attr);
+}
+
+void agent_start(struct role *r, enum agent_kind kind, unsigned threads_max,
+	agent_deliver_f *deliver, void *ctx)
+{
+	struct agent *ag = arena_make(r->a, struct agent);
+
+	*ag = (struct agent){.most = threads_max,
+		.role = r,
+		.kind = kind,
+		.deliver = deliver,
+		.ctx = ctx};
+	pthread_mutex_init(&ag->lock, NULL);
+	pthread_mutex_lock(&ag->lock);
+	for (unsigned i = 0; i < KEPT && i < threads_max; i++)
+		start_thread(ag);
+	pthread_mutex_unlock(&ag->lock);
 }

@@ -15,7 +15,9 @@
 typedef void agent_deliver_f(const struct job *job, const struct text *body,
 	struct arena *a, struct outcomes *o, void *ctx);
 
-void agent_start(struct role *r, enum agent_kind kind, unsigned threads,
+/* Threads come as the work does, at most that many, and go when there is none
+ * for a while. */
+void agent_start(struct role *r, enum agent_kind kind, unsigned threads_max,
 	agent_deliver_f *deliver, void *ctx);
 
 /* One outcome from a fault, at the i-th of the picked. */

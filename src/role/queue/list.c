@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* What `postern queue` shows and does. */
+/* What `postern queue` shows. */
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/must.h"
-#include "role/queue/sched_private.h"
+#include "role/queue/select.h"
 #include "sys/clock.h"
+
+enum { PAGE = 100 };
 
 static json_t *text(struct str s)
 {
@@ -15,58 +18,60 @@ static json_t *text(struct str s)
 	return j != NULL ? j : json_string("?");
 }
 
-static const char *item_name(const struct item *it)
+/* As Postfix's users know them. */
+static const char *state_name(const struct rcpt_state *v, const struct item *it)
 {
-	switch (it->state) {
-	case ITEM_WAITING:
-		return it->attempts > 0 ? "deferred" : "incoming";
-	case ITEM_LINED:
-	case ITEM_LEASED:
-		return "active";
-	case ITEM_DONE:
+	if (v->status == RCPT_DONE || (it != NULL && it->state == ITEM_DONE))
 		return "done";
-	}
-	return "";
+	if (it != NULL && it->state != ITEM_WAITING)
+		return "active";
+	return v->attempts > 0 ? "deferred" : "incoming";
 }
 
-static const char *message_name(const struct message *m)
+static const char *message_name(
+	const struct queue_record *r, const struct message *m)
 {
-	bool active = false, deferred = false;
+	bool deferred = false;
 
-	if (m->hold)
-		return "hold";
-	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
-		active |= m->items[i].state == ITEM_LINED ||
-			  m->items[i].state == ITEM_LEASED;
-		deferred |= m->items[i].state == ITEM_WAITING &&
-			    m->items[i].attempts > 0;
+	if (r->mark == QUEUE_HELD || r->mark == QUEUE_CORRUPT)
+		return r->mark == QUEUE_HELD ? "hold" : "corrupt";
+	for (uint32_t i = 0; i < r->env.n_rcpts; i++) {
+		const char *name =
+			state_name(&r->v[i], m != NULL ? &m->items[i] : NULL);
+
+		if (strcmp(name, "active") == 0)
+			return name;
+		deferred |= strcmp(name, "deferred") == 0;
 	}
-	return active ? "active" : deferred ? "deferred" : "incoming";
+	return deferred ? "deferred" : "incoming";
 }
 
-static char *dump(const struct message *m)
+/* Lock held; m: where it is active. */
+static char *dump(const struct queue_record *r, const struct message *m)
 {
 	char id[ID_TEXT];
 	json_t *rcpts = json_array();
 
-	id_text(m->env.id, id);
-	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
-		const struct item *it = &m->items[i];
-		bool waits = it->state == ITEM_WAITING;
+	id_text(r->id, id);
+	for (uint32_t i = 0; i < r->env.n_rcpts; i++) {
+		const struct item *it = m != NULL ? &m->items[i] : NULL;
+		const char *state = state_name(&r->v[i], it);
+		bool waits = strcmp(state, "active") != 0 &&
+			     strcmp(state, "done") != 0;
+		int64_t due =
+			it != NULL && it->due != 0 ? it->due : r->v[i].due;
 
 		json_array_append_new(rcpts,
-			json_pack("{s:o,s:s,s:s,s:o,s:I}", "address",
-				text(m->env.rcpts[i].address), "state",
-				item_name(it), "reason",
-				it->reason != NULL ? it->reason : "",
-				"next_try",
-				waits ? json_integer(it->due) : json_null(),
-				"attempts", (json_int_t)it->attempts));
+			json_pack("{s:o,s:s,s:o,s:o,s:I}", "address",
+				text(r->env.rcpts[i].address), "state", state,
+				"reason", text(r->v[i].reason), "next_try",
+				waits ? json_integer(due) : json_null(),
+				"attempts", (json_int_t)r->v[i].attempts));
 	}
 	json_t *j = json_pack("{s:s,s:I,s:o,s:I,s:s,s:o,s:o}", "id", id,
-		"arrival", (json_int_t)m->env.arrival, "sender",
-		text(m->env.sender), "size", (json_int_t)m->env.size, "state",
-		message_name(m), "login", text(m->env.login), "recipients",
+		"arrival", (json_int_t)r->env.arrival, "sender",
+		text(r->env.sender), "size", (json_int_t)r->env.size, "state",
+		message_name(r, m), "login", text(r->env.login), "recipients",
 		rcpts);
 	char *out = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
 	json_decref(j);
@@ -89,8 +94,7 @@ static void add_row(struct rows *r, char *json)
 
 /* Rows are made under the lock and sent without it: a slow reader must not
  * stop the mail. */
-static void send_rows(
-	struct rows *r, bool (*row)(struct str json, void *ctx), void *ctx)
+static bool send_rows(struct rows *r, sched_row_f *row, void *ctx)
 {
 	bool go_on = true;
 
@@ -100,36 +104,45 @@ static void send_rows(
 		free(r->v[i]);
 	}
 	free(r->v);
+	*r = (struct rows){0};
+	return go_on;
 }
 
-void sched_list(struct sched *s, uint64_t id_filter,
-	bool (*row)(struct str json, void *ctx), void *ctx)
+bool sched_list(struct sched *s, const struct queue_request *r,
+	sched_row_f *row, void *ctx, struct fault *f)
 {
-	struct rows rows = {0};
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	uint64_t left = r->limit > 0 ? r->limit : UINT64_MAX;
+	struct selecting at = {0};
+	struct queue_record *v;
+	bool go_on = true;
+	size_t n;
 
-	pthread_mutex_lock(&s->lock);
-	for (struct message *m = s->first; m != NULL; m = m->next)
-		if ((id_filter == 0 || m->env.id == id_filter) && !is_probe(m))
-			add_row(&rows, dump(m));
-	pthread_mutex_unlock(&s->lock);
-	send_rows(&rows, row, ctx);
+	while (go_on && !at.over && left > 0) {
+		struct rows rows = {0};
+
+		if (!select_page(s, r, &at, PAGE, a, &v, &n, f))
+			return false;
+		pthread_mutex_lock(&s->lock);
+		for (size_t i = 0; i < n && left > 0; i++, left--)
+			add_row(&rows, dump(&v[i], sched_find(s, v[i].id)));
+		pthread_mutex_unlock(&s->lock);
+		go_on = send_rows(&rows, row, ctx);
+		arena_reset(a);
+	}
+	return true;
 }
 
-static char *dump_site(
-	const struct sched *s, const struct site *site, int64_t now)
+/* names: what leads there, its own. */
+static char *dump_site(const struct site *site, json_t *names, int64_t now)
 {
 	json_int_t waiting = 0, limit = 0;
-	json_t *names = json_array();
 
-	for (const struct dest *d = s->dests; d != NULL; d = d->next) {
-		if (d->site != site)
-			continue;
-		for (const struct item *it = d->first; it != NULL;
-			it = it->next)
-			waiting++;
+	for (const struct dest *d = site->dests; d != NULL;
+		d = d->next_of_site) {
+		waiting += (json_int_t)(d->n + d->n_parked);
 		if (limit < d->limit)
 			limit = d->limit;
-		json_array_append_new(names, text(d->nexthop));
 	}
 	json_t *j = json_pack("{s:o,s:o,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:s}",
 		"site", text(site->name), "destinations", names, "waiting",
@@ -144,177 +157,52 @@ static char *dump_site(
 	return out;
 }
 
-void sched_sites(
-	struct sched *s, bool (*row)(struct str json, void *ctx), void *ctx)
+/* By the site that it leads to: the next hops. */
+static void add_names(const struct site *site, struct map *names)
 {
+	struct str leads_to =
+		site->moved_to != NULL ? str_from(site->moved_to) : site->name;
+	struct str nexthop = site->name;
+	json_t *list = map_get(names, leads_to);
+
+	if (list == NULL) {
+		list = json_array();
+		map_set(names, leads_to, list);
+	}
+	str_cut(&nexthop, ' ');
+	if (site->own)
+		json_array_append_new(list, text(nexthop));
+}
+
+static void decref(void *list)
+{
+	json_decref(list);
+}
+
+void sched_sites(struct sched *s, sched_row_f *row, void *ctx)
+{
+	struct map *names = map_new();
 	struct rows rows = {0};
 	int64_t now = clock_unix();
 
 	pthread_mutex_lock(&s->lock);
 	for (const struct site *site = s->sites; site != NULL;
+		site = site->next)
+		add_names(site, names);
+	for (const struct site *site = s->sites; site != NULL;
 		site = site->next) {
-		bool used = false;
+		bool mail = site->dests != NULL &&
+			    site->dests->kind == AGENT_SENDER;
 
 		/* Whoever moved to its exchangers left an empty one behind. */
-		for (const struct dest *d = s->dests; d != NULL && !used;
-			d = d->next)
-			used = d->site == site && d->kind == AGENT_SENDER;
-		if (used)
-			add_row(&rows, dump_site(s, site, now));
+		if (site->moved_to == NULL &&
+			(mail || site->good > 0 || site->bad > 0))
+			add_row(&rows,
+				dump_site(site,
+					json_incref(map_get(names, site->name)),
+					now));
 	}
 	pthread_mutex_unlock(&s->lock);
+	map_free(names, decref);
 	send_rows(&rows, row, ctx);
-}
-
-/* ---- actions ---- */
-
-static void flush_message(struct sched *s, struct message *m)
-{
-	int64_t now = clock_unix();
-
-	/* What its sender wants later is not late. */
-	if (m->env.hold_until > now)
-		return;
-	for (uint32_t i = 0; i < m->env.n_rcpts; i++)
-		if (m->items[i].state == ITEM_WAITING)
-			m->items[i].due = now;
-	sched_wake(s, now);
-}
-
-/* Takes waiting recipients out of the lines of their destinations. */
-static void leave_lines(struct sched *s, struct message *m)
-{
-	for (struct dest *d = s->dests; d != NULL; d = d->next) {
-		struct item **p = &d->first;
-
-		d->last = NULL;
-		while (*p != NULL) {
-			if ((*p)->m == m) {
-				struct item *it = *p;
-
-				*p = it->next;
-				it->next = NULL;
-				it->state = ITEM_WAITING;
-				continue;
-			}
-			d->last = *p;
-			p = &(*p)->next;
-		}
-	}
-}
-
-static bool act_on(struct sched *s, enum queue_action action, struct message *m)
-{
-	struct fault f;
-	uint64_t id = m->env.id;
-	bool ok = true;
-
-	switch (action) {
-	case QUEUE_FLUSH:
-		for (struct dest *d = s->dests; d != NULL; d = d->next)
-			d->site->closed_until = 0;
-		flush_message(s, m);
-		return true;
-	case QUEUE_HOLD:
-	case QUEUE_RELEASE:
-		if (m->hold == (action == QUEUE_HOLD))
-			return false;
-		m->hold = action == QUEUE_HOLD;
-		if (m->hold)
-			leave_lines(s, m);
-		else
-			flush_message(s, m);
-		ok = queue_hold(s->queue, id, m->hold, &f);
-		break;
-	case QUEUE_EXPIRE:
-		/* The scheduler ends it; what is in an agent's hands, when it
-		 * comes back.  From hold too: nobody waits for it any more. */
-		if (m->hold)
-			ok = queue_hold(s->queue, id, false, &f);
-		m->hold = m->hold && !ok;
-		m->expired = ok;
-		sched_wake(s, clock_unix());
-		break;
-	case QUEUE_DELETE:
-		leave_lines(s, m);
-		m->removed = true;
-		/* In an agent's hands it ends when the agent comes back. */
-		if (m->leased == 0) {
-			ok = queue_delete(s->queue, id, &f);
-			if (ok)
-				sched_forget(s, m);
-			else
-				m->removed = false;
-		}
-		break;
-	}
-	if (!ok)
-		log_error("queue not written", log_fault(&f));
-	return ok;
-}
-
-static bool is_in_site(struct str address, struct str site)
-{
-	ptrdiff_t at = str_rfind(address, '@');
-	struct str domain = str_from_at(address, (size_t)(at + 1));
-
-	if (!str_starts(site, "@"))
-		return str_ieq(domain, site);
-	struct str name = str_from_at(site, 1);
-	return str_ieq(domain, name) ||
-	       (domain.len > name.len && str_iends(domain, name) &&
-		       domain.ptr[domain.len - name.len - 1] == '.');
-}
-
-uint64_t sched_flush_site(struct sched *s, struct str site)
-{
-	int64_t now = clock_unix();
-	uint64_t n = 0;
-
-	pthread_mutex_lock(&s->lock);
-	for (struct message *m = s->first; m != NULL; m = m->next) {
-		bool found = false;
-
-		for (uint32_t i = 0; i < m->env.n_rcpts && !m->hold; i++) {
-			struct item *it = &m->items[i];
-
-			if (it->state == ITEM_DONE ||
-				!is_in_site(m->env.rcpts[i].address, site) ||
-				m->env.hold_until > now)
-				continue;
-			found = true;
-			it->due = now;
-			if (it->dest != NULL)
-				it->dest->site->closed_until = 0;
-		}
-		n += found;
-	}
-	for (struct dest *d = s->dests; d != NULL; d = d->next)
-		if (str_ieq(d->nexthop, str_starts(site, "@")
-						? str_from_at(site, 1)
-						: site))
-			d->site->closed_until = 0;
-	sched_wake(s, now);
-	sched_dispatch(s);
-	pthread_mutex_unlock(&s->lock);
-	return n;
-}
-
-uint64_t sched_act(struct sched *s, enum queue_action action, uint64_t id)
-{
-	uint64_t n = 0;
-
-	/* A person's command: the flushes under the lock are few and rare. */
-	pthread_mutex_lock(&s->lock);
-	for (struct message *m = s->first, *next; m != NULL; m = next) {
-		next = m->next;
-		if ((id == 0 || m->env.id == id) && !is_probe(m))
-			n += act_on(s, action, m);
-	}
-	for (struct dest *d = s->dests; d != NULL && action == QUEUE_FLUSH;
-		d = d->next)
-		d->site->closed_until = 0;
-	sched_dispatch(s);
-	pthread_mutex_unlock(&s->lock);
-	return n;
 }

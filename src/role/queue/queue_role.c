@@ -95,24 +95,34 @@ static bool show(struct ipc_session *s, struct wire *w)
 						   : ipc_answer_fault(s, &f);
 }
 
+static bool list(struct ipc_session *s, struct wire *w)
+{
+	struct queue_role *q = s->role_ctx;
+	struct queue_request r;
+	struct fault f;
+
+	if (!queue_request_read(w, &r))
+		return false;
+	return sched_list(q->sched, &r, send_row, s, &f)
+		       ? ipc_answer(s, IPC_OK, STR_NONE, -1)
+		       : ipc_answer_fault(s, &f);
+}
+
 static bool act(struct ipc_session *s, struct wire *w)
 {
 	struct queue_role *q = s->role_ctx;
 	struct buf b CLEANUP(buf_fini);
-	uint8_t action = wire_u8(w);
-	struct str which = wire_str(w);
-	uint64_t id = 0;
+	struct queue_request r;
+	uint64_t n, busy;
 	struct fault f;
 
-	if (!wire_ok(w) || action > QUEUE_EXPIRE)
+	if (!queue_request_read(w, &r))
 		return false;
-	if (!str_ieqc(which, "ALL") && !id_parse(which, &id)) {
-		fault_set(&f, FAULT_PERM, 550, 5, 4, "not a queue id: %.*s",
-			STR_ARG(which));
+	if (!sched_act(q->sched, &r, &n, &busy, &f))
 		return ipc_answer_fault(s, &f);
-	}
-	buf_init(&b, 16);
-	wire_put_u64(&b, sched_act(q->sched, (enum queue_action)action, id));
+	buf_init(&b, 32);
+	wire_put_u64(&b, n);
+	wire_put_u64(&b, busy);
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
 }
 
@@ -171,10 +181,8 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 		return job_body(s);
 	if (frame->type == IPC_JOB_DONE)
 		return job_done(s, &w);
-	if (frame->type == IPC_QUEUE_LIST) {
-		sched_list(q->sched, 0, send_row, s);
-		return ipc_answer(s, IPC_OK, STR_NONE, -1);
-	}
+	if (frame->type == IPC_QUEUE_LIST)
+		return list(s, &w);
 	if (frame->type == IPC_QUEUE_SITES) {
 		sched_sites(q->sched, send_row, s);
 		return ipc_answer(s, IPC_OK, STR_NONE, -1);
@@ -230,9 +238,10 @@ int role_queue(struct role *r)
 		role_die(r, &f);
 	sched_on_probe(q->sched, probed, q);
 	r->crew = crew_new(128);
-	if (!sched_start(q->sched, &f))
+	if (!sched_start(q->sched, dir.ptr, &f))
 		role_die(r, &f);
 	ipc_serve(r->crew, r->ipc_fd, &handlers, q);
 	int rc = role_run(r, 500);
+	sched_keep(q->sched);
 	return rc;
 }

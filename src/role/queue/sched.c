@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: ISC */
+/* What is active, what is not, and the threads that look at what is due. */
 #include "role/queue/sched.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/map.h"
 #include "base/must.h"
-#include "codec/smtp/reply.h"
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
 
-enum { FAR = 3600 };
+enum { BATCH = 64, FAR = 3600, SITES_S = 60, UNWRITTEN_S = 60 };
 
 static struct str id_key(const uint64_t *id)
 {
@@ -30,19 +28,31 @@ void sched_wake(struct sched *s, int64_t due)
 	}
 }
 
+void sched_hungry(struct sched *s, struct line *l)
+{
+	if (l->hungry)
+		return;
+	l->hungry = true;
+	l->next_hungry = s->hungry;
+	s->hungry = l;
+	pthread_cond_signal(&s->changed);
+}
+
+/* ---- active ---- */
+
+static void enter(struct sched *s, struct message *m)
+{
+	s->n_active++;
+	map_set(s->by_id, id_key(&m->env.id), m);
+}
+
 void sched_forget(struct sched *s, struct message *m)
 {
-	must(m->leased == 0);
+	must(m->leased == 0 && m->lined == 0);
 	map_remove(s->by_id, id_key(&m->env.id));
-	if (m->prev != NULL)
-		m->prev->next = m->next;
-	else
-		s->first = m->next;
-	if (m->next != NULL)
-		m->next->prev = m->prev;
-	else
-		s->last = m->prev;
-	s->n_messages--;
+	/* Whoever waits for room may come. */
+	if (s->n_active-- >= (size_t)s->role->conf->qmgr_message_active_limit)
+		sched_wake(s, clock_unix());
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++)
 		free(m->items[i].reason);
 	free(m->items);
@@ -50,251 +60,64 @@ void sched_forget(struct sched *s, struct message *m)
 	free(m);
 }
 
-/* ---- routing ---- */
-
-/* error:, retry:, discard: end here and now. */
-static bool internal_transport(const struct route *route, struct outcome_of *o)
+/* When it must be looked at next; 0: all its recipients are done. */
+static int64_t next_look(const struct message *m, int64_t now)
 {
-	struct str text = route->nexthop;
+	int64_t by = m->env.deliver_by, due = 0;
 
-	if (str_eqc(route->transport, "discard")) {
-		o->kind = DELIVERED;
-		o->subject = o->detail = 0;
-		o->text = STR("discarded");
-		return true;
-	}
-	bool retry = str_eqc(route->transport, "retry");
-	if (!retry && !str_eqc(route->transport, "error"))
-		return false;
-	int class = 5;
-	o->kind = retry ? DEFERRED : BOUNCED;
-	if (smtp_enhanced_parse(text, &class, &o->subject, &o->detail)) {
-		str_word(&text, " ");
-		text = str_trim(text);
-		if (class == 4)
-			o->kind = DEFERRED;
-	}
-	o->text = text;
-	return true;
-}
-
-/* A recipient whose time has come: routed and lined up.  Outcomes that need
- * no agent are collected for the caller. */
-static void schedule_item(
-	struct sched *s, struct item *it, struct arena *a, struct outcomes *now)
-{
-	struct message *m = it->m;
-	struct outcome_of o = {.n = it->n, .subject = 3, .detail = 0};
-	struct route route;
-	struct fault f;
-
-	if (str_present(m->env.filter)) {
-		/* It goes to the filter first, whoever it is for. */
-		route = policy_filter_route(
-			m->env.filter, s->policy->c->myhostname);
-		if (internal_transport(&route, &o)) {
-			it->state = ITEM_LEASED;
-			now->v[now->n++] = o;
-			return;
-		}
-		dest_line_up(dest_get(s, route.transport, route.nexthop), it);
-		return;
-	}
-	if (!policy_route(s->policy, m->env.sender, m->env.rcpts[it->n].address,
-		    a, &route, &f)) {
-		o.kind = DEFERRED;
-		o.text = arena_str(a, str_from(f.text));
-	} else if (is_probe(m) &&
-		   dest_kind(s, route.transport) == AGENT_MAILBOX) {
-		/* Who asked has looked our own users up. */
-		o.kind = DELIVERED;
-		o.text = STR("ours");
-	} else if (!internal_transport(&route, &o)) {
-		dest_line_up(dest_get(s, route.transport, route.nexthop), it);
-		return;
-	}
-	it->state = ITEM_LEASED;
-	now->v[now->n++] = o;
-}
-
-/* RFC 2852 4.2: the time of mode R has run out, and nobody has it in hand; or a
- * person has given it up. */
-static bool too_late(const struct sched *s, const struct item *it, int64_t now)
-{
-	const struct envelope *env = &it->m->env;
-	bool idle = it->state == ITEM_WAITING || it->state == ITEM_LINED;
-
-	if (it->m->expired)
-		return idle;
-	/* With soft_bounce nothing ends: it would be late again at once. */
-	return idle && !s->role->conf->soft_bounce && env->deliver_by > 0 &&
-	       (env->flags & ENV_BY_RETURN) != 0 && now >= env->deliver_by;
-}
-
-static struct outcome_of expire(struct item *it)
-{
-	if (it->state == ITEM_LINED)
-		dest_unline(it->dest, it);
-	it->state = ITEM_LEASED;
-	return (struct outcome_of){.n = it->n,
-		.kind = BOUNCED,
-		.subject = 4,
-		.detail = 7,
-		.text = it->m->expired
-				? STR("given up by the administrator")
-				: STR("not delivered by the time that was "
-				      "asked for (DELIVERBY)")};
-}
-
-/* Lines up what is due.  The lock is held, and given away while outcomes
- * that need no agent are written. */
-static void schedule_message(struct sched *s, struct message *m, int64_t now)
-{
-	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct outcomes ready = {
-		.v = arena_alloc(a, m->env.n_rcpts * sizeof(*ready.v))};
-
-	if (m->hold || m->removed || m->ending)
-		return;
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
-		struct item *it = &m->items[i];
+		const struct item *it = &m->items[i];
 
-		if (too_late(s, it, now)) {
-			ready.v[ready.n++] = expire(it);
-			continue;
-		}
-		if (it->state != ITEM_DONE && m->env.deliver_by > now)
-			sched_wake(s, m->env.deliver_by);
-		if (it->state != ITEM_WAITING)
-			continue;
-		if (it->due <= now)
-			schedule_item(s, it, a, &ready);
-		else
-			sched_wake(s, it->due);
+		if (it->state == ITEM_WAITING && (due == 0 || it->due < due))
+			due = it->due > 0 ? it->due : 1;
 	}
-	if (ready.n == 0)
+	return by > now && (due == 0 || by < due) ? by : due;
+}
+
+void sched_rest(struct sched *s, struct message *m)
+{
+	int64_t now = clock_unix(), due = next_look(m, now);
+	bool idle = m->leased == 0 && m->lined == 0;
+
+	if (is_probe(m))
 		return;
-	m->leased++;
-	pthread_mutex_unlock(&s->lock);
-	sched_finish(s, m, &ready);
-	pthread_mutex_lock(&s->lock);
-}
-
-/* ---- jobs ---- */
-
-/* The first message of the line, with its other recipients there. */
-static void take_job(struct agent *agent, struct dest *d)
-{
-	struct message *m = d->first->m;
-	uint32_t limit = (uint32_t)d->recipient_limit;
-
-	agent->pick = must_alloc((m->env.n_rcpts + 1) * sizeof(*agent->pick));
-	agent->n_pick = 0;
-	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
-		struct item *it = &m->items[i];
-
-		if (it->state != ITEM_LINED || it->dest != d ||
-			(limit > 0 && agent->n_pick >= limit))
-			continue;
-		dest_unline(d, it);
-		it->state = ITEM_LEASED;
-		agent->pick[agent->n_pick++] = i;
+	if (idle && m->ending) {
+		sched_forget(s, m);
+		return;
 	}
-	agent->job = m;
-	agent->dest = d;
-	agent->waiting = false;
-	m->leased++;
-}
-
-static bool send_job(struct agent *agent)
-{
-	struct buf b CLEANUP(buf_fini);
-	struct job job = {.env = agent->job->env,
-		.pick = agent->pick,
-		.n_pick = agent->n_pick,
-		.transport = agent->dest->transport,
-		.nexthop = agent->dest->nexthop,
-		.more = agent->dest->first != NULL};
-
-	buf_init(&b, IPC_PAYLOAD_MAX);
-	job_put(&b, &job);
-	return ipc_answer(agent->session, IPC_JOB, buf_str(&b), -1);
-}
-
-static struct agent *waiting_agent(struct sched *s, enum agent_kind kind)
-{
-	for (struct agent *a = s->agents; a != NULL; a = a->next)
-		if (a->waiting && a->kind == kind)
-			return a;
-	return NULL;
-}
-
-void sched_dispatch(struct sched *s)
-{
-	int64_t now = clock_unix();
-
-	for (struct dest *d = s->dests; d != NULL; d = d->next) {
-		while (dest_may_start(s, d, now)) {
-			struct agent *agent = waiting_agent(s, d->kind);
-
-			if (agent == NULL)
-				break;
-			take_job(agent, d);
-			dest_started(s, d, now);
-			send_job(agent); /* a dead agent is seen by its end */
-		}
-		if (d->first != NULL && dest_opens(d) > now)
-			sched_wake(s, dest_opens(d));
+	if (m->expired && (due != 0 || m->lined > 0))
+		due = 1;
+	/* Its end could not be written. */
+	if (due == 0 && idle)
+		due = now + UNWRITTEN_S;
+	if (due != 0 && !m->hold && !m->removed && !m->ending) {
+		calendar_set(s->calendar, m->env.id, due, 0);
+		sched_wake(s, due);
 	}
+	if (idle)
+		sched_forget(s, m);
 }
 
-/* ---- agents ---- */
-
-static struct agent *agent_get(struct sched *s, struct ipc_session *session)
+void sched_add(struct sched *s, const struct envelope *env)
 {
-	struct agent *a = session->own;
+	int64_t release = envelope_release(env);
 
-	if (a == NULL) {
-		a = must_alloc(sizeof(*a));
-		a->session = session;
-		a->next = s->agents;
-		s->agents = a;
-		session->own = a;
+	/* It is on disk, and nobody looks at it. */
+	if ((env->flags & ENV_HOLD) != 0)
+		return;
+	pthread_mutex_lock(&s->lock);
+	bool full =
+		s->n_active >= (size_t)s->role->conf->qmgr_message_active_limit;
+	if ((env->flags & ENV_PROBE) == 0 && (full || release > clock_unix())) {
+		calendar_set(s->calendar, env->id, release, 0);
+		sched_wake(s, release);
+		pthread_mutex_unlock(&s->lock);
+		return;
 	}
-	return a;
-}
-
-void sched_agent_wait(
-	struct sched *s, struct ipc_session *session, enum agent_kind kind)
-{
-	pthread_mutex_lock(&s->lock);
-	struct agent *a = agent_get(s, session);
-	a->kind = kind;
-	a->waiting = a->job == NULL;
-	sched_dispatch(s);
+	struct message *m = active_new(s, env);
+	enter(s, m);
 	pthread_mutex_unlock(&s->lock);
-}
-
-uint64_t sched_agent_job(struct sched *s, struct ipc_session *session)
-{
-	struct agent *a = session->own;
-	uint64_t id = 0;
-
-	pthread_mutex_lock(&s->lock);
-	if (a != NULL && a->job != NULL)
-		id = a->job->env.id;
-	pthread_mutex_unlock(&s->lock);
-	return id;
-}
-
-bool sched_agent_probes(struct sched *s, struct ipc_session *session)
-{
-	const struct agent *a = session->own;
-
-	pthread_mutex_lock(&s->lock);
-	bool probes = a != NULL && a->job != NULL && is_probe(a->job);
-	pthread_mutex_unlock(&s->lock);
-	return probes;
+	active_schedule(s, m);
 }
 
 void sched_on_probe(struct sched *s, sched_probe_f *fn, void *ctx)
@@ -303,209 +126,198 @@ void sched_on_probe(struct sched *s, sched_probe_f *fn, void *ctx)
 	s->probe_ctx = ctx;
 }
 
-/* The job leaves the agent; what it holds stays leased until finished. */
-static struct message *release_job(struct sched *s, struct agent *a)
-{
-	struct message *m = a->job;
-	struct dest *d = a->dest;
+/* ---- what is due ---- */
 
-	a->job = NULL;
-	a->dest = NULL;
-	free(a->pick);
-	a->pick = NULL;
-	dest_ended(s, d);
+struct batch {
+	struct calendar_entry v[BATCH];
+	size_t n;
+	struct message *m[BATCH];
+	struct line *line; /* that they were parked behind; NULL: none */
+};
+
+/* As many of the line's messages as it has room for. */
+static void take_parked(struct sched *s, struct batch *b)
+{
+	struct line *l = s->hungry;
+	size_t room = line_room(s, l);
+	uint64_t id;
+
+	s->hungry = l->next_hungry;
+	b->line = l; /* stays hungry, and so stays */
+	while (b->n < BATCH && b->n < room && (id = line_unpark(s, l)) != 0) {
+		const struct calendar_entry *e = calendar_get(s->calendar, id);
+
+		if (e == NULL || (e->flags & CALENDAR_PARKED) == 0)
+			continue; /* something else has become of it */
+		b->v[b->n++] = (struct calendar_entry){.id = id,
+			.due = e->due,
+			.flags = e->flags & ~(uint32_t)CALENDAR_PARKED};
+		calendar_remove(s->calendar, id);
+	}
+}
+
+static bool take_batch(struct sched *s, struct batch *b)
+{
+	size_t limit = (size_t)s->role->conf->qmgr_message_active_limit;
+
+	*b = (struct batch){0};
+	if (s->n_active >= limit)
+		return false;
+	if (s->hungry != NULL) {
+		take_parked(s, b);
+		return true;
+	}
+	while (b->n < BATCH && s->n_active + b->n < limit &&
+		calendar_pop(s->calendar, clock_unix(), &b->v[b->n]))
+		b->n++;
+	return b->n > 0;
+}
+
+/* An active one of which something has become due. */
+static struct message *lease_active(
+	struct sched *s, const struct calendar_entry *e)
+{
+	struct message *m = sched_find(s, e->id);
+
+	if (m == NULL)
+		return NULL;
+	m->leased++;
+	for (uint32_t i = 0; i < m->env.n_rcpts; i++)
+		if ((e->flags & CALENDAR_NOW) != 0 &&
+			m->env.hold_until <= clock_unix())
+			m->items[i].due = 0;
 	return m;
 }
 
-void sched_agent_done(
-	struct sched *s, struct ipc_session *session, const struct outcomes *o)
+/* The line may have room for more: who was parked twice, or has gone, took
+ * none. */
+static void fed(struct sched *s, struct line *l, bool found)
 {
-	struct agent *a = session->own;
-	struct outcomes mine = {
-		.v = o->v, .site_failed = o->site_failed, .site = o->site};
+	l->hungry = false;
+	if (found && l->n_parked > 0 && line_room(s, l) > 0)
+		sched_hungry(s, l);
+	line_drop(s, l);
+}
 
-	pthread_mutex_lock(&s->lock);
-	if (a == NULL || a->job == NULL) {
+/* The people's lock is held, the other one is not: from here to where all are
+ * active, their ids stand nowhere. */
+static void load_batch(struct sched *s, struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		pthread_mutex_lock(&s->lock);
+		b->m[i] = lease_active(s, &b->v[i]);
 		pthread_mutex_unlock(&s->lock);
-		return;
-	}
-	/* Only what was given out can come back, each once. */
-	for (uint32_t i = 0; i < o->n; i++)
-		for (uint32_t j = 0; j < a->n_pick; j++)
-			if (a->pick[j] == o->v[i].n) {
-				mine.v[mine.n++] = o->v[i];
-				a->pick[j] = UINT32_MAX;
-				break;
-			}
-	/* What the agent forgot is tried again. */
-	for (uint32_t j = 0; j < a->n_pick; j++)
-		if (a->pick[j] != UINT32_MAX) {
-			struct item *it = &a->job->items[a->pick[j]];
-
-			it->state = ITEM_WAITING;
-			it->due = clock_unix() + 60;
-			sched_wake(s, it->due);
-		}
-	dest_learn(s, a->dest, &mine);
-	struct message *m = release_job(s, a);
-	pthread_mutex_unlock(&s->lock);
-	sched_finish(s, m, &mine);
-	pthread_mutex_lock(&s->lock);
-	sched_dispatch(s);
-	pthread_mutex_unlock(&s->lock);
-}
-
-void sched_agent_gone(struct sched *s, struct ipc_session *session)
-{
-	struct agent *a = session->own;
-	struct outcomes none = {0};
-	struct message *m = NULL;
-
-	if (a == NULL)
-		return;
-	pthread_mutex_lock(&s->lock);
-	if (a->job != NULL) {
-		for (uint32_t j = 0; j < a->n_pick; j++)
-			if (a->pick[j] != UINT32_MAX)
-				a->job->items[a->pick[j]].state = ITEM_WAITING;
-		m = release_job(s, a);
-	}
-	struct agent **p = &s->agents;
-	while (*p != a)
-		p = &(*p)->next;
-	*p = a->next;
-	free(a);
-	session->own = NULL;
-	sched_wake(s, clock_unix());
-	pthread_mutex_unlock(&s->lock);
-	if (m != NULL)
-		sched_finish(s, m, &none);
-}
-
-/* ---- coming in ---- */
-
-static struct message *message_new(const struct envelope *env)
-{
-	struct message *m = must_alloc(sizeof(*m));
-	struct buf b CLEANUP(buf_fini);
-
-	buf_init(&b, IPC_PAYLOAD_MAX);
-	envelope_put(&b, env);
-	m->a = arena_new(SIZE_MAX);
-	struct wire w = {.rest = arena_str(m->a, buf_str(&b))};
-	must(envelope_read(&w, m->a, &m->env));
-	m->hold = (env->flags & ENV_HOLD) != 0;
-	m->items = must_alloc((env->n_rcpts + 1) * sizeof(*m->items));
-	for (uint32_t i = 0; i < env->n_rcpts; i++)
-		m->items[i] = (struct item){
-			.m = m, .n = i, .due = envelope_release(env)};
-	return m;
-}
-
-static void append(struct sched *s, struct message *m)
-{
-	m->prev = s->last;
-	if (s->last != NULL)
-		s->last->next = m;
-	else
-		s->first = m;
-	s->last = m;
-	s->n_messages++;
-	map_set(s->by_id, id_key(&m->env.id), m);
-}
-
-void sched_add(struct sched *s, const struct envelope *env)
-{
-	struct message *m = message_new(env);
-
-	pthread_mutex_lock(&s->lock);
-	append(s, m);
-	schedule_message(s, m, clock_unix());
-	sched_dispatch(s);
-	pthread_mutex_unlock(&s->lock);
-}
-
-/* When the last try was, back from the time of the next: finish.c. */
-static int64_t tried_at(
-	const struct sched *s, const struct envelope *env, int64_t due)
-{
-	const struct conf *c = s->role->conf;
-	int64_t wait = (due - envelope_release(env)) / 2;
-
-	if (wait < c->minimal_backoff_time)
-		wait = c->minimal_backoff_time;
-	if (wait > c->maximal_backoff_time)
-		wait = c->maximal_backoff_time;
-	return due - wait;
-}
-
-static void load_one(uint64_t id, const struct envelope *env, bool hold,
-	const struct rcpt_state *v, uint32_t n, void *ctx)
-{
-	struct sched *s = ctx;
-	char text[ID_TEXT];
-
-	if (env == NULL) {
-		id_text(id, text);
-		log_error("corrupt queue record", log_z("queue_id", text));
-		return;
-	}
-	struct message *m = message_new(env);
-	m->hold = hold;
-	for (uint32_t i = 0; i < n; i++) {
-		if (v[i].n >= env->n_rcpts)
+		if (b->m[i] != NULL)
 			continue;
-		struct item *it = &m->items[v[i].n];
-
-		it->state = v[i].status == RCPT_DONE ? ITEM_DONE : ITEM_WAITING;
-		it->due = v[i].due;
-		it->attempts = v[i].attempts;
-		if (it->attempts > 0)
-			it->tried = tried_at(s, env, it->due);
-		if (str_present(v[i].reason))
-			it->reason = str_heap(v[i].reason);
+		b->m[i] = active_load(s, &b->v[i]);
+		if (b->m[i] == NULL)
+			continue;
+		pthread_mutex_lock(&s->lock);
+		enter(s, b->m[i]);
+		pthread_mutex_unlock(&s->lock);
 	}
-	append(s, m);
 }
 
-static void scan(struct sched *s)
+/* False: there was nothing. */
+static bool look_at_some(struct sched *s)
+{
+	struct batch b;
+	size_t found = 0;
+
+	pthread_mutex_lock(&s->people);
+	pthread_mutex_lock(&s->lock);
+	bool any = take_batch(s, &b);
+	pthread_mutex_unlock(&s->lock);
+	if (any)
+		load_batch(s, &b);
+	pthread_mutex_unlock(&s->people);
+	for (size_t i = 0; i < b.n; i++)
+		if (b.m[i] != NULL) {
+			found++;
+			active_schedule(s, b.m[i]);
+		}
+	if (b.line != NULL) {
+		pthread_mutex_lock(&s->lock);
+		fed(s, b.line, found > 0 || b.n > 0);
+		pthread_mutex_unlock(&s->lock);
+	}
+	return any;
+}
+
+/* Waits for the next thing to do; the lock is held. */
+static void wait_due(struct sched *s)
 {
 	int64_t now = clock_unix();
+	int64_t opens = dest_open_due(s, now);
+	int64_t next = calendar_next(s->calendar);
+	bool full =
+		s->n_active >= (size_t)s->role->conf->qmgr_message_active_limit;
+	struct timespec until = {.tv_sec = now + FAR};
 
-	s->next_due = 0;
-	/* The lock is given away in schedule_message: the next message is
-	 * found again by its id, which grows along the list. */
-	for (struct message *m = s->first; m != NULL;) {
-		struct message *next = m->next;
-		uint64_t next_id = next != NULL ? next->env.id : 0;
-
-		schedule_message(s, m, now);
-		m = next_id != 0 ? sched_find(s, next_id) : NULL;
-		if (m == NULL && next_id != 0) {
-			sched_wake(s, now + 1);
-			break;
-		}
-	}
-	sched_dispatch(s);
+	jobs_dispatch(s);
+	if (s->hungry != NULL && !full)
+		return;
+	if (opens != 0 && opens < until.tv_sec)
+		until.tv_sec = opens;
+	if (next != 0 && !full && next < until.tv_sec)
+		until.tv_sec = next;
+	s->next_due = until.tv_sec;
+	if (until.tv_sec > now)
+		pthread_cond_timedwait(&s->changed, &s->lock, &until);
 }
 
-static void *run_timer(void *arg)
+static void *look(void *arg)
 {
 	struct sched *s = arg;
 
-	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		int64_t now = clock_unix();
-		struct timespec until = {
-			.tv_sec = s->next_due > 0 ? s->next_due : now + FAR};
-
-		if (s->next_due > 0 && s->next_due <= now) {
-			scan(s);
-			if (s->next_due > 0 && s->next_due <= now)
-				s->next_due = now + 1;
+		if (look_at_some(s))
 			continue;
-		}
-		pthread_cond_timedwait(&s->changed, &s->lock, &until);
+		pthread_mutex_lock(&s->lock);
+		wait_due(s);
+		pthread_mutex_unlock(&s->lock);
+	}
+	return NULL;
+}
+
+/* ---- the start ---- */
+
+static void load_one(uint64_t id, int64_t due, void *ctx)
+{
+	struct sched *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	if (sched_find(s, id) == NULL &&
+		calendar_get(s->calendar, id) == NULL) {
+		calendar_set(s->calendar, id, due, 0);
+		sched_wake(s, due);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void *load(void *arg)
+{
+	struct sched *s = arg;
+	struct fault f;
+
+	while (!queue_dues(s->queue, load_one, s, &f)) {
+		struct timespec pause = {.tv_sec = 1};
+
+		log_error("queue not read", log_fault(&f));
+		nanosleep(&pause, NULL);
+	}
+	pthread_mutex_lock(&s->lock);
+	size_t n = calendar_count(s->calendar) + s->n_active;
+	s->loaded = true;
+	pthread_cond_broadcast(&s->started);
+	pthread_mutex_unlock(&s->lock);
+	if (n > 0)
+		log_info("queue loaded", log_n("messages", (int64_t)n));
+	for (;;) {
+		struct timespec pause = {.tv_sec = SITES_S};
+
+		nanosleep(&pause, NULL);
+		sites_file_keep(s->sites_file, s);
 	}
 	return NULL;
 }
@@ -517,22 +329,30 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p)
 	s->role = r;
 	s->queue = q;
 	s->policy = p;
+	pthread_mutex_init(&s->people, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
+	pthread_cond_init(&s->started, NULL);
+	s->calendar = calendar_new();
 	s->by_id = map_new();
 	s->dest_by_key = map_new();
+	s->line_by_key = map_new();
 	s->site_by_name = map_new();
 	return s;
 }
 
-bool sched_start(struct sched *s, struct fault *f)
+bool sched_start(struct sched *s, const char *dir, struct fault *f)
 {
-	if (!queue_each(s->queue, load_one, s, f))
+	s->sites_file = sites_file_open(s, dir, f);
+	if (s->sites_file == NULL)
 		return false;
-	if (s->n_messages > 0)
-		log_info("queue loaded",
-			log_n("messages", (int64_t)s->n_messages));
-	s->next_due = clock_unix();
-	must(pthread_create(&s->timer, NULL, run_timer, s) == 0);
+	must(pthread_create(&s->loader, NULL, load, s) == 0);
+	for (size_t i = 0; i < LOOKERS; i++)
+		must(pthread_create(&s->lookers[i], NULL, look, s) == 0);
 	return true;
+}
+
+void sched_keep(struct sched *s)
+{
+	sites_file_keep(s->sites_file, s);
 }

@@ -96,8 +96,15 @@ static struct str fallback_of(const struct delivery *d, const struct fault *f)
 static bool try_nexthop(struct delivery *d, struct str nexthop,
 	unsigned *sessions, struct fault *f)
 {
+	struct resolver *dns = d->s->role->resolver;
+	uint32_t patience = d->job->patience;
+
 	d->answered = false;
-	if (!sender_find_hosts(d->s, d->c, d->lmtp, nexthop, d->a, &d->site, f))
+	if (dns != NULL && patience > 0)
+		dns = resolver_until(
+			dns, clock_mono_ms() + patience * 1000LL, d->a);
+	if (!sender_find_hosts(
+		    d->s, d->c, dns, d->lmtp, nexthop, d->a, &d->site, f))
 		return true;
 	if (!str_present(d->o->site))
 		d->o->site = d->site.exchangers;

@@ -10,6 +10,14 @@
 /* postconf(5): 0 is what the system does by itself, about this long. */
 enum { SYSTEM_CONNECT_S = 127 };
 
+/* The queue may have less patience than the configuration. */
+static int64_t patient_ms(const struct delivery *d, int64_t seconds)
+{
+	uint32_t most = d->job->patience;
+
+	return (most > 0 && most < seconds ? most : seconds) * 1000;
+}
+
 int sender_connect(
 	struct delivery *d, const struct site_host *h, struct fault *f)
 {
@@ -19,7 +27,7 @@ int sender_connect(
 	struct sock_addr bind_to;
 	bool bound = sock_addr_parse(source, 0, &bind_to);
 	int64_t s = d->c->smtp_connect_timeout;
-	int64_t ms = (s > 0 ? s : SYSTEM_CONNECT_S) * 1000;
+	int64_t ms = patient_ms(d, s > 0 ? s : SYSTEM_CONNECT_S);
 
 	if (bound && (str_eqc(source, "0.0.0.0") || str_eqc(source, "::")))
 		bound = false;
@@ -247,7 +255,7 @@ enum sender_try sender_converse(
 	struct delivery *d, int fd, struct str name, bool tls, struct fault *f)
 {
 	const struct conf *c = d->c;
-	struct smtp_timeouts t = {c->smtp_helo_timeout * 1000,
+	struct smtp_timeouts t = {patient_ms(d, c->smtp_helo_timeout),
 		c->smtp_mail_timeout * 1000, c->smtp_rcpt_timeout * 1000,
 		c->smtp_data_init_timeout * 1000,
 		c->smtp_data_xfer_timeout * 1000,

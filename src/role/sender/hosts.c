@@ -104,12 +104,12 @@ static bool add_host(struct sender *s, struct site *site, struct str name,
 {
 	struct resolver_addrs addrs = {0};
 	struct str pref = site->c->smtp_address_preference;
-	enum dns_result r = s->role->resolver == NULL
+	enum dns_result r = site->resolver == NULL
 				    ? DNS_NONE
-				    : resolver_host(s->role->resolver, name,
+				    : resolver_host(site->resolver, name,
 					      families(site->c), a, &addrs, f);
 
-	if (s->role->resolver == NULL) {
+	if (site->resolver == NULL) {
 		struct resolver_addr one;
 
 		if (address_parse(name, one.bytes, &one.len)) {
@@ -197,12 +197,12 @@ static bool by_mx(
 	size_t n = 0;
 	bool temp = false;
 
-	if (s->role->resolver == NULL)
+	if (site->resolver == NULL)
 		return add_host(s, site, site->host, a, &temp, f) ||
 		       site->n_hosts > 0 ||
 		       nothing_found(site, false, false, f);
 	enum dns_result r =
-		resolver_mx(s->role->resolver, site->host, a, &mx, &n, f);
+		resolver_mx(site->resolver, site->host, a, &mx, &n, f);
 	if (r == DNS_TEMP && !site->c->ignore_mx_lookup_error)
 		return false;
 	if (r == DNS_NXDOMAIN)
@@ -250,11 +250,12 @@ static bool is_relayhost(const struct conf *c, struct str nexthop)
 	return false;
 }
 
-bool sender_find_hosts(struct sender *s, const struct conf *c, bool lmtp,
-	struct str nexthop, struct arena *a, struct site *site_r,
-	struct fault *f)
+bool sender_find_hosts(struct sender *s, const struct conf *c,
+	struct resolver *resolver, bool lmtp, struct str nexthop,
+	struct arena *a, struct site *site_r, struct fault *f)
 {
 	struct site site = {.c = c,
+		.resolver = resolver,
 		.nexthop = nexthop,
 		.hosts = arena_alloc(a, HOSTS_MAX * sizeof(*site.hosts))};
 	struct str spec = nexthop;

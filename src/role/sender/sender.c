@@ -10,6 +10,8 @@
 #include "policy/dkim_sign.h"
 #include "policy/mta_sts.h"
 
+enum { THREADS_MAX = 10000 };
+
 /* postconf(5) smtp_tls_session_cache_timeout: 0 is off, else 2 min to 100 d */
 static int64_t session_lifetime(int64_t seconds)
 {
@@ -86,12 +88,14 @@ int role_sender(struct role *r)
 	role_sandbox(r, true);
 	s->connections =
 		connections_new(c->smtp_connection_cache_time_limit * 1000);
-	int64_t threads = c->default_process_limit /
-			  (c->sender_processes > 0 ? c->sender_processes : 1);
+	int64_t processes = c->sender_processes > 0 ? c->sender_processes : 1;
+	int64_t threads = (c->default_process_limit + c->smtp_unanswered_limit +
+				  processes - 1) /
+			  processes;
 	agent_start(r, AGENT_SENDER,
-		threads < 1     ? 1
-		: threads > 200 ? 200
-				: (unsigned)threads,
+		threads < 1             ? 1
+		: threads > THREADS_MAX ? THREADS_MAX
+					: (unsigned)threads,
 		sender_deliver, s);
 	return role_run(r, 1000);
 }

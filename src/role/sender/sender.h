@@ -44,6 +44,7 @@ struct site_host {
 };
 struct site {
 	const struct conf *c; /* of the transport */
+	struct resolver *resolver; /* NULL: no DNS */
 	struct str nexthop; /* as routed: the key of password maps */
 	struct str host; /* without brackets and port */
 	unsigned port;
@@ -57,9 +58,9 @@ struct site {
 
 /* hosts.c: "[host]:port", "host", "inet:host:port", "unix:path" and MX.
  * False: a temporary fault, or FAULT_PERM for domains without mail. */
-bool sender_find_hosts(struct sender *s, const struct conf *c, bool lmtp,
-	struct str nexthop, struct arena *a, struct site *site_r,
-	struct fault *f);
+bool sender_find_hosts(struct sender *s, const struct conf *c,
+	struct resolver *resolver, bool lmtp, struct str nexthop,
+	struct arena *a, struct site *site_r, struct fault *f);
 
 /* narrow.c: the message as 7-bit text; *map holds it when it had to change. */
 bool sender_narrow(struct str message, struct arena *a, struct file_map *map,
