@@ -49,6 +49,9 @@ void check_words(const struct conf *c, struct problems *p)
 	static const char *const tempfail[WORDS_MAX] = {
 		"defer_if_permit", "defer"};
 	static const char *const spf[WORDS_MAX] = {"none", "mark", "reject"};
+	static const char *const classes[WORDS_MAX] = {
+		"2bounce", "bounce", "delay"};
+	static const char *const languages[WORDS_MAX] = {"en", "de"};
 	static const char *const dmarc[WORDS_MAX] = {"none", "mark", "enforce"};
 	const struct {
 		const char *param;
@@ -69,6 +72,10 @@ void check_words(const struct conf *c, struct problems *p)
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
 		check_one(c, p, actions[i].param, actions[i].value,
 			PROBLEM_ERROR, screen);
+	check_one(c, p, "notify_classes", c->notify_classes, PROBLEM_WARNING,
+		classes);
+	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
+		languages);
 	check_one(c, p, "smtpd_spf_policy", c->smtpd_spf_policy, PROBLEM_ERROR,
 		spf);
 	check_one(c, p, "smtpd_dmarc_policy", c->smtpd_dmarc_policy,

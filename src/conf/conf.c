@@ -21,8 +21,11 @@ enum { CONF_FILE_MAX = 4 << 20 };
 const struct param params[] = {
 #define PARAM(type, name, fallback, doc)                                       \
 	{#name, PARAM_##type, fallback, doc, offsetof(struct conf, name)},
+#define PARAM_AS(type, field, name, fallback, doc)                             \
+	{name, PARAM_##type, fallback, doc, offsetof(struct conf, field)},
 #include "conf/params.def"
 #undef PARAM
+#undef PARAM_AS
 };
 const size_t n_params = ARRAY_LEN(params);
 

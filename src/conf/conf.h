@@ -73,8 +73,10 @@ struct conf {
 	size_t n_own;
 	bool own_loopback; /* all of 127.0.0.0/8 */
 #define PARAM(type, name, fallback, doc) CONF_TYPE_##type name;
+#define PARAM_AS(type, field, name, fallback, doc) CONF_TYPE_##type field;
 #include "conf/params.def"
 #undef PARAM
+#undef PARAM_AS
 };
 
 struct conf_override {

@@ -535,7 +535,9 @@ void smtp_client_close(struct smtp_client *c, bool polite)
 {
 	struct fault f;
 
-	if (polite && !stream_failed(c->stream)) {
+	/* Who did not answer in time does not answer QUIT either. */
+	if (polite && !stream_failed(c->stream) &&
+		!stream_timed_out(c->stream)) {
 		stream_puts(c->stream, "QUIT\r\n");
 		read_reply(c, c->timeouts.quit_ms, &f);
 	}

@@ -48,8 +48,8 @@ bool queue_text(
 }
 
 /* Where a row is missing, its recipient waits: nobody was told of an end. */
-static bool read_states(struct db *db, struct arena *a,
-	struct queue_record *r, struct fault *f)
+static bool read_states(
+	struct db *db, struct arena *a, struct queue_record *r, struct fault *f)
 {
 	sqlite3_stmt *s = db_query(db, f,
 		"SELECT n, status, due, attempts, reason FROM recipients"
@@ -74,8 +74,7 @@ static bool read_states(struct db *db, struct arena *a,
 }
 
 /* The row that the statement stands on: id, hold, envelope */
-static void read_row(
-	sqlite3_stmt *s, struct arena *a, struct queue_record *r)
+static void read_row(sqlite3_stmt *s, struct arena *a, struct queue_record *r)
 {
 	struct wire w = {.rest = arena_str(a, db_blob(s, 2))};
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import tempfile
@@ -227,6 +228,49 @@ class Postern:
                         input=(password or self.users[sender]) + "\n")
 
 
+def fill_queue(p, messages, due=None, text=b"Subject: filled\n\nx\n"):
+    """Writes into the queue of a postern that is stopped, and was started
+    once: (sender, recipient) for each message, all tried once and deferred to
+    that time.  Returns the ids as they stand in queue.db."""
+    def u32(n):
+        return n.to_bytes(4, "little")
+
+    def u64(n):
+        return (n & (1 << 64) - 1).to_bytes(8, "little")
+
+    def text_of(s):
+        return u32((1 << 32) - 1) if s is None else \
+            u32(len(s)) + s.encode()
+
+    now = int(time.time())
+    first = (now - 3600) * 1000000 << 12
+    db = sqlite3.connect(p.dir / "spool/queue/queue.db")
+    rows, states, ids = [], [], []
+    for n, (sender, rcpt) in enumerate(messages):
+        id_ = first + (n << 12)
+        envelope = (b"\x03" + u64(id_) + u64(now - 3600) + u32(0) +
+                    u64(len(text)) + text_of(sender) + text_of(None) * 2 +
+                    text_of("filled") + text_of(None) + u32(0) + u64(0) * 2 +
+                    u32(1) + text_of(rcpt) * 2 + text_of(None) + u32(0))
+        rows.append((id_, 0, envelope, text))
+        states.append((id_, 0, 0, due if due is not None else now + 86400, 1,
+                       "450 4.2.0 try again later"))
+        ids.append(id_)
+        if len(rows) == 10000:
+            _write_rows(db, rows, states)
+    _write_rows(db, rows, states)
+    db.close()
+    return ids
+
+
+def _write_rows(db, rows, states):
+    db.executemany("INSERT INTO messages VALUES(?,?,?,?)", rows)
+    db.executemany("INSERT INTO recipients VALUES(?,?,?,?,?,?)", states)
+    db.commit()
+    rows.clear()
+    states.clear()
+
+
 class Dns:
     """knotd with the given zones: {"a.test": "MX 10 mx.a.test."...}."""
 
@@ -412,14 +456,14 @@ class Sink:
 class Server:
     """Accepts, and serves each connection in a thread by self.serve(conn)."""
 
-    def __init__(self, path=None):
+    def __init__(self, path=None, address=("127.0.0.1", 0)):
         self.connections = 0
         if path:
             self.server = socket.socket(socket.AF_UNIX)
             self.server.bind(str(path))
             self.server.listen()
         else:
-            self.server = socket.create_server(("127.0.0.1", 0))
+            self.server = socket.create_server(address)
             self.port = self.server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

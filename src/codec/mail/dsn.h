@@ -6,12 +6,13 @@
  * dsn: a delivery status notification as a whole message.
  *
  * RFC 3464 2 (message/delivery-status), RFC 6522 (multipart/report),
- * RFC 3461 6 (who gets which), RFC 3834 5 (Auto-Submitted)
+ * RFC 3461 6 (who gets which), RFC 3834 5 (Auto-Submitted), RFC 6533 (UTF-8)
  *
  * Pure.  Lines end in CRLF.
  */
 
 #include "base/buf.h"
+#include "codec/mail/dsn_words.h"
 
 enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED };
 
@@ -24,6 +25,7 @@ struct dsn_rcpt {
 	bool from_mta; /* the reply is another server's */
 	struct str mta; /* Remote-MTA; absent without */
 	int64_t will_retry_until; /* DSN_DELAYED */
+	enum dsn_cause cause; /* in plain words; of FAILED and DELAYED */
 };
 
 struct dsn {
@@ -40,6 +42,8 @@ struct dsn {
 	size_t n_rcpts;
 	struct str original; /* the message */
 	bool headers_only;
+	bool utf8; /* the message, or an address, needs SMTPUTF8 */
+	const struct dsn_words *words;
 };
 
 void dsn_put(const struct dsn *d, struct buf *out);

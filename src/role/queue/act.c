@@ -169,11 +169,29 @@ static bool replace(struct acting *x, struct fault *f)
 
 /* ---- one page ---- */
 
-static bool may_flush(const struct queue_record *m)
+/* Does the action mean it, as it stands? */
+static bool concerns(enum queue_action action, const struct queue_record *m)
 {
-	/* What its sender wants later is not late. */
-	return m->mark != QUEUE_HELD && m->mark != QUEUE_CORRUPT &&
-	       m->env.hold_until <= clock_unix();
+	switch (action) {
+	case QUEUE_FLUSH:
+		/* What its sender wants later is not late. */
+		return (m->mark == QUEUE_GOES || m->mark == QUEUE_GIVEN_UP) &&
+		       m->env.hold_until <= clock_unix();
+	case QUEUE_HOLD:
+		return m->mark == QUEUE_GOES;
+	case QUEUE_RELEASE:
+		return m->mark == QUEUE_HELD;
+	case QUEUE_DELETE:
+		return true;
+	case QUEUE_EXPIRE:
+	case QUEUE_REQUEUE:
+	case QUEUE_REDIRECT:
+	case QUEUE_REROUTE:
+		return m->mark != QUEUE_CORRUPT;
+	case QUEUE_ACTIONS:
+		break;
+	}
+	return false;
 }
 
 static bool change_disk(struct acting *x, struct fault *f)
@@ -188,8 +206,7 @@ static bool change_disk(struct acting *x, struct fault *f)
 	if (action == QUEUE_FLUSH)
 		changed = x->n_ids;
 	else if (action == QUEUE_DELETE)
-		ok = queue_delete(
-			x->s->queue, x->ids, x->n_ids, &changed, f);
+		ok = queue_delete(x->s->queue, x->ids, x->n_ids, &changed, f);
 	else if (action <= QUEUE_EXPIRE)
 		ok = queue_set_mark(x->s->queue, x->ids, x->n_ids,
 			marks[action], &changed, f);
@@ -216,13 +233,11 @@ static void set_times(struct acting *x, bool ok)
 
 static bool act_on_page(struct acting *x, struct fault *f)
 {
-	bool flush = x->r->action == QUEUE_FLUSH;
-
 	x->ids = arena_alloc(x->a, (x->n + 1) * sizeof(*x->ids));
 	x->n_ids = 0;
 	pthread_mutex_lock(&x->s->lock);
 	for (size_t i = 0; i < x->n; i++)
-		if ((!flush || may_flush(&x->v[i])) && take_out(x, &x->v[i]))
+		if (concerns(x->r->action, &x->v[i]) && take_out(x, &x->v[i]))
 			x->ids[x->n_ids++] = x->v[i].id;
 	pthread_mutex_unlock(&x->s->lock);
 	bool ok = x->n_ids == 0 || change_disk(x, f);
@@ -274,10 +289,10 @@ static bool flush_one(
 	struct sched *s, const struct queue_record *m, struct str site)
 {
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++)
-		if (m->v[i].status != RCPT_DONE && may_flush(m) &&
+		if (m->v[i].status != RCPT_DONE && concerns(QUEUE_FLUSH, m) &&
 			select_is_in_domain(m->env.rcpts[i].address, site)) {
-			calendar_set(s->calendar, m->id, clock_unix(),
-				CALENDAR_NOW);
+			calendar_set(
+				s->calendar, m->id, clock_unix(), CALENDAR_NOW);
 			return true;
 		}
 	return false;
@@ -318,8 +333,7 @@ uint64_t sched_flush_site(struct sched *s, struct str site)
 			break;
 	}
 	pthread_mutex_lock(&s->lock);
-	open_sites_of(
-		s, str_starts(site, "@") ? str_from_at(site, 1) : site);
+	open_sites_of(s, str_starts(site, "@") ? str_from_at(site, 1) : site);
 	sched_wake(s, clock_unix());
 	jobs_dispatch(s);
 	pthread_mutex_unlock(&s->lock);

@@ -44,8 +44,8 @@ static int64_t tried_at(
 	return due - wait;
 }
 
-static void take_states(const struct sched *s, struct message *m,
-	const struct rcpt_state *v, bool at_once)
+static void take_states(
+	const struct sched *s, struct message *m, const struct rcpt_state *v)
 {
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
 		struct item *it = &m->items[i];
@@ -57,7 +57,7 @@ static void take_states(const struct sched *s, struct message *m,
 			it->tried = tried_at(s, &m->env, it->due);
 		if (str_present(v[i].reason))
 			it->reason = str_heap(v[i].reason);
-		if (at_once)
+		if (m->at_once)
 			it->due = 0;
 	}
 }
@@ -99,9 +99,9 @@ struct message *active_load(struct sched *s, const struct calendar_entry *e)
 	m->expired = r.mark == QUEUE_GIVEN_UP;
 	m->parked = (e->flags & CALENDAR_PARKED) != 0;
 	/* What its sender wants later is not late. */
-	bool at_once = (e->flags & CALENDAR_NOW) != 0 &&
-		       r.env.hold_until <= clock_unix();
-	take_states(s, m, r.v, at_once);
+	m->at_once = (e->flags & CALENDAR_NOW) != 0 &&
+		     r.env.hold_until <= clock_unix();
+	take_states(s, m, r.v);
 	return m;
 }
 
@@ -171,7 +171,8 @@ static void make_plan(struct sched *s, const struct message *m, struct plan *p,
 }
 
 /* RFC 2852 4.2: the time of mode R has run out; or a person has given it up. */
-static bool too_late(const struct sched *s, const struct message *m, int64_t now)
+static bool too_late(
+	const struct sched *s, const struct message *m, int64_t now)
 {
 	const struct envelope *env = &m->env;
 
@@ -285,21 +286,56 @@ static void place(struct scheduling *x, struct plan *p)
 }
 
 /* Nobody has anything of it in hand: it waits on disk, and the line knows. */
-static void park(struct scheduling *x)
+static void park(struct sched *s, struct message *m, struct line *l)
 {
-	struct sched *s = x->s;
-	struct message *m = x->m;
-
-	if (!m->parked)
-		line_park(s, x->blocked, m->env.id);
 	int64_t event = finish_event(s, m);
 
-	calendar_set(s->calendar, m->env.id, event, CALENDAR_PARKED);
+	if (!m->parked)
+		line_park(s, l, m->env.id);
+	calendar_set(s->calendar, m->env.id, event,
+		CALENDAR_PARKED | (m->at_once ? CALENDAR_NOW : 0u));
 	sched_wake(s, event);
 	/* A site that opens by its time is looked at then. */
-	dest_put(s, x->blocked->dest);
-	m->leased--;
+	dest_put(s, l->dest);
 	sched_forget(s, m);
+}
+
+static void withdraw_line(struct sched *s, struct line *l)
+{
+	for (struct item *it = l->first, *next; it != NULL; it = next) {
+		struct message *m = it->m;
+
+		next = it->next;
+		if (is_probe(m))
+			continue;
+		line_leave(s, it);
+		it->due = dest_opens(l->dest);
+		/* The other recipients of the message may be next in line. */
+		if (next != NULL && next->m == m)
+			continue;
+		if (m->leased == 0 && m->lined == 0)
+			park(s, m, l);
+		else
+			sched_rest(s, m);
+	}
+}
+
+void active_withdraw(struct sched *s, struct dest *d)
+{
+	size_t n = 0;
+	struct line *l = d->turn;
+
+	if (l == NULL)
+		return;
+	do {
+		withdraw_line(s, l);
+		l = l->next;
+		n++;
+	} while (l != d->turn);
+	for (struct line *next; n > 0; n--, l = next) {
+		next = l->next;
+		line_drop(s, l); /* the last one takes d with it */
+	}
 }
 
 bool active_is_done(const struct message *m)
@@ -316,8 +352,8 @@ void active_schedule(struct sched *s, struct message *m)
 	struct scheduling x = {.s = s, .m = m, .a = a, .now = clock_unix()};
 
 	x.plans = arena_alloc(a, (m->env.n_rcpts + 1) * sizeof(*x.plans));
-	x.ready.v = arena_alloc(
-		a, (2 * m->env.n_rcpts + 1) * sizeof(*x.ready.v));
+	x.ready.v =
+		arena_alloc(a, (2 * m->env.n_rcpts + 1) * sizeof(*x.ready.v));
 	pthread_mutex_lock(&s->lock);
 	look(&x);
 	pthread_mutex_unlock(&s->lock);
@@ -331,7 +367,8 @@ void active_schedule(struct sched *s, struct message *m)
 	bool over = mine && !is_probe(m) && !m->ending &&
 		    (m->removed || active_is_done(m));
 	if (mine && go && x.blocked != NULL) {
-		park(&x);
+		m->leased--;
+		park(s, m, x.blocked);
 	} else {
 		if (x.blocked != NULL)
 			line_drop(s, x.blocked);

@@ -100,7 +100,8 @@ static void grow(struct calendar *c)
 /* The two change places, and the table knows it. */
 static void swap(struct calendar *c, size_t i, size_t k)
 {
-	size_t at = slot_of(c, c->heap[i].id), other = slot_of(c, c->heap[k].id);
+	size_t at = slot_of(c, c->heap[i].id),
+	       other = slot_of(c, c->heap[k].id);
 	struct calendar_entry e = c->heap[i];
 
 	c->heap[i] = c->heap[k];

@@ -31,8 +31,7 @@ struct calendar *calendar_new(void);
 void calendar_free(struct calendar *c); /* NULL is fine */
 
 /* Sets or changes. */
-void calendar_set(
-	struct calendar *c, uint64_t id, int64_t due, uint32_t flags);
+void calendar_set(struct calendar *c, uint64_t id, int64_t due, uint32_t flags);
 bool calendar_remove(struct calendar *c, uint64_t id); /* was it there? */
 /* NULL: not there.  Good until the next change. */
 const struct calendar_entry *calendar_get(

@@ -21,6 +21,7 @@ struct finish {
 	int64_t now;
 	struct str via;
 	struct rcpt_state *states;
+	enum dsn_cause cause; /* of the recipient in hand, where it expired */
 	struct reports reports;
 };
 
@@ -112,6 +113,21 @@ static void log_outcome(
 		log_s("next_try", buf_str(&next_try)), log_s("reply", o->text));
 }
 
+/* In plain words; *o as the try brought it. */
+static enum dsn_cause cause_of(
+	const struct finish *x, const struct outcome_of *o)
+{
+	const struct envelope *env = &x->m->env;
+	bool ours = o->code == 0 && o->subject == 4 && o->detail == 7;
+
+	if (ours && x->m->expired)
+		return DSN_CAUSE_ADMINISTRATOR;
+	if (ours && (env->flags & ENV_BY_RETURN) != 0)
+		return DSN_CAUSE_TIME;
+	return dsn_cause_of(o->kind == DELIVERED ? 2 : 5, o->subject, o->detail,
+		o->code == 0);
+}
+
 static void tell(struct finish *x, const struct outcome_of *o,
 	enum dsn_action action, int class)
 {
@@ -127,6 +143,8 @@ static void tell(struct finish *x, const struct outcome_of *o,
 			.reply = o->text,
 			.from_mta = o->code != 0,
 			.mta = o->mta,
+			.cause = x->cause != DSN_CAUSE_OTHER ? x->cause
+							     : cause_of(x, o),
 			.will_retry_until = envelope_release(&x->m->env) +
 					    lifetime(x->s, x->m)};
 }
@@ -145,7 +163,9 @@ static void give_up(struct finish *x, struct rcpt_state *st,
 
 	st->status = RCPT_DONE;
 	log_outcome(x, o, status);
-	if (wants(r, SMTP_NOTIFY_FAILURE))
+	/* A report of ours that is lost is the postmaster's: reports.c */
+	if (wants(r, SMTP_NOTIFY_FAILURE) ||
+		(x->m->env.flags & ENV_DSN) != 0)
 		tell(x, o, DSN_FAILED, 5);
 }
 
@@ -158,6 +178,7 @@ static void defer(struct finish *x, struct rcpt_state *st, struct item *it,
 	int64_t by = x->m->env.deliver_by;
 
 	if (age >= lifetime(x->s, x->m)) {
+		x->cause = cause_of(x, o);
 		/* RFC 3463 3.5: 5.4.7 delivery time expired */
 		o->text = arena_printf(x->a,
 			"delivery time expired; last reason: %.*s",
@@ -200,6 +221,7 @@ static void settle(struct finish *x, struct outcome_of *o)
 	struct rcpt_state *st = &x->states[o->n];
 	const struct recipient *r = &x->m->env.rcpts[o->n];
 
+	x->cause = DSN_CAUSE_OTHER;
 	*st = (struct rcpt_state){.n = o->n,
 		.status = RCPT_WAITING,
 		.attempts = it->attempts + 1};

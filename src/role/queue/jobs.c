@@ -8,7 +8,7 @@
 
 enum {
 	FORGOTTEN_S = 60, /* what an agent did not mention is tried again */
-	PATIENCE_S = 3,
+	PATIENCE_S = 2,
 };
 
 /* ---- giving out ---- */
@@ -86,8 +86,8 @@ static void dispatch_pool(struct sched *s, enum pool pool)
 	int64_t limit = pool_limit(s, pool), now = clock_unix();
 	struct dest *d;
 
-	while ((d = s->ready[pool].first) != NULL &&
-		s->waiting[kind] != NULL && s->in_flight[pool] < limit) {
+	while ((d = s->ready[pool].first) != NULL && s->waiting[kind] != NULL &&
+		s->in_flight[pool] < limit) {
 		if (d->n == 0 || dest_is_full(d) || dest_opens(d) > now) {
 			dest_put(s, d);
 			continue;
@@ -173,8 +173,8 @@ static struct message *release_job(struct sched *s, struct agent *a)
 }
 
 /* Only what was given out can come back, each once. */
-static void take_back(struct agent *a, const struct outcomes *o,
-	struct outcomes *mine)
+static void take_back(
+	struct agent *a, const struct outcomes *o, struct outcomes *mine)
 {
 	for (uint32_t i = 0; i < o->n; i++)
 		for (uint32_t j = 0; j < a->n_pick; j++)

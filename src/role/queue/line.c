@@ -148,7 +148,7 @@ static size_t most_of(const struct dest *d)
 	if (dest_pool(d) == POOL_UNANSWERED)
 		return ROOM_UNKNOWN;
 	double most = d->site->window * 4;
-	return most < ROOM_MIN ? ROOM_MIN
+	return most < ROOM_MIN   ? ROOM_MIN
 	       : most > ROOM_MAX ? ROOM_MAX
 				 : (size_t)most;
 }
@@ -177,10 +177,10 @@ void line_park(struct sched *s UNUSED, struct line *l, uint64_t id)
 				l->n_parked * sizeof(*l->parked));
 			l->parked_from = 0;
 		} else {
-			l->parked_cap = l->parked_cap > 0 ? l->parked_cap * 2
-							  : 8;
-			l->parked = must_realloc(l->parked,
-				l->parked_cap * sizeof(*l->parked));
+			l->parked_cap =
+				l->parked_cap > 0 ? l->parked_cap * 2 : 8;
+			l->parked = must_realloc(
+				l->parked, l->parked_cap * sizeof(*l->parked));
 		}
 	}
 	l->parked[l->parked_from + l->n_parked++] = id;

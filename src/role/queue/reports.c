@@ -2,7 +2,12 @@
 /* The reports that a delivery causes: RFC 3461 5.2 and 6. */
 #include "role/queue/reports.h"
 
+#include <string.h>
+
+#include "codec/mail/header.h"
+#include "codec/postfix/lines.h"
 #include "codec/smtp/command.h"
+#include "policy/rewrite.h"
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -15,13 +20,88 @@ struct making {
 	struct arena *a;
 };
 
-static void report(struct making *x, enum dsn_action action, struct str message)
+/* What the message says that its sender reads. */
+static const struct dsn_words *words_for(
+	const struct conf *c, struct str message)
+{
+	static const char *const fields[] = {
+		"Accept-Language", "Content-Language"};
+	const struct dsn_words *words = NULL;
+	struct str head, body;
+
+	mail_split(message, &head, &body);
+	for (size_t i = 0; i < ARRAY_LEN(fields) && words == NULL; i++)
+		words = dsn_words_find(mail_field_value(head, fields[i]));
+	if (words == NULL)
+		words = dsn_words_find(c->bounce_language);
+	return words != NULL ? words : &dsn_words_en;
+}
+
+/* Who gets one report, and as what. */
+struct addressee {
+	struct str to; /* as it is written */
+	struct str sender; /* "": nobody is told if it is lost */
+	bool headers_only; /* a copy */
+	const char *about; /* for the log */
+};
+
+static const char *const abouts[] = {"failure", "delay", "success", "success"};
+
+/* RFC 8689 5: under REQUIRETLS never more than the header. */
+static bool is_whole(const struct making *x, enum dsn_action action,
+	const struct addressee *who, struct str message)
+{
+	return action == DSN_FAILED && !who->headers_only &&
+	       (x->env->flags & (ENV_RET_HDRS | ENV_REQUIRETLS)) == 0 &&
+	       message.len <= (size_t)x->s->role->conf->bounce_size_limit;
+}
+
+/* The aliases of the postmaster, or the sender as it is. */
+static uint32_t find_rcpts(const struct making *x, const struct addressee *who,
+	struct recipient **v_r)
+{
+	struct strs found = {0};
+	struct fault f;
+
+	if (str_eq(who->to, x->env->sender) ||
+		!rewrite_virtual(x->s->policy, who->to, x->a, &found, &f)) {
+		found = (struct strs){0};
+		strs_add(&found, x->a, who->to);
+	}
+	*v_r = arena_alloc(x->a, found.n * sizeof(**v_r));
+	for (size_t i = 0; i < found.n; i++)
+		(*v_r)[i] = (struct recipient){.address = found.v[i],
+			.original = who->to,
+			.notify = SMTP_NOTIFY_NEVER};
+	return (uint32_t)found.n;
+}
+
+static void enqueue(struct making *x, const struct addressee *who, uint64_t id,
+	const struct buf *body)
+{
+	struct recipient *rcpts;
+	uint32_t n = find_rcpts(x, who, &rcpts);
+
+	x->r->v[x->r->n++] = (struct queue_report){
+		.env = {.id = id,
+			.arrival = x->now,
+			.flags = ENV_DSN | ENV_8BIT |
+				 (x->env->flags & (ENV_UTF8 | ENV_REQUIRETLS)),
+			.size = body->len,
+			.sender = who->sender,
+			.client = STR("local"),
+			.rcpts = rcpts,
+			.n_rcpts = n},
+		.body = buf_str(body)};
+}
+
+static void report(struct making *x, enum dsn_action action, struct str message,
+	const struct addressee *who)
 {
 	const struct conf *c = x->s->role->conf;
 	const struct envelope *env = x->env;
 	struct dsn_rcpt *mine =
 		arena_alloc(x->a, (x->r->n_rcpts + 1) * sizeof(*mine));
-	struct recipient *to = arena_make(x->a, struct recipient);
 	char id[ID_TEXT], original[ID_TEXT];
 	uint64_t fresh = id_new();
 	size_t n = 0;
@@ -33,15 +113,11 @@ static void report(struct making *x, enum dsn_action action, struct str message)
 		return;
 	id_text(fresh, id);
 	id_text(env->id, original);
-	/* RFC 8689 5: under REQUIRETLS never more than the header. */
-	bool whole = action == DSN_FAILED &&
-		     (env->flags & (ENV_RET_HDRS | ENV_REQUIRETLS)) == 0 &&
-		     message.len <= (size_t)c->bounce_size_limit;
 	struct dsn d = {.reporting_mta = c->myhostname,
 		.mail_name = c->mail_name,
 		.message_id = arena_printf(
 			x->a, "%s@%.*s", id, STR_ARG(c->myhostname)),
-		.to = env->sender,
+		.to = who->to,
 		.envid = env->envid,
 		.queue_id = arena_str(x->a, str_from(original)),
 		.arrival = env->arrival,
@@ -50,29 +126,55 @@ static void report(struct making *x, enum dsn_action action, struct str message)
 		.rcpts = mine,
 		.n_rcpts = n,
 		.original = message,
-		.headers_only = !whole};
+		.headers_only = !is_whole(x, action, who, message),
+		.utf8 = (env->flags & ENV_UTF8) != 0,
+		.words = words_for(c, message)};
 	struct buf *body = &x->r->bodies[x->r->n];
 	buf_init(body, (8u << 20) + message.len);
 	dsn_put(&d, body);
-	*to = (struct recipient){.address = env->sender,
-		.original = env->sender,
-		.notify = SMTP_NOTIFY_NEVER};
-	x->r->v[x->r->n++] = (struct queue_report){
-		.env = {.id = fresh,
-			.arrival = x->now,
-			.flags = ENV_DSN | ENV_8BIT |
-				 (env->flags & (ENV_UTF8 | ENV_REQUIRETLS)),
-			.size = body->len,
-			.sender = STR(""),
-			.client = STR("local"),
-			.rcpts = to,
-			.n_rcpts = 1},
-		.body = buf_str(body)};
+	enqueue(x, who, fresh, body);
 	log_info("report", log_z("queue_id", original), log_z("report_id", id),
-		log_s("to", env->sender),
-		log_z("about", action == DSN_FAILED    ? "failure"
-			       : action == DSN_DELAYED ? "delay"
-						       : "success"));
+		log_s("to", who->to), log_z("about", who->about));
+}
+
+/* ---- the postmaster ---- */
+
+/* Never an answer to what it sent: policy_route throws mail for it away. */
+static struct str double_bounce(const struct making *x)
+{
+	const struct conf *c = x->s->role->conf;
+
+	return arena_printf(x->a, "%.*s@%.*s", STR_ARG(c->double_bounce_sender),
+		STR_ARG(c->myorigin));
+}
+
+/* postconf(5) notify_classes */
+static void copy(struct making *x, enum dsn_action action, struct str message,
+	const char *class, struct str notice_recipient)
+{
+	struct addressee who = {
+		.to = rewrite_trivial(x->s->policy, notice_recipient, x->a),
+		.sender = double_bounce(x),
+		.headers_only =
+			action != DSN_FAILED || strcmp(class, "2bounce") != 0,
+		.about = class};
+
+	if (conf_option_has(x->s->role->conf->notify_classes, class))
+		report(x, action, message, &who);
+}
+
+/* RFC 5321 6.1: the sender of a report is nobody, so the postmaster is told
+ * that it is lost; and nobody of what was for the postmaster. */
+static void tell_of_lost(struct making *x, struct str message)
+{
+	const struct conf *c = x->s->role->conf;
+	char id[ID_TEXT];
+
+	id_text(x->env->id, id);
+	log_warn("report could not be delivered", log_z("queue_id", id));
+	if (x->env->sender.len == 0)
+		copy(x, DSN_FAILED, message, "2bounce",
+			c->double_bounce_notice_recipient);
 }
 
 void reports_make(struct reports *r, struct sched *s,
@@ -81,26 +183,25 @@ void reports_make(struct reports *r, struct sched *s,
 	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct making x = {r, s, env, now, a};
+	const struct conf *c = s->role->conf;
 	struct fault f;
 
 	if (r->n_rcpts == 0)
 		return;
-	if (env->sender.len == 0) {
-		char id[ID_TEXT];
-
-		/* RFC 5321 6.1: nobody is told about a lost report. */
-		id_text(env->id, id);
-		log_warn(
-			"report could not be delivered", log_z("queue_id", id));
-		return;
-	}
 	if (!queue_text(s->queue, env->id, &text, &f) ||
 		!text_map(&text, &map, &f))
 		map.bytes = STR("");
-	report(&x, DSN_FAILED, map.bytes);
-	report(&x, DSN_DELAYED, map.bytes);
-	report(&x, DSN_DELIVERED, map.bytes);
-	report(&x, DSN_RELAYED, map.bytes);
+	if (env->sender.len == 0 || str_ieq(env->sender, double_bounce(&x))) {
+		tell_of_lost(&x, map.bytes);
+		return;
+	}
+	for (int action = DSN_FAILED; action <= DSN_RELAYED; action++)
+		report(&x, (enum dsn_action)action, map.bytes,
+			&(struct addressee){.to = env->sender,
+				.sender = STR(""),
+				.about = abouts[action]});
+	copy(&x, DSN_FAILED, map.bytes, "bounce", c->bounce_notice_recipient);
+	copy(&x, DSN_DELAYED, map.bytes, "delay", c->delay_notice_recipient);
 }
 
 void reports_fini(struct reports *r)

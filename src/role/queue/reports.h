@@ -9,8 +9,9 @@
 
 struct sched;
 
-/* One for each of failed, delayed, delivered, relayed. */
-enum { REPORTS_MAX = 4 };
+/* One for each of failed, delayed, delivered, relayed, and the postmaster's
+ * copies. */
+enum { REPORTS_MAX = 6 };
 
 struct reports {
 	struct dsn_rcpt *rcpts; /* told about; the caller fills them in */

@@ -189,12 +189,11 @@ static struct message *lease_active(
 	return m;
 }
 
-/* The line may have room for more: who was parked twice, or has gone, took
- * none. */
-static void fed(struct sched *s, struct line *l, bool found)
+/* While it was being fed nobody could call it hungry. */
+static void fed(struct sched *s, struct line *l)
 {
 	l->hungry = false;
-	if (found && l->n_parked > 0 && line_room(s, l) > 0)
+	if (l->n_parked > 0 && line_room(s, l) > 0)
 		sched_hungry(s, l);
 	line_drop(s, l);
 }
@@ -222,7 +221,6 @@ static void load_batch(struct sched *s, struct batch *b)
 static bool look_at_some(struct sched *s)
 {
 	struct batch b;
-	size_t found = 0;
 
 	pthread_mutex_lock(&s->people);
 	pthread_mutex_lock(&s->lock);
@@ -232,13 +230,11 @@ static bool look_at_some(struct sched *s)
 		load_batch(s, &b);
 	pthread_mutex_unlock(&s->people);
 	for (size_t i = 0; i < b.n; i++)
-		if (b.m[i] != NULL) {
-			found++;
+		if (b.m[i] != NULL)
 			active_schedule(s, b.m[i]);
-		}
 	if (b.line != NULL) {
 		pthread_mutex_lock(&s->lock);
-		fed(s, b.line, found > 0 || b.n > 0);
+		fed(s, b.line);
 		pthread_mutex_unlock(&s->lock);
 	}
 	return any;

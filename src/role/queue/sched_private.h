@@ -36,6 +36,7 @@ struct message {
 	bool ending; /* its end is being written, or has been */
 	struct item *items;
 	bool parked; /* a line knows its id already */
+	bool at_once; /* a person wants it tried, due or not */
 	uint32_t leased; /* who has it in hand: it stays where it is */
 	uint32_t lined; /* recipients in lines */
 };
@@ -181,6 +182,9 @@ struct message *active_new(struct sched *s, const struct envelope *env);
 /* Lines up what is due; no lock is held, and the caller's lease ends. */
 void active_schedule(struct sched *s, struct message *m);
 
+/* The site does not answer: whoever stands in its lines waits on disk.  Lock
+ * held; the destination may be gone then. */
+void active_withdraw(struct sched *s, struct dest *d);
 bool active_is_done(const struct message *m); /* each of its recipients */
 
 /* ---- jobs.c ---- */

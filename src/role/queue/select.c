@@ -55,8 +55,8 @@ static bool has_exchanger(struct sched *s, const struct route *route,
 	return false;
 }
 
-static bool goes_to(struct sched *s, struct str site, const struct envelope *env,
-	uint32_t n, struct arena *a)
+static bool goes_to(struct sched *s, struct str site,
+	const struct envelope *env, uint32_t n, struct arena *a)
 {
 	struct route route;
 	struct fault f;

@@ -90,10 +90,13 @@ static void feed(struct sched *s, struct dest *d)
 /* It has opened, closed, or answered for the first time. */
 static void put_dests(struct sched *s, struct site *site)
 {
-	for (struct dest *d = site->dests; d != NULL; d = d->next_of_site) {
+	for (struct dest *d = site->dests, *next; d != NULL; d = next) {
+		next = d->next_of_site;
 		dest_put(s, d);
 		if (site->closed_until == 0)
 			feed(s, d);
+		else
+			active_withdraw(s, d);
 	}
 }
 

@@ -17,7 +17,8 @@ enum { SITES_MAX = 20000, UNUSED_S = 7 * 86400 };
 static const char schema_1[] =
 	"CREATE TABLE sites(name TEXT PRIMARY KEY, window REAL NOT NULL,"
 	" steady INT NOT NULL, failures INT NOT NULL, closed INT NOT NULL,"
-	" good INT NOT NULL, bad INT NOT NULL, last TEXT, own INT NOT NULL, moved TEXT,"
+	" good INT NOT NULL, bad INT NOT NULL, last TEXT, own INT NOT NULL, "
+	"moved TEXT,"
 	" used INT NOT NULL) WITHOUT ROWID";
 static const char *const schema[] = {schema_1};
 

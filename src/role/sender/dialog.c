@@ -35,6 +35,11 @@ int sender_connect(
 	if (fd < 0 && bound && !d->c->smtp_bind_address_enforce &&
 		strstr(f->text, "source address") != NULL)
 		fd = sock_connect(&h->addr, NULL, ms, f);
+	/* RFC 3463 3.5: 4.4.1 no answer from host; it is not our disk. */
+	if (fd < 0 && strstr(f->text, "source address") == NULL) {
+		f->subject = 4;
+		f->detail = 1;
+	}
 	return fd;
 }
 
