@@ -54,6 +54,9 @@ struct db *db_open(const char *path, enum db_mode mode, struct fault *f)
 		    "PRAGMA journal_mode=WAL;"
 		    "PRAGMA synchronous=FULL;"
 		    "PRAGMA temp_store=MEMORY;"
+		    /* Hot pages are copied into the file once in 16 MiB of
+		     * changes, not in 4. */
+		    "PRAGMA wal_autocheckpoint=4096;"
 		    "PRAGMA cache_size=-4096",
 		    f) ||
 		(mode == DB_READ && !db_exec(db, "PRAGMA query_only=1", f))) {
@@ -259,6 +262,8 @@ struct work {
 	bool ok;
 	bool leads; /* turn has come to lead; else it is done */
 	sem_t turn;
+	db_done_f *done; /* nobody waits: told by this; the work is our own */
+	struct fault own_fault;
 	struct work *next;
 };
 
@@ -329,10 +334,14 @@ static struct work *take_batch(struct committer *c)
 	return batch;
 }
 
+/* To the first that waits.  Where only work waits of which nobody does, who
+ * led comes back to it: keep_leading. */
 static void hand_lead_on(struct committer *c)
 {
 	pthread_mutex_lock(&c->lock);
 	struct work *next = c->first;
+	while (next != NULL && next->done != NULL)
+		next = next->next;
 	c->busy = next != NULL;
 	if (next != NULL) {
 		next->leads = true;
@@ -341,17 +350,58 @@ static void hand_lead_on(struct committer *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void lead(struct committer *c, struct work *own)
+static void tell(struct work *batch, const struct work *own)
 {
-	struct work *batch = take_batch(c);
+	struct work *told = NULL;
 
-	run_batch(c->db, batch);
-	hand_lead_on(c);
+	/* Who waits first: the others take their time. */
 	for (struct work *w = batch, *next; w != NULL; w = next) {
 		next = w->next; /* w ends with its turn */
-		if (w != own)
+		if (w->done != NULL) {
+			w->next = told;
+			told = w;
+		} else if (w != own) {
 			sem_post(&w->turn);
+		}
 	}
+	for (struct work *w = told, *next; w != NULL; w = next) {
+		next = w->next;
+		w->done(w->ctx, w->ok, w->fault);
+		free(w);
+	}
+}
+
+/* Work has come of which nobody waits for it, and nobody leads. */
+static bool keep_leading(struct committer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	bool lead = c->first != NULL && !c->busy;
+	c->busy |= lead;
+	pthread_mutex_unlock(&c->lock);
+	return lead;
+}
+
+static void lead(struct committer *c, const struct work *own)
+{
+	do {
+		struct work *batch = take_batch(c);
+
+		run_batch(c->db, batch);
+		hand_lead_on(c);
+		tell(batch, own);
+	} while (keep_leading(c));
+}
+
+/* True: the caller leads. */
+static bool line_up(struct committer *c, struct work *w)
+{
+	pthread_mutex_lock(&c->lock);
+	*c->last = w;
+	c->last = &w->next;
+	bool first = !c->busy;
+	c->busy = true;
+	pthread_mutex_unlock(&c->lock);
+	return first;
 }
 
 bool committer_run(
@@ -360,18 +410,26 @@ bool committer_run(
 	struct work w = {.fn = work, .ctx = ctx, .fault = f};
 
 	sem_init(&w.turn, 0, 0);
-	pthread_mutex_lock(&c->lock);
-	*c->last = &w;
-	c->last = &w.next;
-	bool first = !c->busy;
-	c->busy = true;
-	pthread_mutex_unlock(&c->lock);
+	bool first = line_up(c, &w);
 	while (!first && sem_wait(&w.turn) != 0)
 		continue; /* a signal */
 	if (first || w.leads)
 		lead(c, &w);
 	sem_destroy(&w.turn);
 	return w.ok;
+}
+
+void committer_post(
+	struct committer *c, db_work_f *work, void *ctx, db_done_f *done)
+{
+	struct work *w = must_alloc(sizeof(*w));
+
+	w->fn = work;
+	w->ctx = ctx;
+	w->done = done;
+	w->fault = &w->own_fault;
+	if (line_up(c, w))
+		lead(c, NULL);
 }
 
 /* ---- readers ---- */

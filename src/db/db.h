@@ -13,6 +13,7 @@
  * 3. committer_run returns true only after the transaction that holds its
  *    work is on disk; one flush serves everybody who waited.
  * 4. Work that fails is rolled back alone; its neighbours commit.
+ * 5. Who is told that its work is done may post more.
  */
 
 #include <sqlite3.h>
@@ -74,6 +75,13 @@ void committer_free(struct committer *c); /* after everybody is gone */
 /* Blocks until the work is on disk, or has failed.  Any thread. */
 bool committer_run(
 	struct committer *c, db_work_f *work, void *ctx, struct fault *f);
+
+/* The same for who does not wait: done is called when the work is on disk, or
+ * has failed, by the caller or another thread that commits; it holds nothing of
+ * the committer then, and may block. */
+typedef void db_done_f(void *ctx, bool ok, const struct fault *f);
+void committer_post(
+	struct committer *c, db_work_f *work, void *ctx, db_done_f *done);
 
 /* ---- readers ---- */
 

@@ -32,7 +32,7 @@ enum ipc_type {
 	IPC_JOB_NEXT, /* u8 agent kind -> JOB, some time later */
 	IPC_JOB, /* job */
 	IPC_JOB_BODY, /* -> OK text */
-	IPC_JOB_DONE, /* results -> nothing */
+	IPC_JOB_DONE, /* results -> JOB, some time later */
 	IPC_QUEUE_LIST, /* queue_request -> MORE str json ..., OK */
 	IPC_QUEUE_SHOW, /* str id -> OK text */
 	IPC_QUEUE_ACT, /* queue_request -> OK u64 count, u64 busy */

@@ -174,6 +174,7 @@ void job_put(struct buf *b, const struct job *j)
 	wire_put_str(b, j->nexthop);
 	wire_put_u8(b, j->more);
 	wire_put_u32(b, j->patience);
+	wire_put_str(b, j->text);
 }
 
 bool job_read(struct wire *w, struct arena *a, struct job *j_r)
@@ -193,6 +194,7 @@ bool job_read(struct wire *w, struct arena *a, struct job *j_r)
 	j.nexthop = wire_str(w);
 	j.more = wire_u8(w) != 0;
 	j.patience = wire_u32(w);
+	j.text = wire_str(w);
 	if (!wire_ok(w))
 		return false;
 	*j_r = j;

@@ -101,8 +101,9 @@ struct job {
 	struct str transport;
 	struct str nexthop;
 	bool more; /* waits for the same next hop */
-	uint32_t
-		patience; /* seconds for a server to answer; 0: as configured */
+	/* Seconds for a server to answer; 0: as configured. */
+	uint32_t patience;
+	struct str text; /* of the message; absent: JOB_BODY asks for it */
 };
 void job_put(struct buf *b, const struct job *j);
 bool job_read(struct wire *w, struct arena *a, struct job *j_r);

@@ -39,12 +39,21 @@ struct queue_report {
 };
 
 /*
- * The end of a delivery: new states, reports put, and with remove set the
- * message itself taken away, all in one transaction.
+ * The end of a delivery: new states, reports put, and where the message ends it
+ * is taken away, all in one transaction.  All of it must stay until done is
+ * called, maybe by another thread; see committer_post.
  */
-bool queue_update(struct queue *q, uint64_t id, const struct rcpt_state *v,
-	uint32_t n, const struct queue_report *reports, uint32_t n_reports,
-	bool remove, struct fault *f);
+struct queue_update {
+	const struct envelope *env;
+	const struct rcpt_state *v;
+	uint32_t n;
+	const struct queue_report *reports;
+	uint32_t n_reports;
+	bool ends;
+	void (*done)(struct queue_update *u, bool ok, const struct fault *f);
+	struct queue *q; /* queue_update's own */
+};
+void queue_update(struct queue *q, struct queue_update *u);
 
 /* What a person, or we, said of a message as a whole. */
 enum queue_mark {

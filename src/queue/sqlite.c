@@ -39,6 +39,10 @@ static const char schema_1[] =
 /* Who is held or corrupt is found without reading the texts. */
 static const char schema_2[] =
 	"CREATE INDEX marked ON messages(hold) WHERE hold<>0";
+/* What is put is most often taken out again soon: then its pages need neither
+ * be read again nor be overwritten on disk. */
+static const char tuning[] =
+	"PRAGMA secure_delete=FAST; PRAGMA cache_size=-16384";
 static const char *const schema[] = {schema_1, schema_2};
 
 void queue_body_path(const struct queue *q, uint64_t id, char *out, size_t len)
@@ -98,7 +102,8 @@ struct queue *queue_open(const char *dir, struct fault *f)
 		snprintf(path, sizeof(path), "%s/queue.db", dir);
 		db = db_open(path, DB_WRITE, f);
 	}
-	if (db == NULL || !db_schema(db, schema, ARRAY_LEN(schema), f) ||
+	if (db == NULL || !db_exec(db, tuning, f) ||
+		!db_schema(db, schema, ARRAY_LEN(schema), f) ||
 		!sweep(q, db, f)) {
 		db_close(db);
 		free(q->dir);
@@ -203,15 +208,6 @@ bool queue_put(struct queue *q, const struct envelope *env,
 
 /* ---- update ---- */
 
-struct update {
-	uint64_t id;
-	const struct rcpt_state *v;
-	uint32_t n;
-	const struct queue_report *reports;
-	uint32_t n_reports;
-	bool remove;
-};
-
 static bool remove_rows(struct db *db, uint64_t id, struct fault *f)
 {
 	return db_run(db, f, "DELETE FROM messages WHERE id=?", "i",
@@ -222,20 +218,21 @@ static bool remove_rows(struct db *db, uint64_t id, struct fault *f)
 
 static bool update_work(struct db *db, void *ctx, struct fault *f)
 {
-	const struct update *u = ctx;
+	const struct queue_update *u = ctx;
+	int64_t id = (int64_t)u->env->id;
 
-	for (uint32_t i = 0; i < u->n && !u->remove; i++)
+	for (uint32_t i = 0; i < u->n && !u->ends; i++)
 		if (!db_run(db, f,
 			    "UPDATE recipients SET status=?, due=?, attempts=?,"
 			    " reason=? WHERE id=? AND n=?",
 			    "iiitii", (int64_t)u->v[i].status, u->v[i].due,
-			    (int64_t)u->v[i].attempts, u->v[i].reason,
-			    (int64_t)u->id, (int64_t)u->v[i].n))
+			    (int64_t)u->v[i].attempts, u->v[i].reason, id,
+			    (int64_t)u->v[i].n))
 			return false;
 	for (uint32_t i = 0; i < u->n_reports; i++)
 		if (!insert(db, &u->reports[i].env, u->reports[i].body, f))
 			return false;
-	return !u->remove || remove_rows(db, u->id, f);
+	return !u->ends || remove_rows(db, u->env->id, f);
 }
 
 static void unlink_body(struct queue *q, uint64_t id)
@@ -246,17 +243,19 @@ static void unlink_body(struct queue *q, uint64_t id)
 	unlink(path);
 }
 
-bool queue_update(struct queue *q, uint64_t id, const struct rcpt_state *v,
-	uint32_t n, const struct queue_report *reports, uint32_t n_reports,
-	bool remove, struct fault *f)
+static void updated(void *ctx, bool ok, const struct fault *f)
 {
-	struct update u = {id, v, n, reports, n_reports, remove};
+	struct queue_update *u = ctx;
 
-	if (!committer_run(q->committer, update_work, &u, f))
-		return false;
-	if (remove)
-		unlink_body(q, id);
-	return true;
+	if (ok && u->ends && u->env->size > ROW_MAX / 2)
+		unlink_body(u->q, u->env->id);
+	u->done(u, ok, f);
+}
+
+void queue_update(struct queue *q, struct queue_update *u)
+{
+	u->q = q;
+	committer_post(q->committer, update_work, u, updated);
 }
 
 struct change {

@@ -33,6 +33,29 @@ void outcome_fault(struct outcome_of *o, uint32_t n, const struct fault *f,
 		.text = arena_str(a, str_from(f->text))};
 }
 
+/* The text, where it did not come with the job; false: the outcome is f. */
+static bool fetch_text(int sock, const struct job *job, struct ipc_frame *body,
+	struct text *text, bool *gone_r, struct fault *f)
+{
+	*gone_r = false;
+	if (str_present(job->text)) {
+		*text = text_view(job->text);
+		return true;
+	}
+	if (!ipc_send(sock, IPC_JOB_BODY, STR_NONE, -1, f) ||
+		!ipc_recv(sock, 30000, body, f)) {
+		*gone_r = true;
+		return false;
+	}
+	struct wire in = {.rest = buf_str(&body->payload)};
+	if (body->type == IPC_OK && text_read(&in, body, text))
+		return true;
+	ipc_read_fault(buf_str(&body->payload), f);
+	f->class = FAULT_TEMP;
+	return false;
+}
+
+/* False: the queue has gone. */
 static bool one_job(
 	struct agent *ag, int sock, struct ipc_frame *frame, struct arena *a)
 {
@@ -42,21 +65,19 @@ static bool one_job(
 	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct outcomes o = {0};
 	struct job job;
+	bool gone;
 	struct fault f;
 
 	ipc_frame_init(&body);
 	buf_init(&b, IPC_PAYLOAD_MAX);
-	if (!job_read(&w, a, &job) ||
-		!ipc_send(sock, IPC_JOB_BODY, STR_NONE, -1, &f) ||
-		!ipc_recv(sock, 30000, &body, &f))
+	if (!job_read(&w, a, &job))
 		return false;
 	o.v = arena_alloc(a, (job.n_pick + 1) * sizeof(*o.v));
-	struct wire in = {.rest = buf_str(&body.payload)};
-	if (body.type == IPC_OK && text_read(&in, &body, &text)) {
+	if (fetch_text(sock, &job, &body, &text, &gone, &f)) {
 		ag->deliver(&job, &text, a, &o, ag->ctx);
+	} else if (gone) {
+		return false;
 	} else {
-		ipc_read_fault(buf_str(&body.payload), &f);
-		f.class = FAULT_TEMP;
 		for (uint32_t i = 0; i < job.n_pick; i++)
 			outcome_fault(&o.v[i], job.pick[i], &f, a);
 		o.n = job.n_pick;

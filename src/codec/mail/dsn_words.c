@@ -26,8 +26,8 @@ static int weight(struct str params)
 	p = str_from_at(p, 2);
 	if (str_starts(p, "1"))
 		return 1000;
-	for (size_t i = 2; i < p.len && digit > 0 && p.ptr[i] >= '0' &&
-			   p.ptr[i] <= '9';
+	for (size_t i = 2;
+		i < p.len && digit > 0 && p.ptr[i] >= '0' && p.ptr[i] <= '9';
 		i++, digit /= 10)
 		q += (p.ptr[i] - '0') * digit;
 	return q;
@@ -71,8 +71,7 @@ static const struct meaning meanings[] = {{1, 0, DSN_CAUSE_ADDRESS},
 	{7, 5, DSN_CAUSE_SECURITY}, {7, 10, DSN_CAUSE_SECURITY},
 	{7, 30, DSN_CAUSE_SECURITY}, {7, -1, DSN_CAUSE_REFUSED}};
 
-enum dsn_cause dsn_cause_of(
-	int class, int subject, int detail, bool from_us)
+enum dsn_cause dsn_cause_of(int class, int subject, int detail, bool from_us)
 {
 	/* Our disk, our tables, our configuration. */
 	if (from_us && subject == 3 && detail != 4)

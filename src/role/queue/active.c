@@ -12,7 +12,7 @@ enum { BLOCKED_S = 300, UNREADABLE_S = 60 };
 
 /* ---- into memory ---- */
 
-struct message *active_new(struct sched *s UNUSED, const struct envelope *env)
+struct message *active_new(const struct envelope *env)
 {
 	struct message *m = must_alloc(sizeof(*m));
 	struct buf b CLEANUP(buf_fini);
@@ -27,6 +27,7 @@ struct message *active_new(struct sched *s UNUSED, const struct envelope *env)
 		m->items[i] = (struct item){
 			.m = m, .n = i, .due = envelope_release(env)};
 	m->leased = 1;
+	m->text.fd = -1;
 	return m;
 }
 
@@ -95,7 +96,7 @@ struct message *active_load(struct sched *s, const struct calendar_entry *e)
 	if (found == QUEUE_NONE || r.mark == QUEUE_CORRUPT ||
 		r.mark == QUEUE_HELD)
 		return NULL;
-	struct message *m = active_new(s, &r.env);
+	struct message *m = active_new(&r.env);
 	m->expired = r.mark == QUEUE_GIVEN_UP;
 	m->parked = (e->flags & CALENDAR_PARKED) != 0;
 	/* What its sender wants later is not late. */
@@ -346,7 +347,7 @@ bool active_is_done(const struct message *m)
 	return true;
 }
 
-void active_schedule(struct sched *s, struct message *m)
+static void schedule(struct sched *s, struct message *m, bool fresh)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct scheduling x = {.s = s, .m = m, .a = a, .now = clock_unix()};
@@ -354,12 +355,16 @@ void active_schedule(struct sched *s, struct message *m)
 	x.plans = arena_alloc(a, (m->env.n_rcpts + 1) * sizeof(*x.plans));
 	x.ready.v =
 		arena_alloc(a, (2 * m->env.n_rcpts + 1) * sizeof(*x.ready.v));
-	pthread_mutex_lock(&s->lock);
+	if (!fresh)
+		pthread_mutex_lock(&s->lock);
 	look(&x);
-	pthread_mutex_unlock(&s->lock);
+	if (!fresh)
+		pthread_mutex_unlock(&s->lock);
 	for (uint32_t i = 0; i < x.n_plans; i++)
 		make_plan(s, m, &x.plans[i], a);
 	pthread_mutex_lock(&s->lock);
+	if (fresh)
+		sched_enter(s, m);
 	bool go = !m->hold && !m->removed;
 	for (uint32_t i = 0; i < x.n_plans && go; i++)
 		place(&x, &x.plans[i]);
@@ -381,4 +386,14 @@ void active_schedule(struct sched *s, struct message *m)
 	pthread_mutex_unlock(&s->lock);
 	if (x.ready.n > 0 || over)
 		sched_finish(s, m, &x.ready, STR(""));
+}
+
+void active_schedule(struct sched *s, struct message *m)
+{
+	schedule(s, m, false);
+}
+
+void active_begin(struct sched *s, struct message *m)
+{
+	schedule(s, m, true);
 }

@@ -14,7 +14,9 @@
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
 
+/* Lives until what it says is on disk. */
 struct finish {
+	struct queue_update update; /* first: done gets it back */
 	struct sched *s;
 	struct message *m;
 	struct arena *a;
@@ -22,6 +24,7 @@ struct finish {
 	struct str via;
 	struct rcpt_state *states;
 	enum dsn_cause cause; /* of the recipient in hand, where it expired */
+	struct outcomes o;
 	struct reports reports;
 };
 
@@ -164,8 +167,7 @@ static void give_up(struct finish *x, struct rcpt_state *st,
 	st->status = RCPT_DONE;
 	log_outcome(x, o, status);
 	/* A report of ours that is lost is the postmaster's: reports.c */
-	if (wants(r, SMTP_NOTIFY_FAILURE) ||
-		(x->m->env.flags & ENV_DSN) != 0)
+	if (wants(r, SMTP_NOTIFY_FAILURE) || (x->m->env.flags & ENV_DSN) != 0)
 		tell(x, o, DSN_FAILED, 5);
 }
 
@@ -346,6 +348,71 @@ static void end_lease(struct finish *x, bool ended, bool written)
 		sched_finish(s, m, &none, x->via);
 }
 
+static struct finish *finish_of(struct queue_update *u)
+{
+	union {
+		struct queue_update *update;
+		struct finish *finish;
+	} x = {.update = u};
+
+	return x.finish;
+}
+
+static void done(struct finish *x, bool ok)
+{
+	struct sched *s = x->s;
+
+	pthread_mutex_lock(&s->lock);
+	apply(x, &x->o, ok);
+	pthread_mutex_unlock(&s->lock);
+	/* Before the lease ends: the envelopes of reports lean on m's. */
+	for (uint32_t i = 0; i < x->reports.n && ok; i++)
+		sched_add(s, &x->reports.v[i].env, x->reports.v[i].body);
+	end_lease(x, x->update.ends && ok, ok);
+	reports_fini(&x->reports);
+	arena_free(x->a); /* x with it */
+}
+
+static void updated(struct queue_update *u, bool ok, const struct fault *f)
+{
+	if (!ok)
+		log_error("queue not written", log_fault(f));
+	done(finish_of(u), ok);
+}
+
+/* The caller's outcomes lie in memory that goes sooner. */
+static void take_outcomes(struct finish *x, const struct outcomes *o)
+{
+	x->o.v = arena_alloc(x->a, (o->n + 1) * sizeof(*x->o.v));
+	x->o.n = o->n;
+	for (uint32_t i = 0; i < o->n; i++) {
+		x->o.v[i] = o->v[i];
+		x->o.v[i].text = arena_str(x->a, o->v[i].text);
+		x->o.v[i].mta = arena_str(x->a, o->v[i].mta);
+	}
+}
+
+static void settle_all(struct finish *x)
+{
+	const struct outcomes *o = &x->o;
+	struct rcpt_state *changed =
+		arena_alloc(x->a, (o->n + 1) * sizeof(*changed));
+
+	x->states =
+		arena_alloc(x->a, (x->m->env.n_rcpts + 1) * sizeof(*x->states));
+	x->reports.rcpts =
+		arena_alloc(x->a, (o->n + 1) * sizeof(*x->reports.rcpts));
+	for (uint32_t i = 0; i < o->n; i++) {
+		settle(x, &o->v[i]);
+		changed[i] = x->states[o->v[i].n];
+	}
+	reports_make(&x->reports, x->s, &x->m->env, x->now, x->a);
+	x->update.v = changed;
+	x->update.n = o->n;
+	x->update.reports = x->reports.v;
+	x->update.n_reports = x->reports.n;
+}
+
 void sched_finish(struct sched *s, struct message *m, const struct outcomes *o,
 	struct str via)
 {
@@ -353,35 +420,23 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o,
 		finish_probe(s, m, o);
 		return;
 	}
-	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct finish x = {
-		.s = s, .m = m, .a = a, .now = clock_unix(), .via = via};
-	struct rcpt_state *changed =
-		arena_alloc(a, (o->n + 1) * sizeof(*changed));
-	struct fault f;
+	struct arena *a = arena_new(SIZE_MAX);
+	struct finish *x = arena_make(a, struct finish);
 
-	x.states = arena_alloc(a, (m->env.n_rcpts + 1) * sizeof(*x.states));
-	x.reports.rcpts = arena_alloc(a, (o->n + 1) * sizeof(*x.reports.rcpts));
-	for (uint32_t i = 0; i < o->n; i++) {
-		settle(&x, &o->v[i]);
-		changed[i] = x.states[o->v[i].n];
-	}
-	reports_make(&x.reports, s, &m->env, x.now, a);
+	*x = (struct finish){.update = {.env = &m->env, .done = updated},
+		.s = s,
+		.m = m,
+		.a = a,
+		.now = clock_unix(),
+		.via = arena_str(a, via)};
+	take_outcomes(x, o);
+	settle_all(x);
 	pthread_mutex_lock(&s->lock);
-	bool end = m->leased == 1 && (m->removed || will_end(&x, o));
-	m->ending = end;
+	x->update.ends = m->leased == 1 && (m->removed || will_end(x, &x->o));
+	m->ending = x->update.ends;
 	pthread_mutex_unlock(&s->lock);
-	bool ok = (o->n == 0 && !end) ||
-		  queue_update(s->queue, m->env.id, changed, o->n, x.reports.v,
-			  x.reports.n, end, &f);
-	if (!ok)
-		log_error("queue not written", log_fault(&f));
-	pthread_mutex_lock(&s->lock);
-	apply(&x, o, ok);
-	pthread_mutex_unlock(&s->lock);
-	/* Before the lease ends: the envelopes of reports lean on m's. */
-	for (uint32_t i = 0; i < x.reports.n && ok; i++)
-		sched_add(s, &x.reports.v[i].env);
-	end_lease(&x, end && ok, ok);
-	reports_fini(&x.reports);
+	if (o->n == 0 && !x->update.ends)
+		done(x, true);
+	else
+		queue_update(s->queue, &x->update);
 }

@@ -72,7 +72,8 @@ static bool send_job(const struct sched *s, struct agent *agent)
 		.transport = agent->dest->transport,
 		.nexthop = agent->dest->nexthop,
 		.more = agent->dest->n > 0,
-		.patience = patience(s, agent)};
+		.patience = patience(s, agent),
+		.text = agent->job->text.bytes};
 
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	job_put(&b, &job);
@@ -121,17 +122,21 @@ static struct agent *agent_get(struct ipc_session *session)
 	return a;
 }
 
+static void wait_for_job(struct sched *s, struct agent *a)
+{
+	a->waiting = true;
+	a->next_waiting = s->waiting[a->kind];
+	s->waiting[a->kind] = a;
+}
+
 void sched_agent_wait(
 	struct sched *s, struct ipc_session *session, enum agent_kind kind)
 {
 	pthread_mutex_lock(&s->lock);
 	struct agent *a = agent_get(session);
-	if (a->job == NULL && !a->waiting) {
-		a->kind = kind;
-		a->waiting = true;
-		a->next_waiting = s->waiting[kind];
-		s->waiting[kind] = a;
-	}
+	a->kind = kind;
+	if (a->job == NULL && !a->waiting)
+		wait_for_job(s, a);
 	jobs_dispatch(s);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -146,16 +151,6 @@ uint64_t sched_agent_job(struct sched *s, struct ipc_session *session)
 		id = a->job->env.id;
 	pthread_mutex_unlock(&s->lock);
 	return id;
-}
-
-bool sched_agent_probes(struct sched *s, struct ipc_session *session)
-{
-	const struct agent *a = session->own;
-
-	pthread_mutex_lock(&s->lock);
-	bool probes = a != NULL && a->job != NULL && is_probe(a->job);
-	pthread_mutex_unlock(&s->lock);
-	return probes;
 }
 
 /* The job leaves the agent; what it holds stays leased until finished. */
@@ -215,11 +210,11 @@ void sched_agent_done(
 	struct str via = arena_printf(mem, "%.*s:%.*s",
 		STR_ARG(a->dest->transport), STR_ARG(a->dest->nexthop));
 	struct message *m = release_job(s, a);
-	pthread_mutex_unlock(&s->lock);
-	sched_finish(s, m, &mine, via);
-	pthread_mutex_lock(&s->lock);
+	/* While the end of this one is written it may do the next. */
+	wait_for_job(s, a);
 	jobs_dispatch(s);
 	pthread_mutex_unlock(&s->lock);
+	sched_finish(s, m, &mine, via);
 }
 
 static void stop_waiting(struct sched *s, struct agent *a)

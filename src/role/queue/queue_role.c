@@ -29,7 +29,7 @@ static bool put(struct ipc_session *s, struct ipc_frame *frame)
 		return ipc_answer_fault(s, &f);
 	}
 	bool ok = ipc_answer(s, IPC_OK, STR_NONE, -1);
-	sched_add(q->sched, &env);
+	sched_add(q->sched, &env, text.bytes);
 	return ok;
 }
 
@@ -51,9 +51,7 @@ static bool job_body(struct ipc_session *s)
 
 	if (id == 0)
 		return false;
-	if (sched_agent_probes(q->sched, s))
-		text = text_view(STR(""));
-	else if (!queue_text(q->queue, id, &text, &f))
+	if (!queue_text(q->queue, id, &text, &f))
 		return ipc_answer_fault(s, &f);
 	return answer_text(s, &text);
 }

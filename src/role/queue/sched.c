@@ -8,6 +8,7 @@
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
 
+enum { TEXT_KEPT_MAX = 16 << 10, TEXTS_KEPT_MAX = 16 << 20 };
 enum { BATCH = 64, FAR = 3600, SITES_S = 60, UNWRITTEN_S = 60 };
 
 static struct str id_key(const uint64_t *id)
@@ -40,9 +41,10 @@ void sched_hungry(struct sched *s, struct line *l)
 
 /* ---- active ---- */
 
-static void enter(struct sched *s, struct message *m)
+void sched_enter(struct sched *s, struct message *m)
 {
 	s->n_active++;
+	s->text_bytes += m->text.bytes.len;
 	map_set(s->by_id, id_key(&m->env.id), m);
 }
 
@@ -56,6 +58,8 @@ void sched_forget(struct sched *s, struct message *m)
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++)
 		free(m->items[i].reason);
 	free(m->items);
+	s->text_bytes -= m->text.bytes.len;
+	text_fini(&m->text);
 	arena_free(m->a);
 	free(m);
 }
@@ -98,26 +102,36 @@ void sched_rest(struct sched *s, struct message *m)
 		sched_forget(s, m);
 }
 
-void sched_add(struct sched *s, const struct envelope *env)
+/* On disk alone; false: it may be active at once. */
+static bool wait_on_disk(struct sched *s, const struct envelope *env)
 {
 	int64_t release = envelope_release(env);
+	bool full =
+		s->n_active >= (size_t)s->role->conf->qmgr_message_active_limit;
 
+	if ((env->flags & ENV_PROBE) != 0 || (!full && release <= clock_unix()))
+		return false;
+	calendar_set(s->calendar, env->id, release, 0);
+	sched_wake(s, release);
+	return true;
+}
+
+void sched_add(struct sched *s, const struct envelope *env, struct str text)
+{
 	/* It is on disk, and nobody looks at it. */
 	if ((env->flags & ENV_HOLD) != 0)
 		return;
 	pthread_mutex_lock(&s->lock);
-	bool full =
-		s->n_active >= (size_t)s->role->conf->qmgr_message_active_limit;
-	if ((env->flags & ENV_PROBE) == 0 && (full || release > clock_unix())) {
-		calendar_set(s->calendar, env->id, release, 0);
-		sched_wake(s, release);
-		pthread_mutex_unlock(&s->lock);
-		return;
-	}
-	struct message *m = active_new(s, env);
-	enter(s, m);
+	bool aside = wait_on_disk(s, env);
+	bool room = s->text_bytes + text.len <= TEXTS_KEPT_MAX;
 	pthread_mutex_unlock(&s->lock);
-	active_schedule(s, m);
+	if (aside)
+		return;
+	struct message *m = active_new(env);
+	/* So that it need not be read again. */
+	if (str_present(text) && text.len <= TEXT_KEPT_MAX && room)
+		m->text = text_copy(text);
+	active_begin(s, m);
 }
 
 void sched_on_probe(struct sched *s, sched_probe_f *fn, void *ctx)
@@ -212,7 +226,7 @@ static void load_batch(struct sched *s, struct batch *b)
 		if (b->m[i] == NULL)
 			continue;
 		pthread_mutex_lock(&s->lock);
-		enter(s, b->m[i]);
+		sched_enter(s, b->m[i]);
 		pthread_mutex_unlock(&s->lock);
 	}
 }

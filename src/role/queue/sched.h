@@ -44,15 +44,16 @@ typedef void sched_probe_f(
 	struct str address, const struct outcome_of *o, void *ctx);
 void sched_on_probe(struct sched *s, sched_probe_f *fn, void *ctx);
 
-/* A message that is on disk by now, or a probe. */
-void sched_add(struct sched *s, const struct envelope *env);
+/* A message that is on disk by now, or a probe.  text: kept with it while it
+ * is active, as far as there is room; absent: not known. */
+void sched_add(struct sched *s, const struct envelope *env, struct str text);
 
 /* An agent waits for work; the JOB frame is sent when there is some. */
 void sched_agent_wait(
 	struct sched *s, struct ipc_session *agent, enum agent_kind kind);
 /* What the agent holds, for JOB_BODY; 0: nothing. */
 uint64_t sched_agent_job(struct sched *s, struct ipc_session *agent);
-bool sched_agent_probes(struct sched *s, struct ipc_session *agent);
+/* It waits for the next one then. */
 void sched_agent_done(
 	struct sched *s, struct ipc_session *agent, const struct outcomes *o);
 void sched_agent_gone(struct sched *s, struct ipc_session *agent);

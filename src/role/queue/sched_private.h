@@ -30,6 +30,7 @@ struct item {
 struct message {
 	struct arena *a; /* of the envelope */
 	struct envelope env;
+	struct text text; /* in memory, or nothing */
 	bool hold; /* by a person, while leased */
 	bool removed; /* the same */
 	bool expired; /* by a person: what is not delivered is given up */
@@ -135,6 +136,7 @@ struct sched {
 	struct calendar *calendar;
 	struct map *by_id; /* the active ones */
 	size_t n_active;
+	size_t text_bytes; /* of all of them */
 	struct map *dest_by_key;
 	struct map *line_by_key;
 	struct map *site_by_name;
@@ -164,6 +166,8 @@ static inline int64_t min_i64(int64_t a, int64_t b)
 /* ---- sched.c ---- */
 
 struct message *sched_find(struct sched *s, uint64_t id); /* lock held */
+/* Among the active ones; lock held. */
+void sched_enter(struct sched *s, struct message *m);
 /* Out of memory, whatever becomes of it; lock held, nobody has it in hand. */
 void sched_forget(struct sched *s, struct message *m);
 /* It may have become idle: then it goes to the calendar.  Lock held. */
@@ -178,9 +182,11 @@ void sched_hungry(struct sched *s, struct line *l);
  * caller; the people's lock is held, the other one is not. */
 struct message *active_load(struct sched *s, const struct calendar_entry *e);
 /* A fresh one; leased once. */
-struct message *active_new(struct sched *s, const struct envelope *env);
+struct message *active_new(const struct envelope *env);
 /* Lines up what is due; no lock is held, and the caller's lease ends. */
 void active_schedule(struct sched *s, struct message *m);
+/* The same with one that nobody knows yet: it is entered. */
+void active_begin(struct sched *s, struct message *m);
 
 /* The site does not answer: whoever stands in its lines waits on disk.  Lock
  * held; the destination may be gone then. */

@@ -155,7 +155,7 @@ static void send_probe(struct verify *v, struct str address)
 		.rcpts = &to,
 		.n_rcpts = 1};
 
-	sched_add(v->sched, &env);
+	sched_add(v->sched, &env, STR(""));
 }
 
 /* Under the lock, which is given away while the probe is sent.  The caller
