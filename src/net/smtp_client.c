@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "net/smtp_client.h"
+#include "net/smtp_client_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,11 +7,10 @@
 #include "codec/mail/base64.h"
 #include "codec/sasl/sasl.h"
 #include "codec/smtp/command.h"
-#include "codec/smtp/data.h"
 #include "codec/smtp/path.h"
 #include "net/scram.h"
 
-enum { REPLY_LINE_MAX = 4096, IN_MAX = 16384, PIPELINE_MAX = 50 };
+enum { IN_MAX = 16384, PIPELINE_MAX = 50 };
 
 void smtp_client_init(struct smtp_client *c, int fd, struct arena *a,
 	struct str helo_name, bool lmtp, const struct smtp_timeouts *t)
@@ -24,7 +23,7 @@ void smtp_client_init(struct smtp_client *c, int fd, struct arena *a,
 	smtp_reply_init(&c->reply);
 }
 
-static bool lost(struct smtp_client *c, struct fault *f)
+bool smtp_client_lost(struct smtp_client *c, struct fault *f)
 {
 	return fault_set(f, FAULT_TEMP, 421, 4, 2, "%s",
 		stream_timed_out(c->stream)
@@ -32,23 +31,23 @@ static bool lost(struct smtp_client *c, struct fault *f)
 			: "the server ended the connection");
 }
 
-static bool read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
+bool smtp_client_read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
 {
 	smtp_reply_fini(&c->reply);
 	smtp_reply_init(&c->reply);
 	stream_deadline(c->stream, ms);
 	if (!stream_flush(c->stream))
-		return lost(c, f);
+		return smtp_client_lost(c, f);
 	for (;;) {
 		struct str line;
-		enum line_result r =
-			stream_line(c->stream, REPLY_LINE_MAX, false, &line);
+		enum line_result r = stream_line(
+			c->stream, SMTP_CLIENT_LINE_MAX, false, &line);
 
 		if (r == LINE_TOO_LONG)
 			return fault_set(f, FAULT_TEMP, 451, 5, 0,
 				"the server sent an endless line");
 		if (r != LINE_OK)
-			return lost(c, f);
+			return smtp_client_lost(c, f);
 		switch (smtp_reply_feed(&c->reply, line)) {
 		case SMTP_REPLY_MORE:
 			continue;
@@ -84,123 +83,12 @@ bool smtp_client_said(const struct fault *f)
 	       (f->text[n] == ' ' || f->text[n] == '\0');
 }
 
-static bool expect(
+bool smtp_client_expect(
 	struct smtp_client *c, int64_t ms, int class, struct fault *f)
 {
-	if (!read_reply(c, ms, f))
+	if (!smtp_client_read_reply(c, ms, f))
 		return false;
 	return c->reply.code / 100 == class || smtp_client_refused(c, f);
-}
-
-/* ---- greeting and EHLO ---- */
-
-static void take_cap(struct smtp_client *c, struct str line)
-{
-	struct str rest = line;
-	struct str word = str_word(&rest, " ");
-
-	if (str_ieqc(word, "PIPELINING")) {
-		c->caps |= CAP_PIPELINING;
-	} else if (str_ieqc(word, "SIZE")) {
-		c->caps |= CAP_SIZE;
-		if (!str_present(rest) ||
-			!str_u64(str_trim(rest), &c->size_max))
-			c->size_max = 0;
-	} else if (str_ieqc(word, "8BITMIME")) {
-		c->caps |= CAP_8BITMIME;
-	} else if (str_ieqc(word, "SMTPUTF8")) {
-		c->caps |= CAP_SMTPUTF8;
-	} else if (str_ieqc(word, "STARTTLS")) {
-		c->caps |= CAP_STARTTLS;
-	} else if (str_ieqc(word, "DSN")) {
-		c->caps |= CAP_DSN;
-	} else if (str_ieqc(word, "REQUIRETLS")) {
-		c->caps |= CAP_REQUIRETLS;
-	} else if (str_ieqc(word, "MT-PRIORITY")) {
-		c->caps |= CAP_PRIORITY;
-	} else if (str_ieqc(word, "DELIVERBY")) {
-		c->caps |= CAP_DELIVERBY;
-	} else if (str_ieqc(word, "XFORWARD") && str_present(rest)) {
-		c->caps |= CAP_XFORWARD;
-		c->xforward = arena_str(c->a, str_trim(rest));
-	} else if (str_ieqc(word, "AUTH") && str_present(rest)) {
-		c->caps |= CAP_AUTH;
-		c->auth_mechs = arena_str(c->a, str_trim(rest));
-	}
-}
-
-/* EHLO with its lines read as capabilities. */
-static bool ehlo(struct smtp_client *c, struct fault *f)
-{
-	bool first = true;
-
-	c->caps = 0;
-	smtp_reply_fini(&c->reply);
-	smtp_reply_init(&c->reply);
-	stream_putf(c->stream, "%s %.*s\r\n", c->lmtp ? "LHLO" : "EHLO",
-		STR_ARG(c->helo_name));
-	stream_deadline(c->stream, c->timeouts.helo_ms);
-	if (!stream_flush(c->stream))
-		return lost(c, f);
-	for (;;) {
-		struct str line;
-		enum line_result r =
-			stream_line(c->stream, REPLY_LINE_MAX, false, &line);
-
-		if (r == LINE_TOO_LONG)
-			continue; /* a capability we cannot know */
-		if (r != LINE_OK)
-			return lost(c, f);
-		enum smtp_reply_state state = smtp_reply_feed(&c->reply, line);
-		if (state == SMTP_REPLY_BAD)
-			return fault_set(f, FAULT_TEMP, 451, 5, 0,
-				"the server does not speak SMTP");
-		if (!first && c->reply.code == 250)
-			take_cap(c, smtp_reply_line_text(line));
-		first = false;
-		if (state == SMTP_REPLY_DONE)
-			return c->reply.code == 250 ||
-			       smtp_client_refused(c, f);
-	}
-}
-
-static bool hello_again(struct smtp_client *c, struct fault *f)
-{
-	if (ehlo(c, f))
-		return true;
-	/* RFC 5321 3.2: an old server refuses EHLO and knows HELO. */
-	if (c->lmtp || c->reply.code < 500 || stream_failed(c->stream))
-		return false;
-	stream_putf(c->stream, "HELO %.*s\r\n", STR_ARG(c->helo_name));
-	return expect(c, c->timeouts.helo_ms, 2, f);
-}
-
-bool smtp_client_hello(struct smtp_client *c, struct fault *f)
-{
-	if (!expect(c, c->timeouts.helo_ms, 2, f)) {
-		c->greeting_5xx = c->reply.code >= 500;
-		return false;
-	}
-	return hello_again(c, f);
-}
-
-bool smtp_client_starttls(struct smtp_client *c, SSL *ssl, const char *name,
-	bool verify, struct fault *f)
-{
-	stream_puts(c->stream, "STARTTLS\r\n");
-	if (!expect(c, c->timeouts.helo_ms, 2, f)) {
-		SSL_free(ssl);
-		return false;
-	}
-	/* RFC 3207 4.2: what came with the 220 is an attack. */
-	if (stream_drop_input(c->stream)) {
-		SSL_free(ssl);
-		return fault_set(f, FAULT_TEMP, 454, 7, 0,
-			"the server talked before the TLS handshake");
-	}
-	if (!stream_tls_connect(c->stream, ssl, name, verify, f))
-		return false;
-	return hello_again(c, f);
 }
 
 /* ---- AUTH ---- */
@@ -219,7 +107,7 @@ static bool has_mech(const struct smtp_client *c, const char *name)
 static bool challenge(
 	struct smtp_client *c, struct str *text_r, struct fault *f)
 {
-	if (!read_reply(c, c->timeouts.helo_ms, f))
+	if (!smtp_client_read_reply(c, c->timeouts.helo_ms, f))
 		return false;
 	if (c->reply.code != 334)
 		return smtp_client_refused(c, f);
@@ -242,7 +130,7 @@ static bool auth_plain(struct smtp_client *c, struct str user,
 		c->a, "%c%.*s%c%.*s", 0, STR_ARG(user), 0, STR_ARG(password));
 
 	put_base64(c, "AUTH PLAIN ", message);
-	return expect(c, c->timeouts.helo_ms, 2, f);
+	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
 }
 
 static bool auth_login(struct smtp_client *c, struct str user,
@@ -257,7 +145,7 @@ static bool auth_login(struct smtp_client *c, struct str user,
 	if (!challenge(c, &ignored, f))
 		return false;
 	put_base64(c, "", password);
-	return expect(c, c->timeouts.helo_ms, 2, f);
+	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
 }
 
 static bool auth_scram(struct smtp_client *c, enum scram_digest digest,
@@ -285,7 +173,7 @@ static bool auth_scram(struct smtp_client *c, enum scram_digest digest,
 			"the server could not prove that it knows the "
 			"password");
 	stream_puts(c->stream, "\r\n");
-	return expect(c, c->timeouts.helo_ms, 2, f);
+	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
 }
 
 bool smtp_client_auth(struct smtp_client *c, struct str user,
@@ -344,7 +232,7 @@ bool smtp_client_xforward(struct smtp_client *c,
 	put_attribute(c, "HELO", x->helo);
 	put_attribute(c, "SOURCE", STR("REMOTE"));
 	stream_puts(c->stream, "\r\n");
-	return expect(c, c->timeouts.mail_ms, 2, f);
+	return smtp_client_expect(c, c->timeouts.mail_ms, 2, f);
 }
 
 /* ---- mail ---- */
@@ -399,7 +287,7 @@ static void put_rcpt(struct smtp_client *c, const struct smtp_client_rcpt *r)
 static bool take_rcpt_reply(struct smtp_client *c, struct smtp_client_rcpt *r,
 	size_t *accepted, struct fault *f)
 {
-	if (!read_reply(c, c->timeouts.rcpt_ms, f))
+	if (!smtp_client_read_reply(c, c->timeouts.rcpt_ms, f))
 		return false;
 	r->ok = c->reply.code / 100 == 2;
 	r->refused = !r->ok;
@@ -420,7 +308,7 @@ static bool envelope(struct smtp_client *c, struct smtp_client_mail *m,
 	put_mail(c, m);
 	while (group && sent < m->n_rcpts && sent < PIPELINE_MAX)
 		put_rcpt(c, &m->rcpts[sent++]);
-	bool mail_ok = expect(c, c->timeouts.mail_ms, 2, f);
+	bool mail_ok = smtp_client_expect(c, c->timeouts.mail_ms, 2, f);
 	if (!mail_ok && (c->reply.code == 0 || stream_failed(c->stream)))
 		return false;
 	while (answered < m->n_rcpts && (mail_ok || answered < sent)) {
@@ -435,49 +323,6 @@ static bool envelope(struct smtp_client *c, struct smtp_client_mail *m,
 		answered++;
 	}
 	return mail_ok;
-}
-
-static bool put_message(struct smtp_client *c, const struct smtp_client_mail *m)
-{
-	enum { PIECE = 32768 };
-	bool line_start = true;
-
-	smtp_data_stuff(m->prefix, &line_start, stream_out(c->stream));
-	for (size_t at = 0; at < m->message.len; at += PIECE) {
-		struct str piece = str_sub(m->message, at, PIECE);
-
-		smtp_data_stuff(piece, &line_start, stream_out(c->stream));
-		stream_deadline(c->stream, c->timeouts.data_xfer_ms);
-		if (!stream_flush(c->stream))
-			return false;
-		if (m->progress != NULL)
-			m->progress(at + piece.len, m->message.len, m->ctx);
-	}
-	stream_puts(c->stream, line_start ? ".\r\n" : "\r\n.\r\n");
-	return stream_flush(c->stream);
-}
-
-/* RFC 2033 4.2: one reply for each accepted recipient. */
-static bool lmtp_replies(
-	struct smtp_client *c, struct smtp_client_mail *m, struct fault *f)
-{
-	for (size_t i = 0; i < m->n_rcpts; i++) {
-		struct smtp_client_rcpt *r = &m->rcpts[i];
-
-		if (!r->ok)
-			continue;
-		if (!read_reply(c, c->timeouts.data_done_ms, f)) {
-			/* What is not answered is not delivered. */
-			for (; i < m->n_rcpts; i++)
-				m->rcpts[i].ok = false;
-			return false;
-		}
-		r->ok = c->reply.code / 100 == 2;
-		r->refused = !r->ok;
-		if (!r->ok)
-			smtp_client_refused(c, &r->fault);
-	}
-	return true;
 }
 
 static bool fits(struct smtp_client *c, const struct smtp_client_mail *m,
@@ -520,15 +365,7 @@ bool smtp_client_send(
 		}
 	if (m->probe)
 		return true;
-	stream_puts(c->stream, "DATA\r\n");
-	if (!expect(c, c->timeouts.data_init_ms, 3, f))
-		return false;
-	c->text_begun = true;
-	if (!put_message(c, m))
-		return lost(c, f);
-	if (c->lmtp)
-		return lmtp_replies(c, m, f);
-	return expect(c, c->timeouts.data_done_ms, 2, f);
+	return smtp_client_text(c, m, f);
 }
 
 void smtp_client_close(struct smtp_client *c, bool polite)
@@ -539,7 +376,7 @@ void smtp_client_close(struct smtp_client *c, bool polite)
 	if (polite && !stream_failed(c->stream) &&
 		!stream_timed_out(c->stream)) {
 		stream_puts(c->stream, "QUIT\r\n");
-		read_reply(c, c->timeouts.quit_ms, &f);
+		smtp_client_read_reply(c, c->timeouts.quit_ms, &f);
 	}
 	stream_free(c->stream);
 	c->stream = NULL;

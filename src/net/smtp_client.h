@@ -7,6 +7,7 @@
  *
  * RFC 5321 4.1.1 and 4.3.2, RFC 3207 (STARTTLS), RFC 4954 (AUTH),
  * RFC 2920 (PIPELINING), RFC 1870, 6152, 6531, 3461; RFC 2033 (LMTP)
+ * RFC 3030 (CHUNKING), RFC 9422 (LIMITS)
  * RFC 8689 (REQUIRETLS), RFC 6710 (MT-PRIORITY), RFC 2852 (DELIVERBY)
  *
  * A reply from the server is never trusted to be sane: lines and their number
@@ -30,6 +31,7 @@ enum smtp_cap {
 	CAP_PRIORITY = 1u << 8,
 	CAP_DELIVERBY = 1u << 9,
 	CAP_XFORWARD = 1u << 10,
+	CAP_CHUNKING = 1u << 11,
 };
 
 struct smtp_timeouts {
@@ -45,6 +47,10 @@ struct smtp_client {
 	struct smtp_timeouts timeouts;
 	unsigned caps;
 	uint64_t size_max; /* with CAP_SIZE; 0: not said */
+	/* RFC 9422: mails, and domains of recipients, in this session;
+	 * recipients of a mail; 0: not said */
+	unsigned mail_max, domain_max, rcpt_max;
+	struct str discard; /* EHLO keywords that are not looked at */
 	struct str auth_mechs;
 	struct str xforward; /* attributes on offer */
 	struct smtp_reply reply; /* the last one */

@@ -15,9 +15,14 @@
 
 struct connections;
 
+enum { CONNECTION_DOMAINS_MAX = 64 };
+
 /* Between two mails: no transaction is open. */
 struct connection {
 	struct smtp_client client;
+	/* RFC 9422 RCPTDOMAINMAX: what it has been given, by hash */
+	uint32_t domains[CONNECTION_DOMAINS_MAX];
+	unsigned n_domains;
 	const char *tls_version;
 	bool verified;
 	int64_t opened_ms;

@@ -45,7 +45,7 @@ static void try_host(struct delivery *d, const struct site_host *h,
 			return;
 		if (t == TRY_NEXT_HOST)
 			break;
-		tls = false;
+		tls &= t == TRY_AGAIN;
 	}
 	if (!usable)
 		sender_note_refused(d, h, f);

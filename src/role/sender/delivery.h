@@ -48,7 +48,13 @@ void sender_log_sent(
 
 /* dialog.c: one host. */
 
-enum sender_try { TRY_DONE, TRY_NEXT_HOST, TRY_WITHOUT_TLS, TRY_FRESH };
+enum sender_try {
+	TRY_DONE,
+	TRY_NEXT_HOST,
+	TRY_WITHOUT_TLS,
+	TRY_FRESH,
+	TRY_AGAIN, /* over another session: this one took some of them */
+};
 
 /* From smtp_bind_address; -1 with a fault. */
 int sender_connect(

@@ -154,25 +154,91 @@ static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
 		.message = d->message};
 }
 
-/* Sends to those who are still open. */
-static bool send_open(
-	struct delivery *d, struct smtp_client *c, struct fault *f)
+/* ---- who goes with this mail: RFC 9422 ---- */
+
+static uint32_t domain_hash(struct str address)
 {
+	ptrdiff_t at = str_rfind(address, '@');
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	for (size_t i = (size_t)(at + 1); i < address.len; i++)
+		h = (h ^ (unsigned char)ascii_lower(address.ptr[i])) * 16777619u;
+	return h;
+}
+
+/* May the recipient be said in this session? */
+static bool admit_domain(struct connection *x, struct str address)
+{
+	unsigned most = x->client.domain_max;
+	uint32_t h = domain_hash(address);
+
+	if (most == 0)
+		return true;
+	for (unsigned i = 0; i < x->n_domains; i++)
+		if (x->domains[i] == h)
+			return true;
+	if (x->n_domains >= most || x->n_domains >= CONNECTION_DOMAINS_MAX)
+		return false;
+	x->domains[x->n_domains++] = h;
+	return true;
+}
+
+/* May it have one more mail? */
+static bool takes_mail(const struct connection *x)
+{
+	return x->client.mail_max == 0 || x->served < x->client.mail_max;
+}
+
+/* Those who are still open, as far as the server takes them at once. */
+static size_t choose(struct delivery *d, struct connection *x,
+	struct smtp_client_rcpt *open, uint32_t *index)
+{
+	unsigned most = x->client.rcpt_max;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < d->job->n_pick; i++)
+		if (!d->settled[i] && (most == 0 || n < most) &&
+			admit_domain(x, d->rcpts[i].address)) {
+			index[n] = i;
+			open[n++] = d->rcpts[i];
+		}
+	return n;
+}
+
+/* Who was refused by name has an outcome in any case. */
+static void settle_refused(struct delivery *d,
+	const struct smtp_client_rcpt *open, const uint32_t *index, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct outcome_of o;
+
+		if (!open[i].refused)
+			continue;
+		outcome_fault(&o, 0, &open[i].fault, d->a);
+		o.code = open[i].fault.code;
+		o.mta = d->mta;
+		sender_settle(d, index[i], o);
+	}
+}
+
+/* Sends to those who are still open; *none_r: this session takes none of
+ * them. */
+static bool send_open(
+	struct delivery *d, struct connection *x, bool *none_r, struct fault *f)
+{
+	struct smtp_client *c = &x->client;
 	struct smtp_client_rcpt *open =
 		arena_alloc(d->a, d->job->n_pick * sizeof(*open));
 	uint32_t *index = arena_alloc(d->a, d->job->n_pick * sizeof(*index));
 	struct file_map narrow CLEANUP(file_unmap) = {0};
 	struct smtp_client_mail m;
-	size_t n = 0;
 
 	fill_mail(d, &m);
-	for (uint32_t i = 0; i < d->job->n_pick; i++)
-		if (!d->settled[i]) {
-			index[n] = i;
-			open[n++] = d->rcpts[i];
-		}
 	m.rcpts = open;
-	m.n_rcpts = n;
+	m.n_rcpts = choose(d, x, open, index);
+	*none_r = m.n_rcpts == 0;
+	if (*none_r)
+		return false;
 	bool ok = keeps_time(d, c, f);
 	if (ok && m.has_8bit && (c->caps & CAP_8BITMIME) == 0 && !m.utf8 &&
 		!d->c->disable_mime_output_conversion) {
@@ -180,18 +246,10 @@ static bool send_open(
 		m.size = m.message.len;
 	}
 	ok = ok && sender_sign(d, &m, f) && smtp_client_send(c, &m, f);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < m.n_rcpts; i++)
 		d->rcpts[index[i]] = open[i];
-	/* Who was refused by name has an outcome in any case. */
-	for (size_t i = 0; i < n && !ok; i++)
-		if (open[i].refused) {
-			struct outcome_of o;
-
-			outcome_fault(&o, 0, &open[i].fault, d->a);
-			o.code = open[i].fault.code;
-			o.mta = d->mta;
-			sender_settle(d, index[i], o);
-		}
+	if (!ok)
+		settle_refused(d, open, index, m.n_rcpts);
 	return ok;
 }
 
@@ -217,10 +275,36 @@ static bool is_worth_keeping(
 	int64_t age = clock_mono_ms() - x->opened_ms;
 	int64_t most = d->c->smtp_connection_reuse_count_limit;
 
-	return str_present(key) && d->job->more &&
+	return str_present(key) && d->job->more && takes_mail(x) &&
 	       (d->job->env.flags & ENV_PROBE) == 0 &&
 	       (most == 0 || x->served < (uint64_t)most) &&
 	       age < d->c->smtp_connection_reuse_time_limit * 1000;
+}
+
+/* The mail, in as many transactions as the server's limits want. */
+static bool send_all(
+	struct delivery *d, struct connection *x, bool *none_r, struct fault *f)
+{
+	struct smtp_client *c = &x->client;
+	bool sent = false;
+
+	*none_r = false;
+	do {
+		bool more = sent;
+
+		x->served++;
+		sent = send_open(d, x, none_r, f);
+		if (*none_r) {
+			x->served--;
+			return more;
+		}
+		if (sent) {
+			sender_log_sent(d, c, x->served);
+			sender_settle_sent(d, c);
+		}
+	} while (sent && !stream_failed(c->stream) && takes_mail(x) &&
+		 !sender_all_settled(d));
+	return sent;
 }
 
 /* One mail over a session that is ready for it; ends or keeps it. */
@@ -228,26 +312,26 @@ static enum sender_try transfer(struct delivery *d, struct connection *x,
 	struct str key, struct fault *f)
 {
 	struct smtp_client *c = &x->client;
-	bool reused = x->served++ > 0;
-	bool sent = send_open(d, c, f);
-
-	if (sent) {
-		sender_log_sent(d, c, x->served);
-		sender_settle_sent(d, c);
-	}
+	bool reused = x->served > 0, none;
+	bool sent = send_all(d, x, &none, f);
 	bool broken = stream_failed(c->stream);
-	d->answered = !sent && smtp_client_said(f);
+
+	d->answered = !sent && !none && smtp_client_said(f);
 	/* It had gone while it waited: that says nothing about the host. */
-	bool gone = reused && !sent && !c->text_begun && f->code == 421;
+	bool gone =
+		reused && !sent && !none && !c->text_begun && f->code == 421;
 	if (!broken)
 		sender_tls_keep(d, c);
 	if (sent && !broken && is_worth_keeping(d, x, key))
 		connections_put(d->s->connections, key, x);
 	else
 		smtp_client_close(c, !broken);
-	if (sent || sender_all_settled(d))
+	if (sender_all_settled(d))
 		return TRY_DONE;
-	if (gone)
+	/* Its limits leave some of them for another session. */
+	if (sent)
+		return TRY_AGAIN;
+	if (gone || (none && reused))
 		return TRY_FRESH;
 	if (f->class == FAULT_PERM) {
 		sender_settle_all(d, f, d->answered);
@@ -271,6 +355,7 @@ enum sender_try sender_converse(
 
 	smtp_client_init(
 		&x.client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
+	x.client.discard = c->smtp_discard_ehlo_keywords;
 	bool begun = begin(d, &x.client, name, tls, f);
 
 	sender_note_session(d, &x.client, fd, begun, f);
