@@ -20,6 +20,7 @@ enum {
 	TYPE_NS = 2,
 	TYPE_PTR = 12,
 	TYPE_MX = 15,
+	TYPE_SRV = 33,
 	TYPE_TXT = 16,
 	TYPE_AAAA = 28,
 	TYPE_TLSA = 52,
@@ -346,6 +347,60 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 	*list_r = list;
 	*n_r = n;
 	return DNS_OK;
+}
+
+static int by_priority(const void *x, const void *y)
+{
+	const struct resolver_srv *a = x;
+	const struct resolver_srv *b = y;
+
+	return (int)a->srv.priority - (int)b->srv.priority;
+}
+
+/* RFC 2782, "Weight": of equal priority each in its turn is drawn, the heavier
+ * the likelier; who weighs nothing has a small chance too. */
+static void draw(struct resolver_srv *v, size_t n)
+{
+	for (; n > 1; v++, n--) {
+		uint64_t total = 0, at;
+		size_t i = 0;
+
+		for (size_t k = 0; k < n; k++)
+			total += v[k].srv.weight * 100 + 1;
+		at = random_u64() % total;
+		while (at >= v[i].srv.weight * 100 + 1)
+			at -= v[i++].srv.weight * 100 + 1;
+		struct resolver_srv t = v[0];
+		v[0] = v[i];
+		v[i] = t;
+	}
+}
+
+enum dns_result resolver_srv(struct resolver *r, struct str name,
+	struct arena *a, struct resolver_srv **list_r, size_t *n_r,
+	struct fault *f)
+{
+	struct dns_answer answer;
+	enum dns_result d = ask(r, name, TYPE_SRV, a, &answer, f);
+	struct resolver_srv *v = arena_alloc(a, RECORDS_MAX * sizeof(*v));
+	size_t n = 0;
+
+	if (d != DNS_OK)
+		return d;
+	for (size_t i = 0; i < answer.data.n; i++) {
+		v[n].secure = answer.secure;
+		n += dns_srv_parse(answer.data.v[i], a, &v[n].srv);
+	}
+	qsort(v, n, sizeof(*v), by_priority);
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1;
+			end < n && v[end].srv.priority == v[i].srv.priority;)
+			end++;
+		draw(v + i, end - i);
+	}
+	*list_r = v;
+	*n_r = n;
+	return n > 0 ? DNS_OK : DNS_NONE;
 }
 
 /* Names out of the answers of one question. */

@@ -70,6 +70,16 @@ enum dns_result resolver_mx(struct resolver *r, struct str domain,
 	struct arena *a, struct resolver_mx **list_r, size_t *n_r,
 	struct fault *f);
 
+struct resolver_srv {
+	struct dns_srv srv;
+	bool secure; /* validated by DNSSEC */
+};
+/* Of "_service._tcp.domain", in the order to try: RFC 2782, by chance as the
+ * weights say. */
+enum dns_result resolver_srv(struct resolver *r, struct str name,
+	struct arena *a, struct resolver_srv **list_r, size_t *n_r,
+	struct fault *f);
+
 /* First PTR name of an address. */
 enum dns_result resolver_ptr(struct resolver *r, const unsigned char *addr,
 	size_t len, struct arena *a, struct str *name_r, struct fault *f);

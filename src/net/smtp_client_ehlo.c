@@ -83,8 +83,8 @@ static bool ehlo(struct smtp_client *c, struct fault *f)
 		return smtp_client_lost(c, f);
 	for (;;) {
 		struct str line;
-		enum line_result r =
-			stream_line(c->stream, SMTP_CLIENT_LINE_MAX, false, &line);
+		enum line_result r = stream_line(
+			c->stream, SMTP_CLIENT_LINE_MAX, false, &line);
 
 		if (r == LINE_TOO_LONG)
 			continue; /* a capability we cannot know */

@@ -105,8 +105,8 @@ static bool bdat(
 		struct str piece = str_sub(m->message, at, CHUNK);
 		bool last = at + piece.len == m->message.len;
 
-		stream_putf(c->stream, "BDAT %zu%s\r\n",
-			prefix.len + piece.len, last ? " LAST" : "");
+		stream_putf(c->stream, "BDAT %zu%s\r\n", prefix.len + piece.len,
+			last ? " LAST" : "");
 		c->text_begun = true;
 		if (!put_piece(c, prefix) || !put_piece(c, piece))
 			return smtp_client_lost(c, f);

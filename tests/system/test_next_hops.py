@@ -4,6 +4,7 @@
 import ssl
 import subprocess
 
+import pytest
 from harness import Sink, free_port, make_certificate, wait_for
 from test_sender import ALICE, TlsSink
 
@@ -131,3 +132,42 @@ def test_client_certificate(postern, tmp_path):
     r = p.run("check", check=False)
     assert r.returncode != 0 and "missing.pem" in r.stdout + r.stderr
     sink.stop()
+
+
+SRV_ZONE = """@ MX 10 mx
+mx A 127.0.0.9
+one A 127.0.0.5
+two A 127.0.0.6
+"""
+
+
+@pytest.mark.parametrize("records, settings, want", [
+    # By priority, with the ports of the records.
+    ("_submission._tcp SRV 10 0 {down} one\n"
+     "_submission._tcp SRV 20 0 {two} two\n", {}, "sent"),
+    ("_submission._tcp SRV 0 0 0 .\n", {}, "service submission is not there"),
+    ("", {}, "no SRV record"),
+    ("", {"allow_srv_lookup_fallback": "yes"}, "connect"),
+    # Only what is listed, and nothing in brackets.
+    ("_submission._tcp SRV 0 0 {two} two\n", {"use_srv_lookup": ""},
+     "connect"),
+    ("_submission._tcp SRV 0 0 {two} two\n",
+     {"relayhost": "[one.far.test]:submission"}, "connect")])
+def test_srv_where_it_is_configured(postern, dns, records, settings, want):
+    two = Sink("127.0.0.6", 0)
+    down = free_port(("127.0.0.5",))
+    d = dns({"far.test": SRV_ZONE + records.format(two=two.port, down=down)})
+    p = postern("relay", users={ALICE: "pw"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{d.port}",
+        "relayhost": "far.test:submission", "use_srv_lookup": "submission",
+        "minimal_backoff_time": "600s", "smtp_bind_address": "", **settings})
+    p.start()
+    p.send(ALICE, ["x@there.test"])
+    if want == "sent":
+        wait_for("the mail", lambda: two.mails)
+        wait_for("an empty queue", lambda: p.queue() == [])
+    else:
+        wait_for(want, lambda: want in p.log())
+        assert two.mails == []
+        p.run("queue", "delete", "ALL")
+    two.stop()

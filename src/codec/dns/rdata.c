@@ -70,15 +70,25 @@ static unsigned number16(struct str rdata, size_t at)
 	       (unsigned char)rdata.ptr[at + 1];
 }
 
-bool dns_srv_text(struct str rdata, struct arena *a, struct str *text_r)
+bool dns_srv_parse(struct str rdata, struct arena *a, struct dns_srv *srv_r)
 {
 	struct str rest = str_from_at(rdata, 6), host;
 
 	if (rdata.len < 7 || !dns_name_parse(&rest, a, &host))
 		return false;
-	*text_r = arena_printf(a, "%u %u %u %.*s%s", number16(rdata, 0),
-		number16(rdata, 2), number16(rdata, 4), STR_ARG(host),
-		str_eqc(host, ".") ? "" : ".");
+	*srv_r = (struct dns_srv){number16(rdata, 0), number16(rdata, 2),
+		number16(rdata, 4), host};
+	return true;
+}
+
+bool dns_srv_text(struct str rdata, struct arena *a, struct str *text_r)
+{
+	struct dns_srv srv;
+
+	if (!dns_srv_parse(rdata, a, &srv))
+		return false;
+	*text_r = arena_printf(a, "%u %u %u %.*s%s", srv.priority, srv.weight,
+		srv.port, STR_ARG(srv.host), str_eqc(srv.host, ".") ? "" : ".");
 	return true;
 }
 

@@ -25,6 +25,12 @@ struct dns_tlsa {
 	struct str data; /* a view */
 };
 bool dns_tlsa_parse(struct str rdata, struct dns_tlsa *tlsa_r);
+/* RFC 2782 */
+struct dns_srv {
+	unsigned priority, weight, port;
+	struct str host; /* ".": the service is decidedly not there */
+};
+bool dns_srv_parse(struct str rdata, struct arena *a, struct dns_srv *srv_r);
 /* As a zone file has them.  RFC 2782 ("0 1 465 mail.example.org."), RFC 8659
  * 4.1 ("0 issue \"ca.example\""). */
 bool dns_srv_text(struct str rdata, struct arena *a, struct str *text_r);

@@ -162,7 +162,8 @@ static uint32_t domain_hash(struct str address)
 	uint32_t h = 2166136261u; /* FNV-1a */
 
 	for (size_t i = (size_t)(at + 1); i < address.len; i++)
-		h = (h ^ (unsigned char)ascii_lower(address.ptr[i])) * 16777619u;
+		h = (h ^ (unsigned char)ascii_lower(address.ptr[i])) *
+		    16777619u;
 	return h;
 }
 

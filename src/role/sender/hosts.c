@@ -26,6 +26,7 @@ static bool split_nexthop(
 	if (str_starts(spec, "[") && str_ends(spec, "]"))
 		spec = str_sub(spec, 1, spec.len - 2);
 	site->host = spec;
+	site->service = port;
 	site->port = service_port(port);
 	if (spec.len == 0 || site->port == 0)
 		return fault_set(f, FAULT_TEMP, 451, 3, 5,
@@ -240,6 +241,74 @@ static bool by_mx(
 	return site->n_hosts > 0 || nothing_found(site, temp, self, f);
 }
 
+/* ---- SRV ---- */
+
+/* postconf(5) use_srv_lookup: by the name of the service. */
+static bool wants_srv(const struct site *site)
+{
+	struct str services = site->c->use_srv_lookup, name;
+
+	while (str_present(name = list_item(&services)))
+		if (str_ieq(name, site->service))
+			return site->resolver != NULL;
+	return false;
+}
+
+static struct str srv_names(
+	const struct resolver_srv *v, size_t n, struct arena *a)
+{
+	struct resolver_mx *hosts = arena_alloc(a, n * sizeof(*hosts));
+
+	for (size_t i = 0; i < n; i++)
+		hosts[i].host = v[i].srv.host;
+	return exchangers_of(hosts, n, a);
+}
+
+static bool srv_hosts(struct sender *s, struct site *site,
+	const struct resolver_srv *v, size_t n, struct arena *a,
+	struct fault *f)
+{
+	unsigned port = site->port;
+	bool temp = false;
+
+	if (n == 1 && str_eqc(v[0].srv.host, "."))
+		return fault_set(f, FAULT_PERM, 556, 4, 4,
+			"%.*s: the service %.*s is not there",
+			STR_ARG(site->host), STR_ARG(site->service));
+	site->name_secure = true;
+	for (size_t i = 0; i < n; i++) {
+		site->name_secure &= v[i].secure;
+		site->port = v[i].srv.port;
+		/* RFC 5321 5.1 knows no loop here: who is us is left out. */
+		add_host(s, site, v[i].srv.host, a, &temp, f);
+	}
+	site->port = port;
+	site->exchangers = srv_names(v, n, a);
+	return site->n_hosts > 0 || nothing_found(site, temp, false, f);
+}
+
+/* RFC 2782; *mx_r: the MX records count instead. */
+static bool by_srv(struct sender *s, struct site *site, struct arena *a,
+	bool *mx_r, struct fault *f)
+{
+	const struct conf *c = site->c;
+	struct str name = arena_printf(a, "_%.*s._tcp.%.*s",
+		STR_ARG(arena_lower(a, site->service)), STR_ARG(site->host));
+	struct resolver_srv *v = NULL;
+	size_t n = 0;
+	enum dns_result r = resolver_srv(site->resolver, name, a, &v, &n, f);
+
+	*mx_r = r == DNS_TEMP ? c->ignore_srv_lookup_error
+		: r != DNS_OK ? c->allow_srv_lookup_fallback
+			      : false;
+	if (*mx_r || r == DNS_TEMP)
+		return false;
+	if (r != DNS_OK)
+		return fault_set(f, FAULT_PERM, 550, 4, 4,
+			"%.*s: no SRV record", STR_ARG(name));
+	return srv_hosts(s, site, v, n, a, f);
+}
+
 static bool is_relayhost(const struct conf *c, struct str nexthop)
 {
 	struct str hosts = c->relayhost, host;
@@ -272,10 +341,15 @@ bool sender_find_hosts(struct sender *s, const struct conf *c,
 	if (!split_nexthop(&site, spec, &mx, f))
 		return false;
 	site.name_secure = !mx;
-	bool ok = mx ? by_mx(s, &site, a, f)
-		     : !add_host(s, &site, site.host, a, &temp, f) &&
-				  site.n_hosts > 0;
-	if (!ok && !mx)
+	bool ok = false, by_host = !mx;
+	if (mx && wants_srv(&site))
+		ok = by_srv(s, &site, a, &mx, f);
+	if (mx && !ok)
+		ok = by_mx(s, &site, a, f);
+	if (by_host)
+		ok = !add_host(s, &site, site.host, a, &temp, f) &&
+		     site.n_hosts > 0;
+	if (!ok && by_host)
 		nothing_found(&site, temp, false, f);
 	/* A relayhost that cannot be found is our mistake, not the mail's. */
 	if (!ok && is_relayhost(s->role->conf, nexthop))

@@ -47,6 +47,7 @@ struct site {
 	struct resolver *resolver; /* NULL: no DNS */
 	struct str nexthop; /* as routed: the key of password maps */
 	struct str host; /* without brackets and port */
+	struct str service; /* name or number, as it was written */
 	unsigned port;
 	bool lmtp;
 	bool name_secure; /* hosts as configured, or by DNSSEC */
