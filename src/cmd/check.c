@@ -25,6 +25,7 @@
 #include "net/tls.h"
 #include "policy/content.h"
 #include "policy/restrict.h"
+#include "policy/sources.h"
 
 struct checker {
 	struct conf *c;
@@ -207,6 +208,39 @@ static void check_identity(struct checker *x)
 			"mail_owner: there is no such account; the roles keep "
 			"uid 0 without any power",
 			"useradd --system --no-create-home postern");
+}
+
+/* c: of a transport, or main.cf's. */
+static void check_sources(struct checker *x, const struct conf *c)
+{
+	bool warming = false, known[2] = {false, false};
+	struct sources sources;
+	struct str what;
+	const char *why;
+
+	if (!sources_parse(c, c->a, &sources, &what, &why)) {
+		conf_problem(c, x->p, PROBLEM_ERROR, "smtp_source_addresses",
+			arena_printf(c->a,
+				"smtp_source_addresses, smtp_source_warmup: "
+				"cannot read \"%.*s\"",
+				STR_ARG(what)),
+			arena_printf(c->a, "write %s", why));
+		return;
+	}
+	for (size_t i = 0; i < sources.n; i++) {
+		warming |= sources.v[i].warmup != 0;
+		known[sources.v[i].six] |= sources.v[i].warmup == 0;
+	}
+	for (size_t i = 0; i < sources.n && warming; i++)
+		if (!known[sources.v[i].six]) {
+			say(x, c, PROBLEM_WARNING, "smtp_source_addresses",
+				"smtp_source_addresses: each address of a "
+				"family is warming up; what is over their "
+				"schedule goes out by the largest all the "
+				"same",
+				"keep one without warmup= beside them");
+			return;
+		}
 }
 
 static void check_values(struct checker *x)
@@ -470,6 +504,7 @@ static void check_all(const char *dir, struct problems *p)
 	}
 	check_identity(&x);
 	check_values(&x);
+	check_sources(&x, x.c);
 	check_log(&x);
 	check_resolver(&x);
 	check_aliases(x.c, x.tables, p);
@@ -487,6 +522,8 @@ static void check_all(const char *dir, struct problems *p)
 		say(&x, x.c, PROBLEM_ERROR, "smtpd_upstream_proxy_protocol",
 			"smtpd_upstream_proxy_protocol: unknown protocol",
 			"write haproxy");
+	for (size_t i = 0; i < x.services->n_transports; i++)
+		check_sources(&x, x.services->transports[i].conf);
 	for (size_t i = 0; i < x.services->n; i++) {
 		if (x.services->v[i].local)
 			continue;

@@ -123,6 +123,7 @@ void outcomes_put(struct buf *b, const struct outcomes *o)
 {
 	wire_put_u8(b, o->site_failed);
 	wire_put_str(b, o->site);
+	wire_put_str(b, o->source);
 	wire_put_u32(b, o->n);
 	for (uint32_t i = 0; i < o->n; i++) {
 		wire_put_u32(b, o->v[i].n);
@@ -143,6 +144,7 @@ bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
 
 	o.site_failed = wire_u8(w) != 0;
 	o.site = wire_str(w);
+	o.source = wire_str(w);
 	o.n = wire_count(w, 26);
 	o.v = arena_alloc(a, o.n * sizeof(*o.v));
 	for (uint32_t i = 0; i < o.n; i++) {
@@ -175,6 +177,10 @@ void job_put(struct buf *b, const struct job *j)
 	wire_put_u8(b, j->more);
 	wire_put_u32(b, j->patience);
 	wire_put_str(b, j->text);
+	for (int six = 0; six < 2; six++) {
+		wire_put_str(b, j->source[six]);
+		wire_put_str(b, j->helo[six]);
+	}
 }
 
 bool job_read(struct wire *w, struct arena *a, struct job *j_r)
@@ -195,6 +201,10 @@ bool job_read(struct wire *w, struct arena *a, struct job *j_r)
 	j.more = wire_u8(w) != 0;
 	j.patience = wire_u32(w);
 	j.text = wire_str(w);
+	for (int six = 0; six < 2; six++) {
+		j.source[six] = wire_str(w);
+		j.helo[six] = wire_str(w);
+	}
 	if (!wire_ok(w))
 		return false;
 	*j_r = j;

@@ -88,6 +88,8 @@ struct outcomes {
 	uint32_t n;
 	bool site_failed; /* nobody was reached: the whole site waits */
 	struct str site; /* names of the exchangers; absent: not known */
+	struct str
+		source; /* the one of the job's that was used; absent: none */
 };
 void outcomes_put(struct buf *b, const struct outcomes *o);
 bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r);
@@ -104,6 +106,9 @@ struct job {
 	/* Seconds for a server to answer; 0: as configured. */
 	uint32_t patience;
 	struct str text; /* of the message; absent: JOB_BODY asks for it */
+	/* IPv4 and IPv6: the address to come from, the name in EHLO; absent:
+	 * as configured. */
+	struct str source[2], helo[2];
 };
 void job_put(struct buf *b, const struct job *j);
 bool job_read(struct wire *w, struct arena *a, struct job *j_r);

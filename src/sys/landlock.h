@@ -17,6 +17,7 @@
 
 #define LANDLOCK_CREATE_VERSION 1u
 #define LANDLOCK_RULE_PATH 1
+#define LANDLOCK_RULE_PORT 2
 
 struct landlock_ruleset {
 	uint64_t handled_fs;
@@ -27,6 +28,11 @@ struct landlock_path {
 	uint64_t allowed_access;
 	int32_t parent_fd;
 } __attribute__((packed));
+
+struct landlock_port {
+	uint64_t allowed_access;
+	uint64_t port; /* 0: one that the kernel chooses */
+};
 
 #define LANDLOCK_EXECUTE (1ULL << 0)
 #define LANDLOCK_WRITE_FILE (1ULL << 1)

@@ -42,6 +42,16 @@ static bool allow_paths(
 	return true;
 }
 
+/* smtp_bind_address: an address of ours, at a port that the kernel chooses. */
+static bool allow_source_address(int ruleset, struct fault *f)
+{
+	struct landlock_port rule = {.allowed_access = LANDLOCK_TCP_BIND};
+
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PORT,
+		       &rule, 0) == 0 ||
+	       fault_sys(f, "landlock rule for source addresses");
+}
+
 static bool enter_landlock(
 	const struct sandbox *s, const char **missing_r, struct fault *f)
 {
@@ -68,7 +78,8 @@ static bool enter_landlock(
 	if (ruleset < 0)
 		return fault_sys(f, "landlock");
 	if (!allow_paths(ruleset, s->read, LANDLOCK_READ & handled, f) ||
-		!allow_paths(ruleset, s->write, handled & ~LANDLOCK_NEVER, f))
+		!allow_paths(ruleset, s->write, handled & ~LANDLOCK_NEVER, f) ||
+		(abi >= 4 && s->inet && !allow_source_address(ruleset, f)))
 		return false;
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)
 		return fault_sys(f, "landlock");

@@ -403,6 +403,7 @@ class Sink:
     def _serve(self, conn):
         mail = {"rcpts": []}
         try:
+            peer = conn.getpeername()[0]
             file = conn.makefile("rb")
             self._answer(conn, "GREETING", "220 sink ESMTP")
             for raw in file:
@@ -415,7 +416,7 @@ class Sink:
                         f"250{'-' if i + 1 < len(lines) else ' '}{t}\r\n"
                         for i, t in enumerate(lines)).encode())
                 elif verb == "MAIL":
-                    mail = {"from": line, "rcpts": []}
+                    mail = {"from": line, "rcpts": [], "peer": peer}
                     self._answer(conn, "MAIL", "250 2.1.0 ok")
                 elif verb == "RCPT":
                     address = re.search("<(.*?)>", line).group(1)

@@ -3,9 +3,10 @@
 
 import ssl
 import subprocess
+import time
 
 import pytest
-from harness import Sink, free_port, make_certificate, wait_for
+from harness import Sink, fill_queue, free_port, make_certificate, wait_for
 from test_sender import ALICE, TlsSink
 
 BOB = "bob@example.test"
@@ -171,3 +172,78 @@ def test_srv_where_it_is_configured(postern, dns, records, settings, want):
         assert two.mails == []
         p.run("queue", "delete", "ALL")
     two.stop()
+
+
+def peers(sink):
+    return [m["peer"] for m in sink.mails]
+
+
+def test_source_addresses_by_weight(postern):
+    """The same sender and next hop come from the same address; many senders
+    from both, the heavier more often; with the name that belongs to it."""
+    sink = Sink("127.0.0.5", 0)
+    p = postern("p", users={ALICE: "pw"}, options={
+        "relayhost": hop(sink), "smtp_bind_address": "",
+        "smtp_connection_cache_on_demand": "no",
+        "smtp_source_addresses": "{127.0.0.21, weight=3, helo=three.test},"
+                                 " {127.0.0.22, helo=one.test}"})
+    p.start()
+    p.stop()
+    fill_queue(p, [(f"s{n}@a.test", "x@far.test") for n in range(80)] +
+               [("same@a.test", "x@far.test")] * 20, due=0)
+    p.start(add_users=False)
+    wait_for("all", lambda: len(sink.mails) == 100, 60)
+    names = {c.split()[1] for c in sink.commands if c.startswith("EHLO")}
+    assert names == {"three.test", "one.test"}
+    three = peers(sink).count("127.0.0.21")
+    assert 40 < three < 95 and set(peers(sink)) == {"127.0.0.21", "127.0.0.22"}
+    sink.mails.clear()
+    p.stop()
+    fill_queue(p, [("same@a.test", "x@far.test")] * 20, due=0)
+    p.start(add_users=False)
+    wait_for("the same", lambda: len(sink.mails) == 20)
+    assert len(set(peers(sink))) == 1
+    sink.stop()
+
+
+def test_a_new_address_warms_up(postern):
+    """It carries what its schedule says for the day, over a restart too; the
+    known one carries the rest."""
+    sink = Sink("127.0.0.5", 0)
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    p = postern("p", users={ALICE: "pw"}, options={
+        "relayhost": hop(sink), "smtp_bind_address": "",
+        "smtp_connection_cache_on_demand": "no",
+        "smtp_source_warmup": "7, 100",
+        "smtp_source_addresses":
+        "127.0.0.21, {127.0.0.22, weight=1000, warmup=%s}" % today})
+    p.start()
+    p.stop()
+    for round_ in range(2):
+        fill_queue(p, [(f"s{n}@a.test", "x@far.test") for n in range(30)],
+                   due=0)
+        p.start(add_users=False)
+        wait_for("all", lambda: len(sink.mails) == 30 * (round_ + 1), 60)
+        assert peers(sink).count("127.0.0.22") == 7
+        assert p.stop() == 0
+    sink.stop()
+
+
+def test_check_knows_source_addresses(postern):
+    p = postern("p", options={"smtp_source_addresses": "127.0.0.21, {mail}"})
+    r = p.run("check", check=False)
+    assert r.returncode != 0 and '"{mail}"' in r.stderr
+    p.options["smtp_source_addresses"] = "{127.0.0.21, warmup=2026-01-01}"
+    p.write_config()
+    assert "warming up" in p.run("check").stderr
+
+
+def test_bind_address_acts_in_the_sandbox(postern):
+    sink = Sink("127.0.0.5", 0)
+    p = postern("p", users={ALICE: "pw"}, options={
+        "relayhost": hop(sink), "smtp_bind_address": "127.0.0.23",
+        "smtp_bind_address_enforce": "yes"}).start()
+    p.send(ALICE, ["x@far.example"])
+    wait_for("the mail", lambda: peers(sink) == ["127.0.0.23"])
+    wait_for("an empty queue", lambda: p.queue() == [])
+    sink.stop()

@@ -216,5 +216,7 @@ void dest_ended(struct sched *s, struct dest *d, enum pool pool)
 		d->next_start = clock_unix() + d->rate_delay;
 	dest_put(s, d);
 	site_has_room(s, d->site);
+	if (d->n == 0)
+		line_feed(s, d);
 	dest_drop(s, d);
 }

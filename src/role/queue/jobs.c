@@ -37,6 +37,8 @@ static void take_job(struct sched *s, struct agent *agent, struct dest *d)
 	agent->pool = dest_pool(d);
 	agent->waiting = false;
 	m->leased++;
+	if (d->kind == AGENT_SENDER)
+		source_take(s, d, m, agent->source);
 	dest_started(s, d, clock_unix());
 	line_drop(s, l);
 }
@@ -75,6 +77,11 @@ static bool send_job(const struct sched *s, struct agent *agent)
 		.patience = patience(s, agent),
 		.text = agent->job->text.bytes};
 
+	for (int six = 0; six < 2; six++)
+		if (agent->source[six] != NULL) {
+			job.source[six] = agent->source[six]->address;
+			job.helo[six] = agent->source[six]->helo;
+		}
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	job_put(&b, &job);
 	return ipc_answer(agent->session, IPC_JOB, buf_str(&b), -1);
@@ -154,10 +161,14 @@ uint64_t sched_agent_job(struct sched *s, struct ipc_session *session)
 }
 
 /* The job leaves the agent; what it holds stays leased until finished. */
-static struct message *release_job(struct sched *s, struct agent *a)
+static struct message *release_job(
+	struct sched *s, struct agent *a, struct str source)
 {
 	struct message *m = a->job;
 	struct dest *d = a->dest;
+
+	source_used(s, a->source, source);
+	a->source[0] = a->source[1] = NULL;
 
 	a->job = NULL;
 	a->dest = NULL;
@@ -209,7 +220,7 @@ void sched_agent_done(
 	site_learn(s, a->dest, &mine);
 	struct str via = arena_printf(mem, "%.*s:%.*s",
 		STR_ARG(a->dest->transport), STR_ARG(a->dest->nexthop));
-	struct message *m = release_job(s, a);
+	struct message *m = release_job(s, a, o->source);
 	/* While the end of this one is written it may do the next. */
 	wait_for_job(s, a);
 	jobs_dispatch(s);
@@ -239,7 +250,7 @@ void sched_agent_gone(struct sched *s, struct ipc_session *session)
 		stop_waiting(s, a);
 	if (a->job != NULL) {
 		wait_again(a, clock_unix());
-		m = release_job(s, a);
+		m = release_job(s, a, STR_NONE);
 	}
 	free(a);
 	session->own = NULL;

@@ -58,6 +58,18 @@ void line_drop(struct sched *s, struct line *l)
 	dest_drop(s, d);
 }
 
+static size_t most_of(const struct dest *d)
+{
+	if (d->kind == AGENT_MAILBOX)
+		return ROOM_MAILBOX;
+	if (dest_pool(d) == POOL_UNANSWERED)
+		return ROOM_UNKNOWN;
+	double most = d->site->window * 4;
+	return most < ROOM_MIN   ? ROOM_MIN
+	       : most > ROOM_MAX ? ROOM_MAX
+				 : (size_t)most;
+}
+
 /* ---- items ---- */
 
 static int priority(const struct item *it)
@@ -86,6 +98,19 @@ void line_up(struct sched *s, struct line *l, struct item *it)
 		dest_put(s, l->dest);
 }
 
+/* Somebody has left: the line may be filled up, or another one that found no
+ * room at the destination. */
+static void feed_next(struct sched *s, struct line *l)
+{
+	struct dest *d = l->dest;
+
+	if (l->n_parked > 0 && l->n <= ROOM_UNKNOWN)
+		sched_hungry(s, l);
+	else if (d->n_parked > 0 && d->n <= most_of(d) * DEST_ROOMS / 2 &&
+		 (l = line_parked(d)) != NULL)
+		sched_hungry(s, l);
+}
+
 /* Waiting again, or in the caller's hands. */
 void line_leave(struct sched *s, struct item *it)
 {
@@ -107,8 +132,7 @@ void line_leave(struct sched *s, struct item *it)
 	l->n--;
 	l->dest->n--;
 	l->dest->n_urgent -= priority(it) != 0;
-	if (l->n_parked > 0 && l->n <= ROOM_UNKNOWN)
-		sched_hungry(s, l);
+	feed_next(s, l);
 }
 
 struct line *line_next(struct dest *d)
@@ -134,24 +158,24 @@ struct line *line_parked(const struct dest *d)
 
 	if (d->n_parked == 0)
 		return NULL;
-	while (l->n_parked == 0)
+	do {
+		if (l->n_parked > 0 && !l->hungry)
+			return l;
 		l = l->next;
-	return l;
+	} while (l != d->turn);
+	return NULL;
+}
+
+void line_feed(struct sched *s, struct dest *d)
+{
+	struct line *l = line_parked(d);
+
+	if (l != NULL && d->n <= most_of(d) * DEST_ROOMS / 2 &&
+		line_room(s, l) > 0)
+		sched_hungry(s, l);
 }
 
 /* ---- room, and who has none ---- */
-
-static size_t most_of(const struct dest *d)
-{
-	if (d->kind == AGENT_MAILBOX)
-		return ROOM_MAILBOX;
-	if (dest_pool(d) == POOL_UNANSWERED)
-		return ROOM_UNKNOWN;
-	double most = d->site->window * 4;
-	return most < ROOM_MIN   ? ROOM_MIN
-	       : most > ROOM_MAX ? ROOM_MAX
-				 : (size_t)most;
-}
 
 size_t line_room(const struct sched *s UNUSED, const struct line *l)
 {

@@ -209,6 +209,8 @@ static void fed(struct sched *s, struct line *l)
 	l->hungry = false;
 	if (l->n_parked > 0 && line_room(s, l) > 0)
 		sched_hungry(s, l);
+	else
+		line_feed(s, l->dest);
 	line_drop(s, l);
 }
 
@@ -348,6 +350,8 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p)
 	s->dest_by_key = map_new();
 	s->line_by_key = map_new();
 	s->site_by_name = map_new();
+	s->carried = map_new();
+	source_load(s);
 	return s;
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "base/map.h"
+#include "policy/sources.h"
 #include "role/queue/calendar.h"
 #include "role/queue/sched.h"
 
@@ -117,8 +118,23 @@ struct agent {
 	struct message *job; /* NULL: none */
 	struct dest *dest;
 	enum pool pool;
+	const struct source *source[2]; /* IPv4, IPv6; NULL: as configured */
 	uint32_t *pick;
 	uint32_t n_pick;
+};
+
+/* The addresses of one transport's configuration. */
+struct source_group {
+	const struct conf *conf;
+	struct sources sources;
+	struct source_group *next;
+};
+
+/* What an address has carried on a day, since 1970. */
+struct carried {
+	int64_t day;
+	uint32_t n;
+	bool changed; /* since it was kept */
 };
 
 enum { AGENT_KINDS = 2, LOOKERS = 4 };
@@ -143,6 +159,8 @@ struct sched {
 	struct site *sites;
 	size_t n_sites;
 	struct sites_file *sites_file;
+	struct source_group *sources;
+	struct map *carried; /* by address */
 	struct dest_list ready[POOLS]; /* an agent may take from them */
 	struct dest_list later; /* not before dest_opens() */
 	struct line *hungry;
@@ -209,11 +227,13 @@ void line_park(struct sched *s, struct line *l, uint64_t id);
 uint64_t line_unpark(struct sched *s, struct line *l);
 /* How many more messages it takes. */
 size_t line_room(const struct sched *s, const struct line *l);
+/* A line of the destination that has parked messages and room gets some. */
+void line_feed(struct sched *s, struct dest *d);
 /* Frees it, and the destination, when nothing is left in them. */
 void line_drop(struct sched *s, struct line *l);
 /* The line whose turn it is; it goes behind the others. */
 struct line *line_next(struct dest *d);
-/* One with somebody parked behind it; NULL: there is none. */
+/* One with somebody parked behind it, and not to be fed yet; NULL: none. */
 struct line *line_parked(const struct dest *d);
 
 /* ---- dest.c; the lock is held by all of them ---- */
@@ -247,6 +267,19 @@ void site_learn(struct sched *s, struct dest *d, const struct outcomes *o);
 /* A person wants it tried. */
 void site_open(struct sched *s, struct site *site);
 void site_open_all(struct sched *s);
+
+/* ---- source.c; the lock is held by all of them, but at the start ---- */
+
+void source_load(struct sched *s);
+/* For a delivery, one of each family: counted for it, until it is known which
+ * was used. */
+void source_take(struct sched *s, const struct dest *d, const struct message *m,
+	const struct source *v[2]);
+void source_used(
+	struct sched *s, const struct source *const v[2], struct str address);
+/* From what was kept. */
+void source_carried(
+	struct sched *s, struct str address, int64_t day, uint32_t n);
 
 /* sites_file.c: what was learned is kept, and loaded; not flushed. */
 struct sites_file *sites_file_open(

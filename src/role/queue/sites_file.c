@@ -20,7 +20,10 @@ static const char schema_1[] =
 	" good INT NOT NULL, bad INT NOT NULL, last TEXT, own INT NOT NULL, "
 	"moved TEXT,"
 	" used INT NOT NULL) WITHOUT ROWID";
-static const char *const schema[] = {schema_1};
+static const char schema_2[] =
+	"CREATE TABLE sources(address TEXT PRIMARY KEY, day INT NOT NULL,"
+	" n INT NOT NULL) WITHOUT ROWID";
+static const char *const schema[] = {schema_1, schema_2};
 
 struct sites_file {
 	pthread_mutex_t lock;
@@ -58,6 +61,18 @@ static bool load(struct sites_file *x, struct sched *s, struct fault *f)
 	return got == 0;
 }
 
+static bool load_sources(struct sites_file *x, struct sched *s, struct fault *f)
+{
+	sqlite3_stmt *row =
+		db_query(x->db, f, "SELECT address, day, n FROM sources", "");
+	int got;
+
+	while ((got = db_step(x->db, row, f)) > 0)
+		source_carried(s, db_text(row, 0), db_int(row, 1),
+			(uint32_t)db_int(row, 2));
+	return got == 0;
+}
+
 struct sites_file *sites_file_open(
 	struct sched *s, const char *dir, struct fault *f)
 {
@@ -69,7 +84,7 @@ struct sites_file *sites_file_open(
 	x->db = db_open(path, DB_WRITE, f);
 	if (x->db == NULL || !db_schema(x->db, schema, ARRAY_LEN(schema), f) ||
 		!db_exec(x->db, "PRAGMA synchronous=OFF", f) ||
-		!load(x, s, f)) {
+		!load(x, s, f) || !load_sources(x, s, f)) {
 		db_close(x->db);
 		free(x);
 		return NULL;
@@ -126,11 +141,42 @@ static bool keep_one(struct db *db, const struct copy *c, struct fault *f)
 		(int64_t)c->site.own);
 }
 
-static bool keep_all(
-	struct db *db, const struct copy *v, size_t n, struct fault *f)
+struct carried_copy {
+	struct str address;
+	struct carried carried;
+};
+
+struct copies {
+	struct arena *a;
+	struct copy *v; /* of sites */
+	size_t n;
+	struct carried_copy *carried;
+	size_t n_carried;
+};
+
+static void collect_carried(struct str address, void *value, void *ctx)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!keep_one(db, &v[i], f))
+	struct carried *x = value;
+	struct copies *c = ctx;
+
+	if (x->changed)
+		c->carried[c->n_carried++] =
+			(struct carried_copy){arena_str(c->a, address), *x};
+	x->changed = false;
+}
+
+static bool keep_all(struct db *db, const struct copies *c, struct fault *f)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (!keep_one(db, &c->v[i], f))
+			return false;
+	for (size_t i = 0; i < c->n_carried; i++)
+		if (!db_run(db, f,
+			    "INSERT OR REPLACE INTO sources(address, day, n)"
+			    " VALUES(?, ?, ?)",
+			    "tii", c->carried[i].address,
+			    c->carried[i].carried.day,
+			    (int64_t)c->carried[i].carried.n))
 			return false;
 	return db_run(db, f, "DELETE FROM sites WHERE used < ?", "i",
 		clock_unix() - UNUSED_S);
@@ -139,16 +185,19 @@ static bool keep_all(
 void sites_file_keep(struct sites_file *x, struct sched *s)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct copy *v;
+	struct copies c = {.a = a};
 	struct fault f, ignored;
 
 	pthread_mutex_lock(&s->lock);
-	size_t n = collect(s, a, &v);
+	c.n = collect(s, a, &c.v);
+	c.carried = arena_alloc(
+		a, (map_count(s->carried) + 1) * sizeof(*c.carried));
+	map_each(s->carried, collect_carried, &c);
 	pthread_mutex_unlock(&s->lock);
-	if (n == 0)
+	if (c.n + c.n_carried == 0)
 		return;
 	pthread_mutex_lock(&x->lock);
-	bool ok = db_exec(x->db, "BEGIN", &f) && keep_all(x->db, v, n, &f) &&
+	bool ok = db_exec(x->db, "BEGIN", &f) && keep_all(x->db, &c, &f) &&
 		  db_exec(x->db, "COMMIT", &f);
 	if (!ok) {
 		db_exec(x->db, "ROLLBACK", &ignored);

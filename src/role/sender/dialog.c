@@ -18,12 +18,18 @@ static int64_t patient_ms(const struct delivery *d, int64_t seconds)
 	return (most > 0 && most < seconds ? most : seconds) * 1000;
 }
 
+static int family_of(const struct site_host *h)
+{
+	return h != NULL && h->addr.ss.ss_family == AF_INET6;
+}
+
 int sender_connect(
 	struct delivery *d, const struct site_host *h, struct fault *f)
 {
-	bool four = h->addr.ss.ss_family == AF_INET;
-	struct str source =
-		four ? d->c->smtp_bind_address : d->c->smtp_bind_address6;
+	struct str given = d->job->source[family_of(h)];
+	struct str source = str_present(given)  ? given
+			    : family_of(h) == 0 ? d->c->smtp_bind_address
+						: d->c->smtp_bind_address6;
 	struct sock_addr bind_to;
 	bool bound = sock_addr_parse(source, 0, &bind_to);
 	int64_t s = d->c->smtp_connect_timeout;
@@ -40,6 +46,7 @@ int sender_connect(
 		f->subject = 4;
 		f->detail = 1;
 	}
+	d->o->source = fd >= 0 ? given : STR_NONE;
 	return fd;
 }
 
@@ -264,9 +271,10 @@ static struct str connection_key(struct delivery *d)
 	if (!d->c->smtp_connection_cache_on_demand ||
 		(d->job->env.flags & special) != 0)
 		return STR_NONE;
-	return arena_printf(d->a, "%.*s %.*s %d %.*s",
+	return arena_printf(d->a, "%.*s %.*s %d %.*s %.*s",
 		STR_ARG(d->job->transport), STR_ARG(d->mta), d->level,
-		STR_ARG(by_name ? d->site.nexthop : STR("")));
+		STR_ARG(by_name ? d->site.nexthop : STR("")),
+		STR_ARG(d->job->source[family_of(d->host)]));
 }
 
 /* May it wait for the mail that is next in line? */
@@ -354,8 +362,10 @@ enum sender_try sender_converse(
 	/* Before DANE's records are found to be of no use. */
 	struct str key = connection_key(d);
 
-	smtp_client_init(
-		&x.client, fd, d->a, c->smtp_helo_name, d->site.lmtp, &t);
+	struct str helo = d->job->helo[family_of(d->host)];
+
+	smtp_client_init(&x.client, fd, d->a,
+		str_present(helo) ? helo : c->smtp_helo_name, d->site.lmtp, &t);
 	x.client.discard = c->smtp_discard_ehlo_keywords;
 	bool begun = begin(d, &x.client, name, tls, f);
 
@@ -389,5 +399,6 @@ enum sender_try sender_try_waiting(struct delivery *d, struct fault *f)
 		return TRY_FRESH;
 	d->tls_version = x.tls_version;
 	d->verified = x.verified;
+	d->o->source = d->job->source[family_of(d->host)];
 	return transfer(d, &x, key, f);
 }
