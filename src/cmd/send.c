@@ -327,8 +327,12 @@ static bool begin(struct send *s, struct smtp_client *client, struct fault *f)
 		if (!smtp_client_starttls(client, ssl, name, !s->insecure, f))
 			return false;
 	}
-	return s->user == NULL || smtp_client_auth(client, str_from(s->user),
-					  buf_str(&s->password), true, f);
+	return s->user == NULL ||
+	       smtp_client_auth(client,
+		       &(struct smtp_client_login){.user = str_from(s->user),
+			       .password = buf_str(&s->password),
+			       .plaintext = true},
+		       f);
 }
 
 static int report(struct smtp_client *client, const struct smtp_client_mail *m,

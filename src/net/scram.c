@@ -11,7 +11,8 @@
 enum { NONCE_BYTES = 18, ITERATIONS_MIN = 1, ITERATIONS_MAX = 1000000 };
 
 void scram_client_begin(struct scram_client *s, enum scram_digest digest,
-	struct str user, struct str password, struct arena *a)
+	struct str user, struct str password, const char *gs2,
+	struct str binding, struct arena *a)
 {
 	unsigned char nonce[NONCE_BYTES];
 
@@ -21,7 +22,9 @@ void scram_client_begin(struct scram_client *s, enum scram_digest digest,
 	s->nonce = base64_encode_a(str_of(nonce, sizeof(nonce)), a);
 	s->bare = arena_printf(a, "n=%.*s,r=%.*s",
 		STR_ARG(scram_name_encode(user, a)), STR_ARG(s->nonce));
-	s->first = arena_concat(a, STR("n,,"), s->bare);
+	s->gs2 = arena_printf(a, "%s,,", gs2);
+	s->binding = binding;
+	s->first = arena_concat(a, s->gs2, s->bare);
 }
 
 bool scram_client_answer(
@@ -42,8 +45,9 @@ bool scram_client_answer(
 		return false;
 	scram_keys_make(
 		s->digest, s->password, salt, (int64_t)first.iterations, &keys);
-	struct str final =
-		arena_printf(s->a, "c=biws,r=%.*s", STR_ARG(first.nonce));
+	struct str bound = arena_concat(s->a, s->gs2, s->binding);
+	struct str final = arena_printf(s->a, "c=%.*s,r=%.*s",
+		STR_ARG(base64_encode_a(bound, s->a)), STR_ARG(first.nonce));
 	struct str message = arena_printf(s->a, "%.*s,%.*s,%.*s",
 		STR_ARG(s->bare), STR_ARG(server_first), STR_ARG(final));
 	scram_hmac(s->digest, str_of(keys.stored_key, n), message, signature);

@@ -4,7 +4,7 @@
 
 /*
  * scram: the client side of SCRAM-SHA-256 and SCRAM-SHA-1 as a conversation.
- * RFC 5802 3 and 5, RFC 7677.  Without channel binding.
+ * RFC 5802 3, 5 and 6 (channel binding), RFC 7677.
  */
 
 #include "sys/crypto.h"
@@ -12,6 +12,8 @@
 struct scram_client {
 	enum scram_digest digest;
 	struct str first; /* to send */
+	struct str gs2; /* header, and with it the binding's data, for c= */
+	struct str binding;
 	struct str bare;
 	struct str password;
 	struct str nonce;
@@ -19,8 +21,11 @@ struct scram_client {
 	unsigned char server_signature[SCRAM_KEY_MAX];
 };
 
+/* gs2: "p=tls-exporter" with the data of the binding; "y": we could, the server
+ * does not offer it; "n": we cannot. */
 void scram_client_begin(struct scram_client *s, enum scram_digest digest,
-	struct str user, struct str password, struct arena *a);
+	struct str user, struct str password, const char *gs2,
+	struct str binding, struct arena *a);
 /* server-first to client-final; false when it is broken or too costly. */
 bool scram_client_answer(
 	struct scram_client *s, struct str server_first, struct str *final_r);

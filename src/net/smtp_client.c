@@ -4,11 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "codec/mail/base64.h"
-#include "codec/sasl/sasl.h"
 #include "codec/smtp/command.h"
 #include "codec/smtp/path.h"
-#include "net/scram.h"
 
 enum { IN_MAX = 16384, PIPELINE_MAX = 50 };
 
@@ -89,113 +86,6 @@ bool smtp_client_expect(
 	if (!smtp_client_read_reply(c, ms, f))
 		return false;
 	return c->reply.code / 100 == class || smtp_client_refused(c, f);
-}
-
-/* ---- AUTH ---- */
-
-static bool has_mech(const struct smtp_client *c, const char *name)
-{
-	struct str rest = c->auth_mechs, word;
-
-	while (str_present(word = str_word(&rest, " =")))
-		if (str_ieqc(word, name))
-			return true;
-	return false;
-}
-
-/* A 334 challenge, decoded. */
-static bool challenge(
-	struct smtp_client *c, struct str *text_r, struct fault *f)
-{
-	if (!smtp_client_read_reply(c, c->timeouts.helo_ms, f))
-		return false;
-	if (c->reply.code != 334)
-		return smtp_client_refused(c, f);
-	struct str text = str_trim(str_from_at(buf_str(&c->reply.text), 3));
-	return base64_decode(text, c->a, text_r) ||
-	       fault_set(f, FAULT_TEMP, 451, 5, 0,
-		       "the server sent a broken AUTH challenge");
-}
-
-static void put_base64(struct smtp_client *c, const char *before, struct str s)
-{
-	stream_putf(c->stream, "%s%.*s\r\n", before,
-		STR_ARG(base64_encode_a(s, c->a)));
-}
-
-static bool auth_plain(struct smtp_client *c, struct str user,
-	struct str password, struct fault *f)
-{
-	struct str message = arena_printf(
-		c->a, "%c%.*s%c%.*s", 0, STR_ARG(user), 0, STR_ARG(password));
-
-	put_base64(c, "AUTH PLAIN ", message);
-	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
-}
-
-static bool auth_login(struct smtp_client *c, struct str user,
-	struct str password, struct fault *f)
-{
-	struct str ignored;
-
-	stream_puts(c->stream, "AUTH LOGIN\r\n");
-	if (!challenge(c, &ignored, f))
-		return false;
-	put_base64(c, "", user);
-	if (!challenge(c, &ignored, f))
-		return false;
-	put_base64(c, "", password);
-	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
-}
-
-static bool auth_scram(struct smtp_client *c, enum scram_digest digest,
-	struct str user, struct str password, struct fault *f)
-{
-	struct scram_client s;
-	struct str server, final;
-
-	scram_client_begin(&s, digest, user, password, c->a);
-	put_base64(c,
-		digest == SCRAM_SHA1 ? "AUTH SCRAM-SHA-1 "
-				     : "AUTH SCRAM-SHA-256 ",
-		s.first);
-	if (!challenge(c, &server, f))
-		return false;
-	if (!scram_client_answer(&s, server, &final))
-		return fault_set(f, FAULT_TEMP, 451, 7, 0,
-			"the server sent a broken SCRAM message");
-	put_base64(c, "", final);
-	if (!challenge(c, &server, f))
-		return false;
-	/* RFC 5802 3: the server, too, has to prove that it knows us. */
-	if (!scram_client_verify(&s, server))
-		return fault_set(f, FAULT_TEMP, 451, 7, 0,
-			"the server could not prove that it knows the "
-			"password");
-	stream_puts(c->stream, "\r\n");
-	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
-}
-
-bool smtp_client_auth(struct smtp_client *c, struct str user,
-	struct str password, bool plaintext, struct fault *f)
-{
-	bool ok;
-
-	if (has_mech(c, "SCRAM-SHA-256"))
-		ok = auth_scram(c, SCRAM_SHA256, user, password, f);
-	else if (has_mech(c, "SCRAM-SHA-1"))
-		ok = auth_scram(c, SCRAM_SHA1, user, password, f);
-	else if (plaintext && has_mech(c, "PLAIN"))
-		ok = auth_plain(c, user, password, f);
-	else if (plaintext && has_mech(c, "LOGIN"))
-		ok = auth_login(c, user, password, f);
-	else
-		return fault_set(f, FAULT_TEMP, 451, 7, 0,
-			(c->caps & CAP_AUTH) != 0
-				? "the server offers no AUTH mechanism that "
-				  "may be used here"
-				: "the server does not offer AUTH");
-	return ok;
 }
 
 /* ---- XFORWARD ---- */

@@ -70,10 +70,17 @@ bool smtp_client_hello(struct smtp_client *c, struct fault *f);
 bool smtp_client_starttls(struct smtp_client *c, SSL *ssl, const char *name,
 	bool verify, struct fault *f);
 
-/* Mechanisms, best first: SCRAM-SHA-256, -1, PLAIN, LOGIN.  plaintext: may
- * PLAIN and LOGIN be used.  A refused password is FAULT_PERM 535. */
-bool smtp_client_auth(struct smtp_client *c, struct str user,
-	struct str password, bool plaintext, struct fault *f);
+struct smtp_client_login {
+	struct str user;
+	struct str password; /* "Bearer TOKEN": RFC 7628; "": a certificate */
+	bool plaintext; /* may who listens learn the password? */
+	bool certificate; /* we have shown one */
+	struct str filter; /* smtp_sasl_mechanism_filter */
+};
+/* By the strongest mechanism that fits.  A refused password is FAULT_PERM
+ * 535. */
+bool smtp_client_auth(struct smtp_client *c, const struct smtp_client_login *l,
+	struct fault *f);
 
 /* XFORWARD_README: who the client of our client is; what the server does not
  * offer is left out, and so are absent values. */

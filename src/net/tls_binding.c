@@ -32,9 +32,13 @@ struct tls_binding tls_binding_of(SSL *ssl, struct arena *a)
 		SSL_export_keying_material(ssl, out, EXPORTER_BYTES, label,
 			sizeof(label) - 1, NULL, 0, 1) == 1)
 		b.exporter = arena_str(a, str_of(out, EXPORTER_BYTES));
-	const X509 *cert = SSL_get_certificate(ssl);
+	X509 *theirs =
+		SSL_is_server(ssl) ? NULL : SSL_get1_peer_certificate(ssl);
+	const X509 *cert =
+		SSL_is_server(ssl) ? SSL_get_certificate(ssl) : theirs;
 	const EVP_MD *md = cert != NULL ? digest_of(cert) : NULL;
 	if (md != NULL && X509_digest(cert, md, out, &n) == 1)
 		b.end_point = arena_str(a, str_of(out, n));
+	X509_free(theirs);
 	return b;
 }

@@ -16,7 +16,8 @@ struct tls_binding {
 	struct str end_point; /* absent where the certificate has no digest */
 };
 
-/* Of the server's side; strings live in the arena.  NULL: no TLS. */
+/* The server's certificate counts, on both sides.  Strings live in the arena.
+ * NULL: no TLS. */
 struct tls_binding tls_binding_of(SSL *ssl, struct arena *a);
 
 #endif

@@ -50,16 +50,14 @@ static bool attribute(struct source *s, struct str text, const char **why_r)
 }
 
 /* "address", or "{address, weight=3, ...}" */
-static bool source_parse(
-	struct str item, struct source *s, const char **why_r)
+static bool source_parse(struct str item, struct source *s, const char **why_r)
 {
 	struct str rest = list_unbrace(item), word;
 	struct sock_addr addr;
 
 	*s = (struct source){.address = list_item(&rest), .weight = 1};
 	*why_r = "an IP address of this machine";
-	if (!str_present(s->address) ||
-		!sock_addr_parse(s->address, 0, &addr))
+	if (!str_present(s->address) || !sock_addr_parse(s->address, 0, &addr))
 		return false;
 	s->six = addr.ss.ss_family == AF_INET6;
 	while (str_present(word = list_item(&rest)))
@@ -85,11 +83,10 @@ static bool schedule_parse(const struct conf *c, struct arena *a,
 	return true;
 }
 
-bool sources_parse(const struct conf *c, struct arena *a,
-	struct sources *s_r, struct str *what_r, const char **why_r)
+bool sources_parse(const struct conf *c, struct arena *a, struct sources *s_r,
+	struct str *what_r, const char **why_r)
 {
-	struct sources s = {
-		.v = arena_alloc(a, SOURCES_MAX * sizeof(*s.v))};
+	struct sources s = {.v = arena_alloc(a, SOURCES_MAX * sizeof(*s.v))};
 	struct str list = c->smtp_source_addresses;
 
 	*s_r = (struct sources){0};
@@ -126,8 +123,7 @@ const struct source *sources_choose(const struct sources *s, bool six,
 
 		if (one->six != six)
 			continue;
-		if (largest == NULL ||
-			quota > sources_quota(s, largest, day))
+		if (largest == NULL || quota > sources_quota(s, largest, day))
 			largest = one;
 		if (carried[i] < quota)
 			total += one->weight;
@@ -138,8 +134,7 @@ const struct source *sources_choose(const struct sources *s, bool six,
 	for (size_t i = 0; i < s->n; i++) {
 		const struct source *one = &s->v[i];
 
-		if (one->six != six ||
-			carried[i] >= sources_quota(s, one, day))
+		if (one->six != six || carried[i] >= sources_quota(s, one, day))
 			continue;
 		if (at < one->weight)
 			return one;

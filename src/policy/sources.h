@@ -28,8 +28,8 @@ struct sources {
 };
 
 /* False: *what_r is the part that is wrong, *why_r what to write. */
-bool sources_parse(const struct conf *c, struct arena *a,
-	struct sources *s_r, struct str *what_r, const char **why_r);
+bool sources_parse(const struct conf *c, struct arena *a, struct sources *s_r,
+	struct str *what_r, const char **why_r);
 
 /* Mails that it may carry on that day; UINT32_MAX: no bound. */
 uint32_t sources_quota(

@@ -201,3 +201,11 @@ def test_role_restarts_with_what_was_accepted(postern):
         assert c.recv(100).startswith(b"* OK")
     with socket.create_connection((p.host, p.port["pop3"]), 5) as c:
         assert c.recv(100).startswith(b"+OK")
+
+
+def test_a_short_soak(tmp_path):
+    """soak.py is `make soak`; here a few seconds of it."""
+    import soak
+    result = soak.soak(8, tmp_path, lambda text: None)
+    assert result["missing"] == [] and result["acknowledged"] > 50
+    assert result["trouble"]

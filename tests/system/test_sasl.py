@@ -15,7 +15,7 @@ import urllib.parse
 
 import pytest
 
-from harness import Smtp, make_certificate
+from harness import Smtp, make_certificate, wait_for
 from test_scram import b64
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
@@ -252,3 +252,98 @@ def test_external_is_off_by_default(postern, certificates):
     assert "EXTERNAL" not in s.expect("EHLO c.example", 250)
     s.expect("AUTH EXTERNAL =", 504)
     s.close()
+
+
+# ---- on the way out ----
+
+def client_of(postern, server, password, **options):
+    """A relay that logs in to the other's submission port."""
+    relayhost = f"[{server.host}]:{server.port['submission']}"
+    passwords = server.dir / "passwords"
+    passwords.write_text(f"{relayhost} {password}\n")
+    return postern("client", host="127.0.0.3", options={
+        "relayhost": relayhost,
+        "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions":
+        "permit_mynetworks, reject", "smtpd_recipient_restrictions":
+        "permit_mynetworks, reject", "smtp_sasl_auth_enable": "yes",
+        "smtp_tls_security_level": "encrypt", "minimal_backoff_time": "600s",
+        "smtp_sasl_password_maps": f"texthash:{passwords}",
+        **options}).start()
+
+
+def relay(p, sender=ALICE, rcpt=BOB):
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO client.test", 250)
+    s.expect(f"MAIL FROM:<{sender}>", 250)
+    s.expect(f"RCPT TO:<{rcpt}>", 250)
+    s.expect("DATA", 354)
+    s.send(b"Subject: s\r\n\r\nhello\r\n")
+    s.expect(".", 250)
+    s.close()
+
+
+@pytest.mark.parametrize("options, password, method", [
+    ({}, "a", "SCRAM-SHA-256-PLUS"),
+    ({"smtp_tls_protocols": "<=TLSv1.2",
+      "smtp_tls_mandatory_protocols": "<=TLSv1.2"}, "a", "SCRAM-SHA-256-PLUS"),
+    ({"smtp_sasl_mechanism_filter": "!scram-sha-256-plus, static:rest"}, "a",
+     "SCRAM-SHA-256"),
+    ({"smtp_sasl_mechanism_filter": "scram-sha-1-plus"}, "a",
+     "SCRAM-SHA-1-PLUS"),
+    ({"smtp_sasl_mechanism_filter": "scram-sha-1"}, "a", "SCRAM-SHA-1"),
+    ({"smtp_sasl_mechanism_filter": "plain"}, "a", "PLAIN"),
+    ({"smtp_sasl_mechanism_filter": "login"}, "a", "LOGIN"),
+    ({}, "Bearer good", "OAUTHBEARER"),
+    ({"smtp_sasl_mechanism_filter": "xoauth2"}, "Bearer good", "XOAUTH2")])
+def test_each_mechanism_on_the_way_out(oauth, postern, options, password,
+                                       method):
+    p = client_of(postern, oauth, f"{ALICE}:{password}", **options)
+    relay(p)
+    wait_for("an empty queue", lambda: p.queue() == [])
+    assert f"method={method} " in oauth.log() + " "
+    wait_for("the mail", lambda: "status=sent" in p.log())
+
+
+@pytest.mark.parametrize("password, filter_, want", [
+    ("Bearer old", "", "535"), ("Bearer old", "xoauth2", "535"),
+    ("wrong", "", "535"), ("a", "gssapi", "no AUTH mechanism"),
+    ("", "", "no AUTH mechanism")])
+def test_what_does_not_fit_waits(oauth, postern, password, filter_, want):
+    """A wrong password, or no way to say it, is ours to mend."""
+    p = client_of(postern, oauth, f"{ALICE}:{password}",
+                  smtp_sasl_mechanism_filter=filter_)
+    relay(p)
+    m = wait_for("a deferral", lambda: [
+        m for m in p.queue() if m["recipients"][0]["attempts"]])[0]
+    assert want in m["recipients"][0]["reason"]
+    assert "Bearer" not in p.log()
+    p.run("queue", "delete", "ALL")
+
+
+def test_external_on_the_way_out(postern, certificates):
+    server = postern("b", users={ALICE: "pw", BOB: "pw"}, options={
+        "smtpd_tls_ask_ccert": "yes",
+        "smtpd_tls_CAfile": str(certificates / "ca.pem"),
+        "smtpd_sasl_mechanism_filter": "external"}).start()
+    p = client_of(postern, server, f"{ALICE}:",
+                  smtp_tls_cert_file=certificates / "san.pem",
+                  smtp_tls_key_file=certificates / "san.key")
+    relay(p)
+    wait_for("an empty queue", lambda: p.queue() == [])
+    assert "method=EXTERNAL" in server.log()
+
+
+def test_each_sender_has_a_login_of_its_own(oauth, postern):
+    """smtp_sender_dependent_authentication: by sender, by domain, then as
+    without it; nobody goes over another's connection."""
+    p = client_of(
+        postern, oauth, "x", smtp_sender_dependent_authentication="yes",
+        smtp_sasl_password_maps="inline:{%s=%s:a, @example.test=%s:b}" %
+        (ALICE, ALICE, BOB))
+    for sender in (ALICE, BOB, ALICE):
+        relay(p, sender)
+    wait_for("an empty queue", lambda: p.queue() == [])
+    logins = [line.split("login=")[1].split()[0]
+              for line in oauth.log().splitlines()
+              if " accepted " in line]
+    assert sorted(logins) == [ALICE, ALICE, BOB]

@@ -45,8 +45,8 @@ static void by_weight(void **state UNUSED)
 	size_t count[3] = {0};
 	struct sources s;
 
-	assert_true(parse("{192.0.2.1, weight=3} 192.0.2.2 2001:db8::1", "", a,
-		&s));
+	assert_true(parse(
+		"{192.0.2.1, weight=3} 192.0.2.2 2001:db8::1", "", a, &s));
 	for (uint64_t h = 0; h < 4000; h++)
 		count[sources_choose(&s, false, h, DAY, none) - s.v]++;
 	assert_int_equal(count[0], 3000);
@@ -91,8 +91,7 @@ static void where_all_are_full(void **state UNUSED)
 	assert_true(parse("{192.0.2.1, warmup=2024-10-04} {192.0.2.2,"
 			  " warmup=2024-10-03}",
 		"2, 5", a, &s));
-	assert_ptr_equal(
-		sources_choose(&s, false, 7, DAY, carried), &s.v[1]);
+	assert_ptr_equal(sources_choose(&s, false, 7, DAY, carried), &s.v[1]);
 	assert_null(sources_choose(&s, true, 7, DAY, carried));
 	arena_free(a);
 }

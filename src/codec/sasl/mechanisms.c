@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "codec/sasl/mechanisms.h"
 
+#include "codec/postfix/lines.h"
+
 #include "base/attr.h"
 
 const struct sasl_mechanism sasl_mechanisms[SASL_MECHANISMS] = {
@@ -39,4 +41,21 @@ bool sasl_possible(const struct sasl_mechanism *m, struct sasl_session s)
 		break;
 	}
 	return true;
+}
+
+bool sasl_filter_allows(struct str filter, const char *name)
+{
+	bool only = false, listed = false;
+	struct str item;
+
+	while (str_present(item = list_item(&filter))) {
+		if (str_starts(item, "!")) {
+			if (str_ieqc(str_from_at(item, 1), name))
+				return false;
+		} else if (str_find(item, ':') < 0) {
+			only = true;
+			listed |= str_ieqc(item, name);
+		}
+	}
+	return !only || listed;
 }

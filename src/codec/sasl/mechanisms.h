@@ -44,4 +44,9 @@ struct sasl_session {
 };
 bool sasl_possible(const struct sasl_mechanism *m, struct sasl_session s);
 
+/* postconf(5) smtpd_sasl_mechanism_filter, smtp_sasl_mechanism_filter: "!name"
+ * excludes, a bare name includes only what is named, anything else
+ * ("static:rest") includes all. */
+bool sasl_filter_allows(struct str filter, const char *name);
+
 #endif

@@ -81,8 +81,8 @@ static uint64_t hash_of(const struct message *m, const struct dest *d)
 	return h ^ h >> 29;
 }
 
-void source_take(struct sched *s, const struct dest *d,
-	const struct message *m, const struct source *v[2])
+void source_take(struct sched *s, const struct dest *d, const struct message *m,
+	const struct source *v[2])
 {
 	const struct source_group *g = group_of(s, d);
 

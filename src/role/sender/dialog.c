@@ -50,46 +50,48 @@ int sender_connect(
 	return fd;
 }
 
-/* smtp_sasl_password_maps: by next hop as routed, host, then sender's */
-static bool find_password(struct delivery *d, struct str *user_r,
-	struct str *password_r, bool *found_r, struct fault *f)
+/* smtp_sasl_password_maps: by sender where that is wanted, by next hop as
+ * routed, the host's name, what is logged of it, the domain. */
+static enum table_result find_password(
+	struct delivery *d, struct str *value_r, struct fault *f)
 {
-	struct str keys[] = {d->site.nexthop, d->mta, d->site.host};
-	struct str value;
+	const struct policy *p = d->s->policy;
+	struct str sender = d->job->env.sender, ext;
+	struct address_keys keys = policy_keys(p, sender, d->a);
+	struct str others[] = {d->site.nexthop,
+		d->host != NULL ? d->host->name : STR(""), d->mta,
+		d->site.host};
+	enum table_result r = TABLE_NONE;
 
-	*found_r = false;
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		enum table_result r = maps_lookup(
-			d->s->policy->sasl_password, keys[i], d->a, &value, f);
-
-		if (r == TABLE_ERROR)
-			return false;
-		if (r == TABLE_FOUND) {
-			*user_r = str_cut(&value, ':');
-			*password_r = str_present(value) ? value : STR("");
-			*found_r = true;
-			return true;
-		}
-	}
-	return true;
+	if (d->c->smtp_sender_dependent_authentication && sender.len > 0)
+		r = maps_lookup_address(p->sasl_password, sender, &keys, d->a,
+			value_r, &ext, f);
+	for (size_t i = 0; i < ARRAY_LEN(others) && r == TABLE_NONE; i++)
+		if (others[i].len > 0)
+			r = maps_lookup(
+				p->sasl_password, others[i], d->a, value_r, f);
+	return r;
 }
 
 static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 {
-	struct str user, password, options;
-	bool found;
+	bool tls = stream_is_tls(c->stream);
+	struct smtp_client_login l = {.certificate = d->s->own.n > 0,
+		.filter = d->c->smtp_sasl_mechanism_filter};
+	struct str value;
 
 	if (!d->c->smtp_sasl_auth_enable)
 		return true;
-	if (!find_password(d, &user, &password, &found, f))
-		return false;
-	if (!found)
-		return true;
-	options = stream_is_tls(c->stream)
-			  ? d->c->smtp_sasl_tls_security_options
-			  : d->c->smtp_sasl_security_options;
-	bool ok = smtp_client_auth(
-		c, user, password, !conf_option_has(options, "noplaintext"), f);
+	enum table_result r = find_password(d, &value, f);
+	if (r != TABLE_FOUND)
+		return r == TABLE_NONE;
+	l.user = str_cut(&value, ':');
+	l.password = str_present(value) ? value : STR("");
+	l.plaintext =
+		!conf_option_has(tls ? d->c->smtp_sasl_tls_security_options
+				     : d->c->smtp_sasl_security_options,
+			"noplaintext");
+	bool ok = smtp_client_auth(c, &l, f);
 	/* A wrong password is ours to mend: the mail waits. */
 	if (!ok && f->class == FAULT_PERM)
 		f->class = FAULT_TEMP;
@@ -271,10 +273,13 @@ static struct str connection_key(struct delivery *d)
 	if (!d->c->smtp_connection_cache_on_demand ||
 		(d->job->env.flags & special) != 0)
 		return STR_NONE;
-	return arena_printf(d->a, "%.*s %.*s %d %.*s %.*s",
+	bool by_sender = d->c->smtp_sender_dependent_authentication;
+
+	return arena_printf(d->a, "%.*s %.*s %d %.*s %.*s %.*s",
 		STR_ARG(d->job->transport), STR_ARG(d->mta), d->level,
 		STR_ARG(by_name ? d->site.nexthop : STR("")),
-		STR_ARG(d->job->source[family_of(d->host)]));
+		STR_ARG(d->job->source[family_of(d->host)]),
+		STR_ARG(by_sender ? d->job->env.sender : STR("")));
 }
 
 /* May it wait for the mail that is next in line? */

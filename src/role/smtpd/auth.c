@@ -8,25 +8,6 @@
 #include "net/tls_binding.h"
 #include "role/smtpd/smtpd.h"
 
-/* postconf(5) smtpd_sasl_mechanism_filter: "!name" excludes, a bare name
- * includes, anything else ("static:rest") includes all. */
-static bool filter_allows(const struct conf *c, const char *name)
-{
-	struct str rest = c->smtpd_sasl_mechanism_filter, item;
-	bool only = false, listed = false;
-
-	while (str_present(item = list_item(&rest))) {
-		if (str_starts(item, "!")) {
-			if (str_ieqc(str_from_at(item, 1), name))
-				return false;
-		} else if (str_find(item, ':') < 0) {
-			only = true;
-			listed |= str_ieqc(item, name);
-		}
-	}
-	return !only || listed;
-}
-
 static bool allowed(const struct session *s, const struct sasl_mechanism *m)
 {
 	const struct conf *c = s->sv->c;
@@ -42,7 +23,7 @@ static bool allowed(const struct session *s, const struct sasl_mechanism *m)
 				       : c->smtpd_sasl_security_options,
 			"noplaintext"))
 		return false;
-	return filter_allows(c, m->name);
+	return sasl_filter_allows(c->smtpd_sasl_mechanism_filter, m->name);
 }
 
 static bool plus_allowed(const struct session *s)
