@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 /* 2: with the content filter; 3: with priority and times */
-enum { ENVELOPE_VERSION = 3, ENVELOPE_OLDEST = 1 };
+enum { ENVELOPE_VERSION = 4, ENVELOPE_OLDEST = 1 };
 
 void ipc_put_fault(struct buf *b, const struct fault *f)
 {
@@ -75,6 +75,11 @@ void envelope_put(struct buf *b, const struct envelope *e)
 	wire_put_u32(b, (uint32_t)e->priority);
 	wire_put_u64(b, (uint64_t)e->hold_until);
 	wire_put_u64(b, (uint64_t)e->deliver_by);
+	wire_put_str(b, e->helo);
+	wire_put_str(b, e->protocol);
+	wire_put_str(b, e->sasl_method);
+	wire_put_str(b, e->sasl_sender);
+	wire_put_u32(b, e->port);
 	wire_put_u32(b, e->n_rcpts);
 	for (uint32_t i = 0; i < e->n_rcpts; i++) {
 		wire_put_str(b, e->rcpts[i].address);
@@ -104,6 +109,13 @@ bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r)
 		e.priority = (int32_t)wire_u32(w);
 		e.hold_until = (int64_t)wire_u64(w);
 		e.deliver_by = (int64_t)wire_u64(w);
+	}
+	if (version >= 4) {
+		e.helo = wire_str(w);
+		e.protocol = wire_str(w);
+		e.sasl_method = wire_str(w);
+		e.sasl_sender = wire_str(w);
+		e.port = wire_u32(w);
 	}
 	e.n_rcpts = wire_count(w, 16);
 	e.rcpts = arena_alloc(a, e.n_rcpts * sizeof(*e.rcpts));
@@ -223,6 +235,11 @@ void local_request_put(struct buf *b, const struct local_request *r)
 	wire_put_str(b, r->extension);
 	wire_put_str(b, r->client);
 	wire_put_str(b, r->login);
+	wire_put_str(b, r->helo);
+	wire_put_str(b, r->protocol);
+	wire_put_str(b, r->sasl_method);
+	wire_put_str(b, r->sasl_sender);
+	wire_put_u32(b, r->port);
 	wire_put_str(b, r->queue_id);
 	wire_put_str(b, r->nexthop);
 	wire_put_u32(b, r->n_rcpts);
@@ -252,6 +269,11 @@ bool local_request_read(
 	r.extension = wire_str(w);
 	r.client = wire_str(w);
 	r.login = wire_str(w);
+	r.helo = wire_str(w);
+	r.protocol = wire_str(w);
+	r.sasl_method = wire_str(w);
+	r.sasl_sender = wire_str(w);
+	r.port = wire_u32(w);
 	r.queue_id = wire_str(w);
 	r.nexthop = wire_str(w);
 	r.n_rcpts = wire_count(w, 16);

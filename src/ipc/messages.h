@@ -59,6 +59,10 @@ struct envelope {
 	struct str envid; /* absent without */
 	struct str login; /* absent without AUTH */
 	struct str client; /* "name[address]" */
+	struct str helo,
+		protocol; /* of the client: "ESMTP"; absent: no client */
+	uint32_t port;
+	struct str sasl_method, sasl_sender; /* AUTH; MAIL FROM's AUTH= */
 	struct str filter; /* content_filter "transport:nexthop"; absent */
 	int32_t priority; /* RFC 6710: -9 to 9 */
 	int64_t hold_until; /* RFC 4865, Unix seconds; 0: not given */
@@ -135,6 +139,8 @@ struct local_request {
 	struct str sender;
 	/* what a command is told in its environment */
 	struct str recipient, original, extension, client, login;
+	struct str helo, protocol, sasl_method, sasl_sender;
+	uint32_t port;
 	/* LOCAL_PIPE */
 	struct str queue_id, nexthop;
 	struct pipe_rcpt *rcpts;

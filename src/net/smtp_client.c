@@ -7,7 +7,7 @@
 #include "codec/smtp/command.h"
 #include "codec/smtp/path.h"
 
-enum { IN_MAX = 16384, PIPELINE_MAX = 50 };
+enum { IN_MAX = 16384, PIPELINE_MAX = 50, EARLY_MS = 10000 };
 
 void smtp_client_init(struct smtp_client *c, int fd, struct arena *a,
 	struct str helo_name, bool lmtp, const struct smtp_timeouts *t)
@@ -55,6 +55,18 @@ bool smtp_client_read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
 				"the server does not speak SMTP");
 		}
 	}
+}
+
+bool smtp_client_in_step(struct smtp_client *c, struct fault *f)
+{
+	if (!stream_has_input(c->stream))
+		return true;
+	if (!smtp_client_read_reply(c, EARLY_MS, f))
+		return false;
+	if (c->reply.code >= 400)
+		return smtp_client_refused(c, f);
+	return fault_set(f, FAULT_TEMP, 451, 5, 0,
+		"the server answered what it was not asked yet");
 }
 
 bool smtp_client_refused(struct smtp_client *c, struct fault *f)
@@ -242,7 +254,8 @@ bool smtp_client_send(
 	size_t accepted = 0;
 
 	c->text_begun = false;
-	if (!fits(c, m, f) || !envelope(c, m, &accepted, f))
+	if (!fits(c, m, f) || !smtp_client_in_step(c, f) ||
+		!envelope(c, m, &accepted, f))
 		return false;
 	if (accepted == 0) {
 		*f = m->rcpts[0].fault;

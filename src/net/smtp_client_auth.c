@@ -64,21 +64,18 @@ static bool auth_login(struct smtp_client *c, struct str user,
 static bool auth_scram(struct smtp_client *c, const struct sasl_mechanism *m,
 	const struct smtp_client_login *l, struct fault *f)
 {
-	struct tls_binding tls =
-		tls_binding_of(stream_ssl(c->stream), c->a);
+	struct tls_binding tls = tls_binding_of(stream_ssl(c->stream), c->a);
 	bool exporter = str_present(tls.exporter);
-	struct str binding = !m->plus    ? STR("")
+	struct str binding = !m->plus   ? STR("")
 			     : exporter ? tls.exporter
 					: tls.end_point;
 	struct str with_plus = arena_printf(c->a, "%s-PLUS", m->name);
-	/* RFC 5802 6: "y" tells a server that offers it that somebody between us
-	 * took its offer away. */
-	const char *gs2 = m->plus     ? exporter ? "p=tls-exporter"
-						 : "p=tls-server-end-point"
-			  : stream_is_tls(c->stream) &&
-				    !has_mech(c, with_plus.ptr)
-				  ? "y"
-				  : "n";
+	/* RFC 5802 6: "y" tells a server that offers it that somebody between
+	 * us took its offer away. */
+	const char *gs2 =
+		m->plus ? exporter ? "p=tls-exporter" : "p=tls-server-end-point"
+		: stream_is_tls(c->stream) && !has_mech(c, with_plus.ptr) ? "y"
+									  : "n";
 	struct scram_client s;
 	struct str server, final;
 

@@ -87,7 +87,8 @@ static bool ehlo(struct smtp_client *c, struct fault *f)
 			c->stream, SMTP_CLIENT_LINE_MAX, false, &line);
 
 		if (r == LINE_TOO_LONG)
-			continue; /* a capability we cannot know */
+			return fault_set(f, FAULT_TEMP, 451, 5, 0,
+				"the server sent an endless line");
 		if (r != LINE_OK)
 			return smtp_client_lost(c, f);
 		enum smtp_reply_state state = smtp_reply_feed(&c->reply, line);

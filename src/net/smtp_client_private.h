@@ -16,6 +16,9 @@ bool smtp_client_read_reply(struct smtp_client *c, int64_t ms, struct fault *f);
 /* The same, of a class; false with the reply as the fault where it is not. */
 bool smtp_client_expect(
 	struct smtp_client *c, int64_t ms, int class, struct fault *f);
+/* Nothing is to come now: false where the server has said something all the
+ * same, a refusal with its words.  What was not asked yet is not answered. */
+bool smtp_client_in_step(struct smtp_client *c, struct fault *f);
 /* The recipients have been said: the text, and what comes back. */
 bool smtp_client_text(
 	struct smtp_client *c, struct smtp_client_mail *m, struct fault *f);

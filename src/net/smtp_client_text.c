@@ -7,6 +7,7 @@
 
 enum { PIECE = 32768, CHUNK = 1 << 20 };
 
+/* All but the dot. */
 static bool put_message(struct smtp_client *c, const struct smtp_client_mail *m)
 {
 	bool line_start = true;
@@ -22,7 +23,8 @@ static bool put_message(struct smtp_client *c, const struct smtp_client_mail *m)
 		if (m->progress != NULL)
 			m->progress(at + piece.len, m->message.len, m->ctx);
 	}
-	stream_puts(c->stream, line_start ? ".\r\n" : "\r\n.\r\n");
+	if (!line_start)
+		stream_puts(c->stream, "\r\n");
 	return stream_flush(c->stream);
 }
 
@@ -58,6 +60,9 @@ static bool data(
 	c->text_begun = true;
 	if (!put_message(c, m))
 		return smtp_client_lost(c, f);
+	if (!smtp_client_in_step(c, f))
+		return false;
+	stream_puts(c->stream, ".\r\n");
 	if (c->lmtp)
 		return lmtp_replies(c, m, f);
 	return smtp_client_expect(c, c->timeouts.data_done_ms, 2, f);
@@ -125,6 +130,8 @@ static bool bdat(
 bool smtp_client_text(
 	struct smtp_client *c, struct smtp_client_mail *m, struct fault *f)
 {
+	if (!smtp_client_in_step(c, f))
+		return false;
 	bool chunks = (c->caps & CAP_CHUNKING) != 0 && !c->lmtp &&
 		      is_lines(m->message) &&
 		      (m->prefix.len == 0 || is_lines(m->prefix));

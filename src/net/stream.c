@@ -375,6 +375,21 @@ bool stream_readable(struct stream *s, int wait_ms)
 	return stream_buffered(s) || poll(&p, 1, wait_ms) > 0;
 }
 
+bool stream_has_input(struct stream *s)
+{
+	struct pollfd p = {.fd = s->fd, .events = POLLIN};
+	char c;
+
+	if (stream_buffered(s))
+		return true;
+	if (poll(&p, 1, 0) <= 0)
+		return false;
+	if (s->ssl == NULL)
+		return true;
+	int n = SSL_peek(s->ssl, &c, 1);
+	return n > 0 || tls_result(s, n) != IO_READ;
+}
+
 bool stream_drop_input(struct stream *s)
 {
 	bool had = s->in_at < s->in.len;

@@ -60,6 +60,9 @@ void stream_unread(struct stream *s, size_t n);
 bool stream_buffered(const struct stream *s);
 /* The same, but also looks at the socket for a moment. */
 bool stream_readable(struct stream *s, int wait_ms);
+/* Has the peer said something, or gone, by now?  What TLS says for itself (a
+ * session ticket) does not count.  Does not wait. */
+bool stream_has_input(struct stream *s);
 /* Forgets what was read ahead; true when there was something. RFC 3207 4.2 */
 bool stream_drop_input(struct stream *s);
 

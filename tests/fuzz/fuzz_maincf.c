@@ -20,8 +20,19 @@ static void pipe_of(
 {
 	struct pipe_rcpt rcpts[2] = {{value, value, value, value},
 		{STR("a@b"), STR("a@b"), STR("a"), STR("")}};
-	struct pipe_mail mail = {
-		value, value, value, value, value, value, 1, rcpts, 2};
+	struct pipe_mail mail = {.sender = value,
+		.nexthop = value,
+		.queue_id = value,
+		.login = value,
+		.client_address = value,
+		.client_hostname = value,
+		.client_helo = value,
+		.client_protocol = value,
+		.sasl_method = value,
+		.sasl_sender = value,
+		.size = 1,
+		.rcpts = rcpts,
+		.n_rcpts = 2};
 	struct pipe_args args;
 	struct strs argv;
 	const char *why;

@@ -410,7 +410,9 @@ class Sink:
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
                 self.commands.append(line)
                 verb = line.split(" ")[0].split(":")[0].upper()
-                if verb == "EHLO":
+                if verb == "EHLO" and "EHLO" in self.replies:
+                    self._answer(conn, "EHLO", "")
+                elif verb == "EHLO":
                     lines = ["sink", *self.ehlo]
                     conn.sendall("".join(
                         f"250{'-' if i + 1 < len(lines) else ' '}{t}\r\n"

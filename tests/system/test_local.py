@@ -267,7 +267,8 @@ def ask_master(p, action, user, target):
                 len(s).to_bytes(4, "little") + s.encode())
     payload = bytes([action]) + b"".join(
         text(s) for s in (user, target, "", "a@b", "r@x", "r@x", "", "", "",
-                          "ID", "x"))
+                          "", "", "", ""))
+    payload += (25).to_bytes(4, "little") + text("ID") + text("x")
     payload += (1).to_bytes(4, "little") + b"".join(
         text(s) for s in ("r@x", "r@x", "r", ""))
     body = os.memfd_create("body")

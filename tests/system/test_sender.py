@@ -83,6 +83,79 @@ def test_hostile_server_defers_and_harms_nobody(relay, name, replies):
     sink.stop()
 
 
+STAGES = ("GREETING", "EHLO", "MAIL", "RCPT", "DATA", ".")
+REPLIES = {
+    "endless": lambda code: endless(b"%d-" % code),
+    "one line of a megabyte": lambda code: b"%d " % code + b"x" * 1000000 +
+    b"\r\n",
+    "NUL and 8-bit": lambda code: b"\x00\xff%d\x00\r\n" % code,
+    "no number": lambda code: b"hello there\r\n",
+    "another class": lambda code: b"%d odd\r\n" % (550 - code if code == 354
+                                                   else 354),
+    "a code that is none": lambda code: b"999 what\r\n",
+    "lines of different codes": lambda code: b"%d-a\r\n451 b\r\n" % code,
+}
+
+
+class EarlySink(Sink):
+    """Answers what was not asked yet: the replies of a whole session at
+    once, with the greeting."""
+
+    def _serve(self, conn):
+        conn.sendall(b"220 hi\r\n" + b"250 ok\r\n" * 3 + b"354 go\r\n"
+                     b"250 2.0.0 taken\r\n")
+        try:
+            while conn.recv(65536):
+                pass
+        except OSError:
+            pass
+
+
+def test_each_bad_reply_at_each_stage(relay):
+    """Row 75 of the attacks: whatever it is, the mail waits, and goes when the
+    server is sane; the same processes, the next mail unharmed."""
+    sink = Sink("127.0.0.5", 0, ehlo=("PIPELINING",))
+    p = relay(sink)
+    tried = 0
+    for stage in STAGES:
+        code = {"GREETING": 220, "DATA": 354}.get(stage, 250)
+        for name, reply in REPLIES.items():
+            sink.replies = {stage: reply(code)}
+            p.send(ALICE, [f"x{tried}@far.example"])
+            wait_for(f"{name} at {stage}", lambda: p.queue()[0]["recipients"][
+                0]["attempts"])
+            sink.replies = {}
+            p.run("queue", "flush")
+            wait_for("an empty queue", lambda: p.queue() == [])
+            tried += 1
+            assert len(sink.mails) == tried, (name, stage)
+    assert all(r["restarts"] == 0 for r in p.status()["roles"])
+    sink.stop()
+
+
+def test_quit_that_is_never_answered(relay):
+    """The mail is delivered all the same, and the next one is not behind it."""
+    sink = Sink("127.0.0.5", 0, replies={"QUIT": b""})
+    p = relay(sink)
+    p.send(ALICE, ["x@far.example"])
+    wait_for("the first", lambda: len(sink.mails) == 1)
+    p.send(ALICE, ["y@far.example"])
+    wait_for("the second", lambda: len(sink.mails) == 2)
+    wait_for("an empty queue", lambda: p.queue() == [])
+    sink.stop()
+
+
+def test_replies_before_the_commands(relay):
+    """A 250 that comes before the text is no promise."""
+    sink = EarlySink("127.0.0.5", 0)
+    p = relay(sink)
+    p.send(ALICE, ["x@far.example"])
+    wait_for("a try", lambda: p.queue()[0]["recipients"][0]["attempts"])
+    assert "status=sent" not in p.log()
+    p.run("queue", "delete", "ALL")
+    sink.stop()
+
+
 class TlsSink(Sink):
     """Offers STARTTLS and, inside, AUTH."""
 

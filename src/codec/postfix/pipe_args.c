@@ -188,6 +188,16 @@ static bool macro(struct expansion *x, struct str name, struct str *v_r)
 		*v_r = m->client_address;
 	else if (str_eqc(name, "client_hostname"))
 		*v_r = m->client_hostname;
+	else if (str_eqc(name, "client_helo"))
+		*v_r = m->client_helo;
+	else if (str_eqc(name, "client_protocol"))
+		*v_r = m->client_protocol;
+	else if (str_eqc(name, "client_port"))
+		*v_r = arena_printf(x->a, "%u", m->client_port);
+	else if (str_eqc(name, "sasl_method"))
+		*v_r = m->sasl_method;
+	else if (str_eqc(name, "sasl_sender"))
+		*v_r = m->sasl_sender;
 	else
 		return false;
 	return true;

@@ -45,7 +45,9 @@ struct pipe_rcpt {
 };
 struct pipe_mail {
 	struct str sender, nexthop, queue_id, login;
-	struct str client_address, client_hostname;
+	struct str client_address, client_hostname, client_helo;
+	struct str client_protocol, sasl_method, sasl_sender;
+	unsigned client_port;
 	uint64_t size;
 	const struct pipe_rcpt *rcpts;
 	size_t n_rcpts;

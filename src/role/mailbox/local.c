@@ -72,7 +72,12 @@ static bool ask_master(
 		.original = x->r->original,
 		.extension = user ? t->target : x->extension,
 		.client = x->e->client,
-		.login = x->e->login};
+		.login = x->e->login,
+		.helo = x->e->helo,
+		.protocol = x->e->protocol,
+		.sasl_method = x->e->sasl_method,
+		.sasl_sender = x->e->sasl_sender,
+		.port = x->e->port};
 
 	if (user || t->action == LOCAL_COMMAND)
 		ms += x->m->role->conf->command_time_limit * 1000;

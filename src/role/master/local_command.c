@@ -82,6 +82,10 @@ static void fill_env(struct env *e, const struct local *l)
 	env_put_foreign(e, "DOMAIN", domain);
 	env_put_foreign(e, "EXTENSION", l->r.extension);
 	env_put_foreign(e, "SASL_USERNAME", l->r.login);
+	env_put_foreign(e, "SASL_METHOD", l->r.sasl_method);
+	env_put_foreign(e, "SASL_SENDER", l->r.sasl_sender);
+	env_put_foreign(e, "CLIENT_HELO", l->r.helo);
+	env_put_foreign(e, "CLIENT_PROTOCOL", l->r.protocol);
 	env_put_foreign(e, "CLIENT_HOSTNAME", host);
 	env_put_foreign(e, "CLIENT_ADDRESS", str_cut(&rest, ']'));
 }

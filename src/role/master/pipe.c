@@ -141,13 +141,19 @@ static bool fits(
 bool local_pipe(struct local *l, struct fault *f)
 {
 	const struct transport *t = transport_find(l->services, l->r.target);
-	struct str rest = l->r.client;
+	struct str address = l->r.client;
+	struct str hostname = str_cut(&address, '[');
 	struct pipe_mail mail = {.sender = l->r.sender,
 		.nexthop = l->r.nexthop,
 		.queue_id = l->r.queue_id,
 		.login = l->r.login,
-		.client_hostname = str_cut(&rest, '['),
-		.client_address = str_cut(&rest, ']'),
+		.client_hostname = hostname,
+		.client_address = str_cut(&address, ']'),
+		.client_helo = l->r.helo,
+		.client_protocol = l->r.protocol,
+		.client_port = l->r.port,
+		.sasl_method = l->r.sasl_method,
+		.sasl_sender = l->r.sasl_sender,
 		.size = l->message.len,
 		.rcpts = l->r.rcpts,
 		.n_rcpts = l->r.n_rcpts};

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/sender/connections.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -114,14 +113,6 @@ struct connections *connections_new(int64_t idle_ms)
 	return c;
 }
 
-/* A server that says something now says that it goes, or has gone. */
-static bool is_quiet(const struct smtp_client *client)
-{
-	struct pollfd p = {.fd = stream_fd(client->stream), .events = POLLIN};
-
-	return !stream_buffered(client->stream) && poll(&p, 1, 0) == 0;
-}
-
 bool connections_take(struct connections *c, struct str key, struct arena *a,
 	struct connection *x_r)
 {
@@ -140,7 +131,9 @@ bool connections_take(struct connections *c, struct str key, struct arena *a,
 		pthread_mutex_unlock(&c->lock);
 		if (found == NULL)
 			return false;
-		bool quiet = is_quiet(&found->x.client);
+		/* A server that says something now says that it goes, or has
+		 * gone. */
+		bool quiet = !stream_has_input(found->x.client.stream);
 		if (quiet) {
 			*x_r = found->x;
 			x_r->client.a = a;

@@ -65,6 +65,11 @@ void transaction_reset(struct session *s)
 	arena_reset(s->tx_a);
 }
 
+const char *smtpd_protocol(const struct session *s)
+{
+	return s->sv->lmtp ? "LMTP" : s->esmtp ? "ESMTP" : "SMTP";
+}
+
 struct check smtpd_check(struct session *s, struct arena *a)
 {
 	struct check c = {.policy = s->sv->policy,
@@ -81,9 +86,7 @@ struct check smtpd_check(struct session *s, struct arena *a)
 		.tls = stream_is_tls(s->stream),
 		.pipelined = s->pipelined,
 		.state = s->where,
-		.protocol = s->sv->lmtp ? "LMTP"
-			    : s->esmtp  ? "ESMTP"
-					: "SMTP",
+		.protocol = smtpd_protocol(s),
 		.sasl_method = s->sasl_method,
 		.size = s->tx.reception != NULL ? s->tx.reception->spool.size
 						: s->tx.mail.size,

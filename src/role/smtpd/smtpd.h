@@ -200,6 +200,8 @@ void smtpd_skip_actions(struct session *s, const struct check *c);
 void transaction_add_rcpt(struct session *s, struct recipient r);
 /* Does receive_override_options have the word? */
 bool smtpd_overrides(const struct session *s, const char *word);
+/* "ESMTP", "SMTP", "LMTP" */
+const char *smtpd_protocol(const struct session *s);
 /* All about the session for the restriction lists. */
 struct check smtpd_check(struct session *s, struct arena *a);
 bool smtpd_tls_handshake(struct session *s);
