@@ -5,6 +5,7 @@ sleeps and hopes."""
 
 import json
 import os
+import pwd
 import random
 import re
 import shutil
@@ -545,6 +546,106 @@ class Postfix:
 
     def stop(self):
         self.command("stop")
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+class Exim:
+    """A private instance of Debian's Exim on 127.0.0.7: mail for exim.test goes
+    into a Maildir, the rest to the host and port of smarthost.  $EXIM: the
+    program, where it is not installed."""
+
+    def __init__(self, smarthost=None, domains="exim.test", settings=""):
+        self.base = Path(tempfile.mkdtemp(prefix="exim-", dir="/var/tmp"))
+        self.base.chmod(0o755)
+        self.host, self.port = "127.0.0.7", free_port(("127.0.0.7",))
+        self.smarthost, self.domains = smarthost, domains
+        self.settings, self.process = settings, None
+
+    @staticmethod
+    def program():
+        return os.environ.get("EXIM") or shutil.which("exim4")
+
+    @staticmethod
+    def possible():
+        try:
+            pwd.getpwnam("Debian-exim")
+        except KeyError:
+            return False
+        return os.geteuid() == 0 and bool(Exim.program())
+
+    def config(self):
+        route = ("" if not self.smarthost else
+                 "out:\n  driver = manualroute\n  transport = remote\n"
+                 "  route_list = * %s byname\n  self = send\n"
+                 % self.smarthost[0])
+        remote = ("" if not self.smarthost else
+                  "remote:\n  driver = smtp\n  port = %d\n"
+                  "  hosts_try_dane =\n" % self.smarthost[1])
+        return f"""exim_path = {self.program()}
+exim_user = Debian-exim
+exim_group = Debian-exim
+keep_environment =
+deliver_drop_privilege
+spool_directory = {self.base}/spool
+log_file_path = {self.base}/log/%slog
+primary_hostname = exim.test
+daemon_smtp_ports = {self.port}
+local_interfaces = {self.host}
+domainlist local_domains = {self.domains}
+smtp_accept_max = 200
+smtp_accept_max_per_host = 0
+tls_advertise_hosts =
+acl_smtp_rcpt = all
+acl_smtp_data = text
+{self.settings}
+begin acl
+all:
+  deny local_parts = nobody
+       message = no such user here
+  accept
+text:
+  accept
+begin routers
+here:
+  driver = accept
+  domains = +local_domains
+  transport = file
+{route}
+begin transports
+file:
+  driver = appendfile
+  directory = {self.base}/mail/all
+  maildir_format
+  create_directory
+  user = Debian-exim
+  group = Debian-exim
+{remote}
+begin retry
+* * F,2h,1s
+"""
+
+    def start(self):
+        for name in ("spool", "log", "mail"):
+            (self.base / name).mkdir()
+            shutil.chown(self.base / name, "Debian-exim")
+        (self.base / "conf").write_text(self.config())
+        self.process = subprocess.Popen(
+            [self.program(), "-C", self.base / "conf", "-bdf", "-q1s"],
+            stderr=open(self.base / "errors", "w"))
+        wait_for("Exim", lambda: Smtp(self.host, self.port).close() or True)
+        return self
+
+    def mails(self):
+        new = self.base / "mail/all/new"
+        return [p.read_bytes() for p in new.iterdir()] if new.exists() else []
+
+    def log(self):
+        return (self.base / "log/mainlog").read_text()
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(10)
         shutil.rmtree(self.base, ignore_errors=True)
 
 
