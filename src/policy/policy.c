@@ -316,11 +316,24 @@ static bool by_sender(const struct policy *p, struct maps *maps,
 }
 
 /* relayhost, by sender first; only for mail that leaves. */
-static bool choose_relayhost(const struct policy *p, struct str sender,
-	struct arena *a, struct str *hosts_r, struct fault *f)
+static struct str said_by(const char *param, struct str value, struct arena *a)
 {
-	*hosts_r = p->c->relayhost;
-	return by_sender(p, p->sender_relayhost, sender, a, hosts_r, f);
+	return arena_printf(a, "%s %.*s", param, STR_ARG(value));
+}
+
+static bool choose_relayhost(const struct policy *p, struct str sender,
+	struct arena *a, struct str *hosts_r, struct str *by_r, struct fault *f)
+{
+	struct str own = p->c->relayhost;
+
+	*hosts_r = own;
+	if (!by_sender(p, p->sender_relayhost, sender, a, hosts_r, f))
+		return false;
+	if (hosts_r->ptr != own.ptr)
+		*by_r = said_by("sender_dependent_relayhost_maps", *hosts_r, a);
+	else if (own.len > 0)
+		*by_r = STR("relayhost");
+	return true;
 }
 
 static bool route_default(const struct policy *p, struct str sender,
@@ -329,9 +342,13 @@ static bool route_default(const struct policy *p, struct str sender,
 {
 	struct str relayhosts, spec = p->c->default_transport;
 
-	if (!choose_relayhost(p, sender, a, &relayhosts, f) ||
+	route->by = STR("default_transport");
+	if (!choose_relayhost(p, sender, a, &relayhosts, &route->by, f) ||
 		!by_sender(p, p->sender_transport, sender, a, &spec, f))
 		return false;
+	if (spec.ptr != p->c->default_transport.ptr)
+		route->by = said_by(
+			"sender_dependent_default_transport_maps", spec, a);
 	set_route(route, spec, relayhosts.len > 0 ? relayhosts : domain);
 	return true;
 }
@@ -350,25 +367,30 @@ bool policy_route(const struct policy *p, struct str sender,
 		is_double_bounce(p, local, domain)) {
 		route.transport = STR("discard");
 		route.nexthop = STR("");
+		route.by = STR("double_bounce_sender");
 		*route_r = route;
 		return true;
 	}
 	switch (route.class) {
 	case CLASS_LOCAL:
 		set_route(&route, p->c->local_transport, domain);
+		route.by = STR("local_transport");
 		break;
 	case CLASS_VIRTUAL_ALIAS:
 		route.transport = STR("error");
 		route.nexthop =
 			STR("5.1.1 User unknown in virtual alias table");
+		route.by = STR("virtual_alias_domains");
 		break;
 	case CLASS_VIRTUAL_MAILBOX:
 		set_route(&route, p->c->virtual_transport, domain);
+		route.by = STR("virtual_transport");
 		break;
 	case CLASS_RELAY: {
 		struct str relayhosts;
 
-		if (!choose_relayhost(p, sender, a, &relayhosts, f))
+		route.by = STR("relay_transport");
+		if (!choose_relayhost(p, sender, a, &relayhosts, &route.by, f))
 			return false;
 		set_route(&route, p->c->relay_transport,
 			relayhosts.len > 0 ? relayhosts : domain);
@@ -385,8 +407,10 @@ bool policy_route(const struct policy *p, struct str sender,
 
 		if (r == TABLE_ERROR)
 			return false;
-		if (r == TABLE_FOUND)
+		if (r == TABLE_FOUND) {
 			set_route(&route, value, domain);
+			route.by = said_by("transport_maps", value, a);
+		}
 	}
 	struct str where;
 	enum table_result moved = policy_relocated(p, recipient, a, &where, f);
@@ -396,6 +420,7 @@ bool policy_route(const struct policy *p, struct str sender,
 		route.transport = STR("error");
 		route.nexthop = arena_printf(
 			a, "5.1.6 User has moved to %.*s", STR_ARG(where));
+		route.by = said_by("relocated_maps", where, a);
 	}
 	*route_r = route;
 	return true;

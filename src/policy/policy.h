@@ -96,6 +96,9 @@ struct route {
 	enum address_class class;
 	struct str transport; /* "smtp", "relay", "local", "store", "error" */
 	struct str nexthop; /* domain, [host]:port, or the text behind error: */
+	/* The parameter that decided, and what a table said: "transport_maps
+	 * smtp:[host]". */
+	struct str by;
 };
 bool policy_route(const struct policy *p, struct str sender,
 	struct str recipient, struct arena *a, struct route *route_r,

@@ -171,3 +171,26 @@ def test_no_trail(postern):
                                   ["--foo"]])
 def test_usage(one, args):
     assert one.run("why", *args, check=False).returncode == 64
+
+
+def test_why_says_what_decided_the_route(postern):
+    """The parameter, and what its table said, at each delivery."""
+    sinks = [Sink("127.0.0.5", 0) for _ in range(3)]
+    hops = [f"[127.0.0.5]:{s.port}" for s in sinks]
+    p = postern("routes", users={ALICE: "pw"}, options={
+        "relayhost": hops[0],
+        "transport_maps": "inline:{one.test=smtp:%s}" % hops[1],
+        "sender_dependent_relayhost_maps":
+        "inline:{bob@example.test=%s}" % hops[2]}).start()
+    p.users["bob@example.test"] = "pw"
+    p.run("user", "add", "bob@example.test", "--password-stdin", input="pw\n")
+    for sender, rcpt, by in (
+            (ALICE, "x@far.test", "route=relayhost "),
+            (ALICE, "x@one.test", f"route=transport_maps smtp:{hops[1]} "),
+            ("bob@example.test", "y@far.test",
+             f"route=sender_dependent_relayhost_maps {hops[2]} ")):
+        p.send(sender, [rcpt])
+        wait_for(by, lambda: by in p.run("why", rcpt, check=False).stdout)
+    wait_for("an empty queue", lambda: p.queue() == [])
+    for s in sinks:
+        s.stop()

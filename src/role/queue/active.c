@@ -154,6 +154,8 @@ static void make_plan(struct sched *s, const struct message *m, struct plan *p,
 		/* It goes to the filter first, whoever it is for. */
 		p->route = policy_filter_route(
 			env->filter, s->policy->c->myhostname);
+		p->route.by = arena_printf(
+			a, "content_filter %.*s", STR_ARG(env->filter));
 	} else if (!policy_route(s->policy, env->sender,
 			   env->rcpts[p->n].address, a, &p->route, &f)) {
 		p->ends = true;
@@ -259,6 +261,8 @@ static void place(struct scheduling *x, struct plan *p)
 
 	if (it->state != ITEM_WAITING)
 		return;
+	if (!str_eq(it->route, p->route.by))
+		it->route = arena_str(m->a, p->route.by);
 	if (!p->ends) {
 		struct line *l = line_get(x->s,
 			dest_get(x->s, p->route.transport, p->route.nexthop),

@@ -111,7 +111,7 @@ static void log_outcome(
 							  : 4,
 				     o->subject, o->detail)),
 		log_n("delay", x->now - x->m->env.arrival),
-		log_s("via", x->via),
+		log_s("via", x->via), log_s("route", x->m->items[o->n].route),
 		log_n("attempt", x->m->items[o->n].attempts + 1),
 		log_s("next_try", buf_str(&next_try)), log_s("reply", o->text));
 }

@@ -24,6 +24,7 @@ struct item {
 	int64_t tried; /* of the last try; 0: never */
 	uint32_t attempts;
 	char *reason; /* of the last deferral; NULL: none */
+	struct str route; /* what decided it, for the log */
 	struct line *line; /* while lined */
 	struct item *next; /* in the line */
 };
