@@ -3,7 +3,7 @@
 
 PYTEST = /usr/bin/python3 -m pytest -q
 
-.PHONY: all deps test-deps run test test-asan test-tsan fuzz bench install \
+.PHONY: all deps test-deps run test test-asan test-tsan fuzz bench soak install \
 	install-postfix-names \
 	format format-check clean
 
@@ -46,6 +46,9 @@ fuzz: test-deps
 bench: test-deps build/postern
 	tools/bench
 	tools/bench-authentication
+
+soak: test-deps build/postern
+	tests/system/soak.py
 
 install: build/postern
 	meson install -C build $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
