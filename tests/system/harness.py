@@ -371,6 +371,16 @@ class Smtp:
         self.sock.close()
 
 
+def stop_listening(server):
+    """Wakes the thread in accept(): it would take connections of the next one
+    that gets the same descriptor."""
+    try:
+        server.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    server.close()
+
+
 class Sink:
     """A scripted SMTP server: keeps what it gets, answers as told."""
 
@@ -454,7 +464,7 @@ class Sink:
 
     def stop(self):
         self.stopped = True
-        self.server.close()
+        stop_listening(self.server)
 
 
 class Server:
@@ -482,7 +492,7 @@ class Server:
                              daemon=True).start()
 
     def stop(self):
-        self.server.close()
+        stop_listening(self.server)
 
 
 def have(*programs):

@@ -552,3 +552,44 @@ metric {{ name = "default"; actions {{ reject = 15; add_header = 6; greylist = 4
     finally:
         daemon.terminate()
         daemon.wait(10)
+
+
+def test_clamav_refuses_a_virus(postern, tmp_path):
+    """clamd with one signature of our own, behind clamav-milter."""
+    if not (shutil.which("clamd") and shutil.which("clamav-milter")):
+        pytest.skip("clamav-milter is not installed")
+    eicar = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-" \
+        rb"FILE!$H+H*"
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db/own.ndb").write_text(f"Eicar-Test:0:0:{eicar.hex()}\n")
+    port, clamd = free_port(), tmp_path / "clamd.conf"
+    clamd.write_text(f"LocalSocket {tmp_path}/clamd.sock\n"
+                     f"DatabaseDirectory {tmp_path}/db\n"
+                     "Foreground yes\nUser root\n")
+    milter = tmp_path / "milter.conf"
+    milter.write_text(f"MilterSocket inet:{port}@127.0.0.1\n"
+                      f"ClamdSocket unix:{tmp_path}/clamd.sock\n"
+                      "Foreground yes\nUser root\nOnInfected Reject\n"
+                      "RejectMsg virus %v\nAddHeader Replace\n")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    daemons = [subprocess.Popen(["clamd", "-c", str(clamd)], **quiet)]
+    try:
+        wait_for("clamd", lambda: (tmp_path / "clamd.sock").exists(), 60)
+        daemons.append(subprocess.Popen(
+            ["clamav-milter", "-c", str(milter)], **quiet))
+        wait_for("clamav-milter", lambda: socket.create_connection(
+            ("127.0.0.1", port), 1).close() or True)
+        p = postern("clamav", users={BOB: "b"}, options={
+            "smtpd_milters": f"inet:127.0.0.1:{port}"}).start()
+        assert submit(p)[0] == 250
+        code, text = submit(
+            p, text=b"Subject: s\r\n\r\n" + eicar + b"\r\n.\r\n")
+        assert code == 550 and "virus Eicar-Test" in text
+        assert submit(p)[0] == 250
+        mails = inbox(p)
+        assert len(mails) == 2
+        assert all(b"X-Virus-Status: Clean" in m for m in mails)
+    finally:
+        for d in daemons:
+            d.terminate()
+            d.wait(10)
