@@ -3,7 +3,7 @@
 
 PYTEST = /usr/bin/python3 -m pytest -q
 
-.PHONY: all deps test-deps run test test-asan test-tsan fuzz bench soak install \
+.PHONY: all deps test-deps run test test-asan test-tsan fuzz bench bench-queue soak install \
 	install-postfix-names \
 	format format-check clean
 
@@ -42,6 +42,9 @@ test-tsan: test-deps
 
 fuzz: test-deps
 	tools/fuzz
+
+bench-queue: test-deps build/postern
+	tools/bench-queue
 
 bench: test-deps build/postern
 	tools/bench

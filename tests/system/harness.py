@@ -153,7 +153,7 @@ class Postern:
     def run(self, *args, input=None, check=True, **kw):
         r = subprocess.run([self.binary, "-c", str(self.dir), *args],
                            input=input, user=self.account, capture_output=True, text=True,
-                           timeout=60, **kw)
+                           timeout=600, **kw)
         if check and r.returncode != 0:
             raise AssertionError(
                 f"postern {args}: {r.returncode}\n{r.stdout}{r.stderr}")
