@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "codec/postfix/lines.h"
+#include "codec/smtp/path.h"
 #include "policy/dkim_keys.h"
 
 /* A key that cannot be read delays all mail of its domain. */
@@ -75,6 +76,13 @@ void check_authentication(
 			STR("dkim_sign_headers: a signature without From is "
 			    "none"),
 			STR("write From among the others"));
+	if (!smtp_address_valid(c->dmarc_report_address, false))
+		conf_problem(c, p, PROBLEM_ERROR, "dmarc_report_address",
+			arena_printf(c->a,
+				"dmarc_report_address: \"%.*s\" is no address",
+				STR_ARG(c->dmarc_report_address)),
+			STR("write postmaster@$myhostname, or another one in "
+			    "full"));
 	check_time(c, "dmarc_report_interval", c->dmarc_report_interval, p);
 	check_time(c, "smtpd_authentication_timeout",
 		c->smtpd_authentication_timeout, p);

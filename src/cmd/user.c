@@ -17,18 +17,6 @@ static void print_one(struct str address, void *ctx UNUSED)
 	printf("%.*s\n", STR_ARG(address));
 }
 
-static bool address_valid(struct str address)
-{
-	struct smtp_bad bad;
-	struct smtp_path path;
-	struct str rest = address;
-
-	return smtp_path_parse(
-		       &rest, SMTP_PATH_BARE | SMTP_PATH_UTF8, &path, &bad) &&
-	       rest.len == 0 && str_present(path.domain) &&
-	       path.domain.ptr[0] != '[';
-}
-
 /* The files belong to whom the data directory belongs, not to root. */
 static void give_back(const char *data_dir)
 {
@@ -51,7 +39,7 @@ static int act(struct cmd *c, struct accounts *accounts, const char *what,
 	bool ok;
 
 	buf_init(&password, 1024);
-	if (!address_valid(str_from(address)))
+	if (!smtp_address_valid(str_from(address), true))
 		return cmd_usage(
 			c, "\"%s\" is no address: write user@domain", address);
 	if (strcmp(what, "del") == 0) {

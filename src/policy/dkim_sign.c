@@ -66,24 +66,10 @@ static struct str author(struct str head, struct arena *a)
 	return STR_NONE;
 }
 
-static struct str domain_of(struct str address)
-{
-	struct str local, domain;
-
-	smtp_address_split(address, &local, &domain);
-	return domain;
-}
-
-static bool is_below(struct str name, struct str domain)
-{
-	return str_ieq(name, domain) ||
-	       (name.len > domain.len && str_iends(name, domain) &&
-		       name.ptr[name.len - domain.len - 1] == '.');
-}
-
 static bool are_related(struct str a, struct str b)
 {
-	return str_present(a) && (is_below(a, b) || is_below(b, a));
+	return str_present(a) &&
+	       (smtp_domain_is_below(a, b) || smtp_domain_is_below(b, a));
 }
 
 /* A user of one domain does not sign as another one: the login's own, or the
@@ -91,8 +77,8 @@ static bool are_related(struct str a, struct str b)
 static bool may_sign(const struct dkim_signer *s, const struct dkim_request *q,
 	struct str from)
 {
-	struct str of_login = domain_of(q->login);
-	struct str of_sender = domain_of(q->sender);
+	struct str of_login = smtp_address_domain(q->login);
+	struct str of_sender = smtp_address_domain(q->sender);
 
 	return !str_present(q->login) || !str_present(of_login) ||
 	       are_related(of_login, from) ||
@@ -270,7 +256,7 @@ bool dkim_sign(struct dkim_signer *s, const struct dkim_request *q,
 	if (str_eqc(listed, "none"))
 		return true;
 	if (!dkim_keyring_find(s->keyring,
-		    str_present(listed) ? listed : domain_of(from),
+		    str_present(listed) ? listed : smtp_address_domain(from),
 		    str_present(listed), a, &g.domain, &pen, f))
 		return false;
 	if (!str_present(g.domain)) {
@@ -280,7 +266,7 @@ bool dkim_sign(struct dkim_signer *s, const struct dkim_request *q,
 				STR_ARG(listed));
 		return true;
 	}
-	if (!str_present(listed) && !may_sign(s, q, domain_of(from)))
+	if (!str_present(listed) && !may_sign(s, q, smtp_address_domain(from)))
 		signed_r->why_not = arena_printf(a,
 			"%.*s is not of %.*s, and no table says otherwise",
 			STR_ARG(q->login), STR_ARG(g.domain));

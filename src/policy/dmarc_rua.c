@@ -4,27 +4,12 @@
 #include "codec/smtp/path.h"
 #include "policy/dmarc.h"
 
-static bool is_address(struct str address, struct str *domain_r)
-{
-	struct str rest = address;
-	struct smtp_path path;
-	struct smtp_bad bad;
-
-	if (!smtp_path_parse(&rest, SMTP_PATH_BARE, &path, &bad) ||
-		rest.len > 0 || !str_present(path.domain) ||
-		path.domain.ptr[0] == '[')
-		return false;
-	*domain_r = path.domain;
-	return true;
-}
-
 size_t dmarc_rua_addresses(struct str rua, struct arena *a, struct dmarc_rua *v)
 {
 	size_t n = dmarc_rua_parse(rua, DMARC_RUA_MAX, a, v), kept = 0;
-	struct str host;
 
 	for (size_t i = 0; i < n; i++)
-		if (is_address(v[i].address, &host))
+		if (smtp_address_valid(v[i].address, false))
 			v[kept++] = v[i];
 	return kept;
 }
@@ -68,9 +53,9 @@ size_t dmarc_rua_allowed(struct resolver *resolver, struct str domain,
 
 	*later_r = false;
 	for (size_t i = 0; i < n; i++) {
-		struct str host;
+		struct str host = smtp_address_domain(all[i].address);
 
-		if (is_address(all[i].address, &host) &&
+		if (str_present(host) &&
 			(same_organization(
 				 resolver, domain, host, a, later_r) ||
 				says_yes(resolver, domain, host, a, later_r)))

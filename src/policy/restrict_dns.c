@@ -16,18 +16,6 @@ enum server_kind { SERVER_A, SERVER_MX, SERVER_NS };
 
 /* ---- whose servers ---- */
 
-static struct str domain_of(struct str address)
-{
-	struct str local, domain;
-
-	if (!str_present(address) || address.len == 0)
-		return STR("");
-	smtp_address_split(address, &local, &domain);
-	return str_present(domain) && domain.len > 0 && domain.ptr[0] != '['
-		       ? domain
-		       : STR("");
-}
-
 static struct str host_or_none(struct str name)
 {
 	bool none = !str_present(name) || str_ieqc(name, "unknown") ||
@@ -51,10 +39,10 @@ static struct str name_of(
 	}
 	if (str_starts(str_from(rule), "check_sender")) {
 		*subject_r = SUBJECT_SENDER;
-		return domain_of(c->sender);
+		return smtp_address_domain(c->sender);
 	}
 	*subject_r = SUBJECT_RECIPIENT;
-	return domain_of(c->recipient);
+	return smtp_address_domain(c->recipient);
 }
 
 /* ---- which servers ---- */

@@ -545,25 +545,16 @@ RULE(reject_rbl_client)
 		SUBJECT_CLIENT, d);
 }
 
-static struct str domain_of(struct str address)
-{
-	struct str local, domain;
-
-	smtp_address_split(address, &local, &domain);
-	return str_present(domain) && domain.len > 0 && domain.ptr[0] != '['
-		       ? domain
-		       : STR("");
-}
-
 RULE(reject_rhsbl_sender)
 {
-	return restrict_dnsbl(c, rule, domain_of(c->sender), SUBJECT_SENDER, d);
+	return restrict_dnsbl(
+		c, rule, smtp_address_domain(c->sender), SUBJECT_SENDER, d);
 }
 
 RULE(reject_rhsbl_recipient)
 {
-	return restrict_dnsbl(
-		c, rule, domain_of(c->recipient), SUBJECT_RECIPIENT, d);
+	return restrict_dnsbl(c, rule, smtp_address_domain(c->recipient),
+		SUBJECT_RECIPIENT, d);
 }
 
 RULE(reject_rhsbl_helo)

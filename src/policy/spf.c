@@ -121,13 +121,6 @@ static void validated_names(struct checking *k, struct strs *names)
 	}
 }
 
-static bool is_below(struct str name, struct str domain)
-{
-	return str_ieq(name, domain) ||
-	       (name.len > domain.len && str_iends(name, domain) &&
-		       name.ptr[name.len - domain.len - 1] == '.');
-}
-
 /* %{p}: the domain itself, or one below it, or any: 7.3 */
 static struct str validated(void *ctx)
 {
@@ -139,7 +132,7 @@ static struct str validated(void *ctx)
 		if (str_ieq(names.v[i], k->macros.domain))
 			return names.v[i];
 	for (size_t i = 0; i < names.n; i++)
-		if (is_below(names.v[i], k->macros.domain))
+		if (smtp_domain_is_below(names.v[i], k->macros.domain))
 			return names.v[i];
 	return names.n > 0 ? names.v[0] : STR("unknown");
 }
@@ -215,7 +208,7 @@ static bool match_ptr(struct checking *k, struct str domain)
 
 	validated_names(k, &names);
 	for (size_t i = 0; i < names.n; i++)
-		if (is_below(names.v[i], domain))
+		if (smtp_domain_is_below(names.v[i], domain))
 			return true;
 	return false;
 }

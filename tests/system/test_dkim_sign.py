@@ -343,6 +343,7 @@ def test_check_says_what_is_wrong(postern):
                                   "smtpd_dmarc_policy": "enforced",
                                   "smtpd_spf_policy": "fail",
                                   "dmarc_report_interval": "0",
+                                  "dmarc_report_address": "postmaster",
                                   "smtpd_authentication_timeout": "0"})
     generate(p, "a.test")
     (p.dir / "data/dkim/a.test/other.key").write_text("nothing")
@@ -353,6 +354,7 @@ def test_check_says_what_is_wrong(postern):
     assert "unknown word enforced" in out and "did you mean enforce?" in out
     assert "smtpd_spf_policy: unknown word fail" in out
     assert "dmarc_report_interval is no time" in out
+    assert 'dmarc_report_address: "postmaster" is no address' in out
     assert "smtpd_authentication_timeout is no time" in out
 
 

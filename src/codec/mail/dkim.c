@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "codec/mail/base64.h"
+#include "codec/smtp/path.h"
 
 enum { TAGS_MAX = 64, HEADERS_MAX = 500 };
 
@@ -156,10 +157,8 @@ static bool identity_fits(const struct dkim_signature *s)
 
 	if (at < 0)
 		return false;
-	struct str domain = str_from_at(s->identity, (size_t)at + 1);
-	return str_ieq(domain, s->domain) ||
-	       (domain.len > s->domain.len && str_iends(domain, s->domain) &&
-		       domain.ptr[domain.len - s->domain.len - 1] == '.');
+	return smtp_domain_is_below(
+		str_from_at(s->identity, (size_t)at + 1), s->domain);
 }
 
 static const char *fill_common(

@@ -241,6 +241,36 @@ void smtp_address_split(
 	*domain_r = at < 0 ? STR_NONE : str_from_at(address, (size_t)at + 1);
 }
 
+struct str smtp_address_domain(struct str address)
+{
+	struct str local, domain;
+
+	smtp_address_split(address, &local, &domain);
+	return str_present(domain) && domain.len > 0 && domain.ptr[0] != '['
+		       ? domain
+		       : STR_NONE;
+}
+
+bool smtp_address_valid(struct str address, bool utf8)
+{
+	struct smtp_bad bad;
+	struct smtp_path path;
+	struct str rest = address;
+
+	return smtp_path_parse(&rest,
+		       SMTP_PATH_BARE | (utf8 ? SMTP_PATH_UTF8 : 0u), &path,
+		       &bad) &&
+	       rest.len == 0 && str_present(path.domain) &&
+	       path.domain.ptr[0] != '[';
+}
+
+bool smtp_domain_is_below(struct str name, struct str domain)
+{
+	return str_ieq(name, domain) ||
+	       (name.len > domain.len && str_iends(name, domain) &&
+		       name.ptr[name.len - domain.len - 1] == '.');
+}
+
 bool smtp_address_clean(struct str address)
 {
 	for (size_t i = 0; i < address.len; i++)

@@ -43,6 +43,14 @@ bool smtp_path_parse(struct str *in, unsigned flags, struct smtp_path *path_r,
 void smtp_address_split(
 	struct str address, struct str *local_r, struct str *domain_r);
 
+/* Behind the last @ outside quotes; absent without, or where it is a literal:
+ * there is no name to look up. */
+struct str smtp_address_domain(struct str address);
+/* Is it local@domain, no literal, in full?  utf8: RFC 6531 too. */
+bool smtp_address_valid(struct str address, bool utf8);
+/* The domain itself, or one below it; in any case. */
+bool smtp_domain_is_below(struct str name, struct str domain);
+
 /* No control byte in it?  A line break would begin a command of its own. */
 bool smtp_address_clean(struct str address);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/queue/select.h"
 
+#include "codec/smtp/path.h"
 #include "sys/clock.h"
 
 /* "user@domain", or "@domain" for all of it */
@@ -20,10 +21,7 @@ bool select_is_in_domain(struct str address, struct str site)
 
 	if (!str_starts(site, "@"))
 		return str_ieq(domain, site);
-	struct str name = str_from_at(site, 1);
-	return str_ieq(domain, name) ||
-	       (domain.len > name.len && str_iends(domain, name) &&
-		       domain.ptr[domain.len - name.len - 1] == '.');
+	return smtp_domain_is_below(domain, str_from_at(site, 1));
 }
 
 static bool contains(struct str text, struct str part)
