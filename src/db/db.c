@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "db/wal_vfs.h"
 
 enum { STATEMENTS_MAX = 128 };
 
@@ -36,12 +37,11 @@ static bool db_fault(struct db *db, struct fault *f, const char *what)
 struct db *db_open(const char *path, enum db_mode mode, struct fault *f)
 {
 	struct db *db = must_alloc(sizeof(*db));
-	int flags =
-		SQLITE_OPEN_NOMUTEX |
-		(mode == DB_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-				  : SQLITE_OPEN_READWRITE);
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE |
+		    (mode != DB_READ ? SQLITE_OPEN_CREATE : 0);
+	const char *vfs = mode == DB_WRITE ? wal_vfs_name() : NULL;
 
-	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
+	if (sqlite3_open_v2(path, &db->handle, flags, vfs) != SQLITE_OK) {
 		fault_set(f, FAULT_TEMP, 451, 3, 0, "storage: %s: %s", path,
 			sqlite3_errmsg(db->handle));
 		sqlite3_close(db->handle);
@@ -59,7 +59,9 @@ struct db *db_open(const char *path, enum db_mode mode, struct fault *f)
 		    "PRAGMA wal_autocheckpoint=4096;"
 		    "PRAGMA cache_size=-4096",
 		    f) ||
-		(mode == DB_READ && !db_exec(db, "PRAGMA query_only=1", f))) {
+		(mode == DB_READ && !db_exec(db, "PRAGMA query_only=1", f)) ||
+		(mode == DB_LOOSE &&
+			!db_exec(db, "PRAGMA synchronous=OFF", f))) {
 		db_close(db);
 		return NULL;
 	}

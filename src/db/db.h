@@ -23,7 +23,11 @@
 
 struct db;
 
-enum db_mode { DB_WRITE, DB_READ };
+enum db_mode {
+	DB_WRITE,
+	DB_READ,
+	DB_LOOSE, /* written, and not flushed: its loss is no harm */
+};
 
 /* Opens or makes the file; NULL with a fault. */
 struct db *db_open(const char *path, enum db_mode mode, struct fault *f);

@@ -29,10 +29,9 @@ struct counted *counted_open(
 	if (dir_make(path, 0700, f)) {
 		snprintf(
 			path, sizeof(path), "%s/reports/%s.db", data_dir, name);
-		c->db = db_open(path, DB_WRITE, f);
+		c->db = db_open(path, DB_LOOSE, f);
 	}
 	if (c->db != NULL && db_schema(c->db, schema, ARRAY_LEN(schema), f) &&
-		db_exec(c->db, "PRAGMA synchronous=OFF", f) &&
 		db_exec(c->db, "PRAGMA max_page_count=65536", f)) /* 256 MiB */
 		return c;
 	counted_close(c);

@@ -32,10 +32,9 @@ struct usage *usage_open(const char *data_dir, struct fault *f)
 	snprintf(path, sizeof(path), "%s/accounts", data_dir);
 	if (dir_make(path, 0700, f)) {
 		snprintf(path, sizeof(path), "%s/accounts/usage.db", data_dir);
-		u->db = db_open(path, DB_WRITE, f);
+		u->db = db_open(path, DB_LOOSE, f);
 	}
-	if (u->db != NULL && db_schema(u->db, schema, ARRAY_LEN(schema), f) &&
-		db_exec(u->db, "PRAGMA synchronous=OFF", f))
+	if (u->db != NULL && db_schema(u->db, schema, ARRAY_LEN(schema), f))
 		return u;
 	usage_close(u);
 	return NULL;

@@ -81,9 +81,8 @@ struct sites_file *sites_file_open(
 
 	pthread_mutex_init(&x->lock, NULL);
 	snprintf(path, sizeof(path), "%s/sites.db", dir);
-	x->db = db_open(path, DB_WRITE, f);
+	x->db = db_open(path, DB_LOOSE, f);
 	if (x->db == NULL || !db_schema(x->db, schema, ARRAY_LEN(schema), f) ||
-		!db_exec(x->db, "PRAGMA synchronous=OFF", f) ||
 		!load(x, s, f) || !load_sources(x, s, f)) {
 		db_close(x->db);
 		free(x);

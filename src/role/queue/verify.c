@@ -48,9 +48,8 @@ struct verify *verify_new(
 	char path[4096];
 
 	snprintf(path, sizeof(path), "%s/verify.db", dir);
-	v->db = db_open(path, DB_WRITE, f);
-	if (v->db == NULL || !db_schema(v->db, schema, ARRAY_LEN(schema), f) ||
-		!db_exec(v->db, "PRAGMA synchronous=OFF", f)) {
+	v->db = db_open(path, DB_LOOSE, f);
+	if (v->db == NULL || !db_schema(v->db, schema, ARRAY_LEN(schema), f)) {
 		db_close(v->db);
 		free(v);
 		return NULL;
