@@ -259,6 +259,16 @@ static void check_values(struct checker *x)
 		say(x, c, PROBLEM_ERROR, "smtp_bind_address",
 			"smtp_bind_address is no address",
 			"write a numeric IPv4 address");
+	if (c->qmgr_message_active_limit < 1)
+		say(x, c, PROBLEM_ERROR, "qmgr_message_active_limit",
+			"qmgr_message_active_limit: without any active message "
+			"nothing is delivered",
+			"write 20000, or at least 1");
+	if (c->smtp_unanswered_limit < 1)
+		say(x, c, PROBLEM_ERROR, "smtp_unanswered_limit",
+			"smtp_unanswered_limit: no new server would ever be "
+			"tried",
+			"write 1000, or at least 1");
 	if (service_port(c->smtp_tcp_port) == 0)
 		say(x, c, PROBLEM_ERROR, "smtp_tcp_port",
 			"smtp_tcp_port: unknown port",

@@ -275,6 +275,10 @@ struct committer {
 	struct work *first; /* who waits for the next batch */
 	struct work **last;
 	bool busy; /* somebody leads */
+	bool posted; /* the keeper runs: somebody posts */
+	bool ending;
+	pthread_t keeper;
+	sem_t only_posted; /* waits, and the keeper is to lead */
 };
 
 static void run_one(struct db *db, struct work *w)
@@ -312,6 +316,7 @@ struct committer *committer_new(struct db *db)
 
 	c->db = db;
 	c->last = &c->first;
+	sem_init(&c->only_posted, 0, 0);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -321,7 +326,11 @@ void committer_free(struct committer *c)
 	if (c == NULL)
 		return;
 	must(!c->busy);
+	c->ending = true;
+	if (c->posted && sem_post(&c->only_posted) == 0)
+		pthread_join(c->keeper, NULL);
 	db_close(c->db);
+	sem_destroy(&c->only_posted);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -336,18 +345,20 @@ static struct work *take_batch(struct committer *c)
 	return batch;
 }
 
-/* To the first that waits.  Where only work waits of which nobody does, who
- * led comes back to it: keep_leading. */
+/* To the first that waits; to the keeper where only work waits of which nobody
+ * does. */
 static void hand_lead_on(struct committer *c)
 {
 	pthread_mutex_lock(&c->lock);
 	struct work *next = c->first;
+	c->busy = next != NULL;
 	while (next != NULL && next->done != NULL)
 		next = next->next;
-	c->busy = next != NULL;
 	if (next != NULL) {
 		next->leads = true;
 		sem_post(&next->turn);
+	} else if (c->busy) {
+		sem_post(&c->only_posted);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
@@ -373,25 +384,26 @@ static void tell(struct work *batch, const struct work *own)
 	}
 }
 
-/* Work has come of which nobody waits for it, and nobody leads. */
-static bool keep_leading(struct committer *c)
-{
-	pthread_mutex_lock(&c->lock);
-	bool lead = c->first != NULL && !c->busy;
-	c->busy |= lead;
-	pthread_mutex_unlock(&c->lock);
-	return lead;
-}
-
 static void lead(struct committer *c, const struct work *own)
 {
-	do {
-		struct work *batch = take_batch(c);
+	struct work *batch = take_batch(c);
 
-		run_batch(c->db, batch);
-		hand_lead_on(c);
-		tell(batch, own);
-	} while (keep_leading(c));
+	run_batch(c->db, batch);
+	hand_lead_on(c);
+	tell(batch, own);
+}
+
+static void *keep(void *arg)
+{
+	struct committer *c = arg;
+
+	for (;;) {
+		if (sem_wait(&c->only_posted) != 0)
+			continue; /* a signal */
+		if (c->ending)
+			return NULL;
+		lead(c, NULL);
+	}
 }
 
 /* True: the caller leads. */
@@ -402,6 +414,9 @@ static bool line_up(struct committer *c, struct work *w)
 	c->last = &w->next;
 	bool first = !c->busy;
 	c->busy = true;
+	if (w->done != NULL && !c->posted)
+		c->posted = pthread_create(&c->keeper, NULL, keep, c) == 0;
+	must(w->done == NULL || c->posted);
 	pthread_mutex_unlock(&c->lock);
 	return first;
 }

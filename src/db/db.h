@@ -82,7 +82,8 @@ bool committer_run(
 
 /* The same for who does not wait: done is called when the work is on disk, or
  * has failed, by the caller or another thread that commits; it holds nothing of
- * the committer then, and may block. */
+ * the committer then, and may block.  Starts a thread of the committer's own at
+ * the first call: it leads where only such work waits. */
 typedef void db_done_f(void *ctx, bool ok, const struct fault *f);
 void committer_post(
 	struct committer *c, db_work_f *work, void *ctx, db_done_f *done);

@@ -49,8 +49,8 @@ static int bring_out(struct wal_file *x)
 	if (x->n == 0)
 		return SQLITE_OK;
 	int rc = x->real->pMethods->xWrite(x->real, x->bytes, x->n, x->at);
-	if (rc == SQLITE_OK)
-		x->n = 0;
+	/* What cannot be written goes with its transaction, which fails. */
+	x->n = 0;
 	return rc;
 }
 

@@ -28,8 +28,11 @@ bool smtp_client_lost(struct smtp_client *c, struct fault *f)
 			: "the server ended the connection");
 }
 
-bool smtp_client_read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
+bool smtp_client_read_lines(struct smtp_client *c, int64_t ms,
+	smtp_client_line_f *fn, struct fault *f)
 {
+	bool first = true;
+
 	smtp_reply_fini(&c->reply);
 	smtp_reply_init(&c->reply);
 	stream_deadline(c->stream, ms);
@@ -45,16 +48,21 @@ bool smtp_client_read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
 				"the server sent an endless line");
 		if (r != LINE_OK)
 			return smtp_client_lost(c, f);
-		switch (smtp_reply_feed(&c->reply, line)) {
-		case SMTP_REPLY_MORE:
-			continue;
-		case SMTP_REPLY_DONE:
-			return true;
-		case SMTP_REPLY_BAD:
+		enum smtp_reply_state state = smtp_reply_feed(&c->reply, line);
+		if (state == SMTP_REPLY_BAD)
 			return fault_set(f, FAULT_TEMP, 451, 5, 0,
 				"the server does not speak SMTP");
-		}
+		if (fn != NULL)
+			fn(c, line, first);
+		if (state == SMTP_REPLY_DONE)
+			return true;
+		first = false;
 	}
+}
+
+bool smtp_client_read_reply(struct smtp_client *c, int64_t ms, struct fault *f)
+{
+	return smtp_client_read_lines(c, ms, NULL, f);
 }
 
 bool smtp_client_in_step(struct smtp_client *c, struct fault *f)

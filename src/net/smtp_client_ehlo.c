@@ -68,40 +68,20 @@ static void take_cap(struct smtp_client *c, struct str line)
 	}
 }
 
+static void take_line(struct smtp_client *c, struct str line, bool first)
+{
+	if (!first && c->reply.code == 250)
+		take_cap(c, smtp_reply_line_text(line));
+}
+
 /* EHLO with its lines read as capabilities. */
 static bool ehlo(struct smtp_client *c, struct fault *f)
 {
-	bool first = true;
-
 	c->caps = c->rcpt_max = c->mail_max = c->domain_max = 0;
-	smtp_reply_fini(&c->reply);
-	smtp_reply_init(&c->reply);
 	stream_putf(c->stream, "%s %.*s\r\n", c->lmtp ? "LHLO" : "EHLO",
 		STR_ARG(c->helo_name));
-	stream_deadline(c->stream, c->timeouts.helo_ms);
-	if (!stream_flush(c->stream))
-		return smtp_client_lost(c, f);
-	for (;;) {
-		struct str line;
-		enum line_result r = stream_line(
-			c->stream, SMTP_CLIENT_LINE_MAX, false, &line);
-
-		if (r == LINE_TOO_LONG)
-			return fault_set(f, FAULT_TEMP, 451, 5, 0,
-				"the server sent an endless line");
-		if (r != LINE_OK)
-			return smtp_client_lost(c, f);
-		enum smtp_reply_state state = smtp_reply_feed(&c->reply, line);
-		if (state == SMTP_REPLY_BAD)
-			return fault_set(f, FAULT_TEMP, 451, 5, 0,
-				"the server does not speak SMTP");
-		if (!first && c->reply.code == 250)
-			take_cap(c, smtp_reply_line_text(line));
-		first = false;
-		if (state == SMTP_REPLY_DONE)
-			return c->reply.code == 250 ||
-			       smtp_client_refused(c, f);
-	}
+	return smtp_client_read_lines(c, c->timeouts.helo_ms, take_line, f) &&
+	       (c->reply.code == 250 || smtp_client_refused(c, f));
 }
 
 static bool hello_again(struct smtp_client *c, struct fault *f)

@@ -13,6 +13,11 @@ enum { SMTP_CLIENT_LINE_MAX = 4096 };
 bool smtp_client_lost(struct smtp_client *c, struct fault *f);
 /* Sends what waits and reads one reply into c->reply. */
 bool smtp_client_read_reply(struct smtp_client *c, int64_t ms, struct fault *f);
+/* The same, each of its lines told as it comes; first: of the reply. */
+typedef void smtp_client_line_f(
+	struct smtp_client *c, struct str line, bool first);
+bool smtp_client_read_lines(struct smtp_client *c, int64_t ms,
+	smtp_client_line_f *line, struct fault *f);
 /* The same, of a class; false with the reply as the fault where it is not. */
 bool smtp_client_expect(
 	struct smtp_client *c, int64_t ms, int class, struct fault *f);

@@ -8,7 +8,7 @@
 #include "codec/postfix/value.h"
 #include "sys/sock.h"
 
-enum { SOURCES_MAX = 256, WEIGHT_MAX = 1000, DAYS_MAX = 366, DAY_S = 86400 };
+enum { WEIGHT_MAX = 1000, DAYS_MAX = 366, DAY_S = 86400 };
 
 static bool day_parse(struct str text, int64_t *day_r)
 {

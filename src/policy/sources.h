@@ -12,6 +12,8 @@
 
 #include "conf/conf.h"
 
+enum { SOURCES_MAX = 256 };
+
 struct source {
 	struct str address; /* as written */
 	bool six; /* IPv6 */

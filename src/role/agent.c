@@ -125,10 +125,11 @@ static void serve(
 {
 	char kind = (char)ag->kind;
 	struct fault f;
-	bool ok = true;
+	bool ok = ipc_send(sock, IPC_JOB_NEXT, str_of(&kind, 1), -1, &f);
 
-	while (ok && ipc_send(sock, IPC_JOB_NEXT, str_of(&kind, 1), -1, &f) &&
-		ipc_recv(sock, IDLE_MS, frame, &f) && frame->type == IPC_JOB) {
+	/* The end of a job asks for the next one. */
+	while (ok && ipc_recv(sock, IDLE_MS, frame, &f) &&
+		frame->type == IPC_JOB) {
 		at_work(ag);
 		ok = one_job(ag, sock, frame, a);
 		idle_again(ag);
@@ -151,10 +152,10 @@ static void *work(void *arg)
 		if (sock >= 0) {
 			serve(ag, sock, &frame, a);
 			close(sock);
-		} else {
-			nanosleep(&pause, NULL); /* it is being restarted */
 		}
 		arena_reset(a);
+		/* It may be being restarted. */
+		nanosleep(&pause, NULL);
 	} while (!may_go(ag));
 	ipc_frame_fini(&frame);
 	arena_free(a);

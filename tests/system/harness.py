@@ -229,7 +229,8 @@ class Postern:
                         input=(password or self.users[sender]) + "\n")
 
 
-def fill_queue(p, messages, due=None, text=b"Subject: filled\n\nx\n"):
+def fill_queue(p, messages, due=None, text=b"Subject: filled\n\nx\n",
+               attempts=1):
     """Writes into the queue of a postern that is stopped, and was started
     once: (sender, recipient) for each message, all tried once and deferred to
     that time.  Returns the ids as they stand in queue.db."""
@@ -254,8 +255,9 @@ def fill_queue(p, messages, due=None, text=b"Subject: filled\n\nx\n"):
                     text_of("filled") + text_of(None) + u32(0) + u64(0) * 2 +
                     u32(1) + text_of(rcpt) * 2 + text_of(None) + u32(0))
         rows.append((id_, 0, envelope, text))
-        states.append((id_, 0, 0, due if due is not None else now + 86400, 1,
-                       "450 4.2.0 try again later"))
+        states.append((id_, 0, 0, due if due is not None else now + 86400,
+                       attempts, "450 4.2.0 try again later" if attempts
+                       else None))
         ids.append(id_)
         if len(rows) == 10000:
             _write_rows(db, rows, states)

@@ -62,7 +62,7 @@ class Next:
             self.say("cut")
             return
         subprocess.run(["ip", "link", "set", "soak0", "down"])
-        time.sleep(seconds)
+        time.sleep(seconds)  # how long the cut lasts
         subprocess.run(["ip", "link", "set", "soak0", "up"])
 
     def subjects(self):
@@ -122,7 +122,7 @@ class Moody:
                 conn.sendall(b"421 4.3.2 going down\r\n")
                 return
             if mood == "slow":
-                time.sleep(random.random() * 3)
+                time.sleep(random.random() * 3)  # a slow server
             if mood == "garbage":
                 conn.sendall(os.urandom(200) + b"\r\n")
                 return
@@ -233,7 +233,7 @@ def soak(seconds, folder, say=print):
             t.start()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            time.sleep(min(30, max(0.1, end - time.monotonic())))
+            over.wait(min(30, max(0.1, end - time.monotonic())))
             say(f"{len(acknowledged)} acknowledged, "
                 f"{len(server.subjects())} arrived, {done}")
         over.set()

@@ -201,21 +201,26 @@ dovecot   unix  -       n       n       -       -       pipe
     assert "pipe" not in p.run("check").stderr
 
 
+def hand_in(p, helo, sender):
+    """One mail; the port it came from."""
+    s = Smtp(p.host, p.port["smtp"])
+    port = s.sock.getsockname()[1]
+    for line, code in ((f"EHLO {helo}", 250), (f"MAIL FROM:<{sender}>", 250),
+                       ("RCPT TO:<bob@pipe.test>", 250), ("DATA", 354)):
+        s.expect(line, code)
+    s.send(b"Subject: s\r\n\r\nx\r\n")
+    s.expect(".", 250)
+    s.close()
+    return port
+
+
 def test_macros_about_the_client(piped, public):  # noqa: F811
     """Over the queue's file too: the envelope keeps them."""
     prog = echo(public)
     p = piped(f"user={USER} argv={prog} ${{client_address}} ${{client_port}} "
               "$client_protocol $client_helo x$sasl_method x$sasl_sender "
               "x$sasl_username", default_destination_rate_delay="0")
-    s = Smtp(p.host, p.port["smtp"])
-    port = str(s.sock.getsockname()[1])
-    s.expect("EHLO me.test", 250)
-    s.expect("MAIL FROM:<a@b.example>", 250)
-    s.expect("RCPT TO:<bob@pipe.test>", 250)
-    s.expect("DATA", 354)
-    s.send(b"Subject: s\r\n\r\nx\r\n")
-    s.expect(".", 250)
-    s.close()
+    port = hand_in(p, "me.test", "a@b.example")
     assert words(public) == ["[127.0.0.1]", f"[{port}]", "[ESMTP]",
                              "[me.test]", "[x]", "[x]", "[x]"]
     wait_for("an empty queue", lambda: p.queue() == [])
@@ -224,14 +229,7 @@ def test_macros_about_the_client(piped, public):  # noqa: F811
 def test_a_greeting_is_no_option(piped, public):  # noqa: F811
     p = piped(f"user={USER} argv={echo(public)} $client_helo",
               smtpd_helo_required="no")
-    s = Smtp(p.host, p.port["smtp"])
-    s.expect("EHLO -rf", 250)
-    s.expect("MAIL FROM:<>", 250)
-    s.expect("RCPT TO:<bob@pipe.test>", 250)
-    s.expect("DATA", 354)
-    s.send(b"Subject: s\r\n\r\nx\r\n")
-    s.expect(".", 250)
-    s.close()
+    hand_in(p, "-rf", "")
     wait_for("the refusal", lambda: "status=bounced" in p.log())
     assert not (public / "words").exists()
     wait_for("an empty queue", lambda: p.queue() == [])

@@ -1,20 +1,13 @@
 # SPDX-License-Identifier: ISC
 """postern queue: what a selection means, and what becomes of what is chosen."""
 import json
+import threading
 
 import pytest
 from harness import Sink, fill_queue, wait_for
+from test_queue_scale import instance
 
 ALICE = "alice@example.test"
-
-
-def instance(postern, **options):
-    p = postern("relay", users={ALICE: "pw"}, options={
-        "minimal_backoff_time": "600s", "maximal_backoff_time": "600s",
-        **options})
-    p.start()
-    assert p.stop() == 0
-    return p
 
 
 def ids(p, *args):
@@ -99,7 +92,6 @@ def test_wrong_usage(postern, args, words):
 
 def test_what_is_being_delivered_is_left_as_it_is(postern):
     """redirect says so; hold and delete count when the agent comes back."""
-    import threading
     gate = threading.Event()
 
     def wait(_):
@@ -131,3 +123,44 @@ def test_what_is_being_delivered_is_left_as_it_is(postern):
         ("hold", "x@far.test", 2)])
     p.run("queue", "delete", "ALL")
     sink.stop()
+
+
+def test_parked_mail_says_so(postern):
+    """What is behind other mail has no time of its own, and a reason."""
+    gate = threading.Event()
+
+    def wait(_):
+        gate.wait(20)
+        return "250 ok"
+
+    sink = Sink("127.0.0.5", 0, replies={"MAIL": wait})
+    p = instance(postern, relayhost=f"[127.0.0.5]:{sink.port}",
+                 default_destination_concurrency_limit="1")
+    fill_queue(p, [(ALICE, f"r{n}@far.test") for n in range(8)], due=0,
+               attempts=0)
+    p.start(add_users=False)
+    wait_for("one at MAIL", lambda: any(
+        c.startswith("MAIL") for c in sink.commands))
+
+    def parked():
+        out = p.run("queue", "list", "--json").stdout
+        rcpts = [json.loads(line)["recipients"][0]
+                 for line in out.splitlines()]
+        return [r for r in rcpts if r["reason"].startswith("not tried yet")]
+
+    found = wait_for("the parked ones", lambda: len(parked()) == 4 and
+                     parked())
+    assert all(r["next_try"] is None and r["state"] == "incoming"
+               for r in found)
+    gate.set()
+    wait_for("all of them", lambda: len(sink.mails) == 8)
+    wait_for("an empty queue", lambda: p.queue() == [])
+    sink.stop()
+
+
+@pytest.mark.parametrize("name", [
+    "qmgr_message_active_limit", "smtp_unanswered_limit"])
+def test_a_limit_that_lets_nothing_go_is_refused(postern, name):
+    p = postern("p", options={name: "0"})
+    r = p.run("check", check=False)
+    assert r.returncode != 0 and name in r.stderr

@@ -4,6 +4,7 @@ who comes now is not behind it."""
 import json
 import os
 import sqlite3
+import threading
 import time
 
 from harness import Server, Sink, fill_queue, wait_for
@@ -216,3 +217,36 @@ def test_silent_servers_do_not_delay_the_others(postern, tmp_path):
     left = queue(p)
     assert {m["recipients"][0]["address"].split(".")[1] for m in left} == {"2"}
     server.stop()
+
+
+def test_overdue_mail_waits_for_its_turn(postern):
+    """Older than it may be, but not tried since, as after a long stop: it is
+    tried once, in its turn, and nobody looks at it again and again."""
+    gate = threading.Event()
+
+    def wait(_):
+        gate.wait(20)
+        return "250 ok"
+
+    sink = Sink("127.0.0.5", 0, replies={"MAIL": wait})
+    p = instance(postern, relayhost=f"[127.0.0.5]:{sink.port}",
+                 maximal_queue_lifetime="1h",
+                 default_destination_concurrency_limit="1")
+    fill_queue(p, [("s@a.test", f"r{n}@b.test") for n in range(20)], due=0)
+    p.start(add_users=False)
+    wait_for("one at MAIL", lambda: any(
+        c.startswith("MAIL") for c in sink.commands))
+    pid, = [r["pid"] for r in p.status()["roles"]
+            if (r.get("role") or r.get("name")) == "queue"]
+
+    def ticks():
+        with open(f"/proc/{pid}/stat") as f:
+            return sum(map(int, f.read().rsplit(")")[1].split()[11:13]))
+
+    before, end = ticks(), time.monotonic() + 1
+    wait_for("a second", lambda: time.monotonic() > end)
+    assert ticks() - before < os.sysconf("SC_CLK_TCK") / 4
+    gate.set()
+    wait_for("all of them", lambda: len(sink.mails) == 20)
+    wait_for("an empty queue", lambda: queue(p) == [])
+    sink.stop()

@@ -8,7 +8,7 @@
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
 
-enum { BLOCKED_S = 300, UNREADABLE_S = 60 };
+enum { BLOCKED_S = 300, OVERDUE_S = 3600, UNREADABLE_S = 60 };
 
 /* ---- into memory ---- */
 
@@ -98,7 +98,6 @@ struct message *active_load(struct sched *s, const struct calendar_entry *e)
 		return NULL;
 	struct message *m = active_new(&r.env);
 	m->expired = r.mark == QUEUE_GIVEN_UP;
-	m->parked = (e->flags & CALENDAR_PARKED) != 0;
 	/* What its sender wants later is not late. */
 	m->at_once = (e->flags & CALENDAR_NOW) != 0 &&
 		     r.env.hold_until <= clock_unix();
@@ -222,8 +221,12 @@ static void look(struct scheduling *x)
 	for (uint32_t i = 0; i < m->env.n_rcpts; i++) {
 		struct item *it = &m->items[i];
 
-		if (late && it->state == ITEM_LINED)
+		if (late && it->state == ITEM_LINED) {
+			struct line *l = it->line;
+
 			line_leave(x->s, it);
+			line_drop(x->s, l);
+		}
 		if (it->state != ITEM_WAITING)
 			continue;
 		if (late) {
@@ -268,7 +271,7 @@ static void place(struct scheduling *x, struct plan *p)
 			dest_get(x->s, p->route.transport, p->route.nexthop),
 			m->env.sender);
 
-		if (is_probe(m) || l->admitted == m || line_room(x->s, l) > 0) {
+		if (is_probe(m) || l->admitted == m || line_room(l) > 0) {
 			l->admitted = m;
 			line_up(x->s, l, it);
 			return;
@@ -290,13 +293,19 @@ static void place(struct scheduling *x, struct plan *p)
 	x->ready.v[x->ready.n++] = p->o;
 }
 
-/* Nobody has anything of it in hand: it waits on disk, and the line knows. */
+/* Nobody has anything of it in hand: it waits on disk, and the line knows.  The
+ * line may hold its id from before: the second time it is found to be gone. */
 static void park(struct sched *s, struct message *m, struct line *l)
 {
-	int64_t event = finish_event(s, m);
+	int64_t event = finish_event(s, m), now = clock_unix();
 
-	if (!m->parked)
-		line_park(s, l, m->env.id);
+	/* What is overdue is tried in its turn, not looked at again and again;
+	 * behind a server that does not answer its end is due. */
+	if (event <= now && !dest_is_closed(l->dest, now)) {
+		event = now + OVERDUE_S;
+		l->overdue = true;
+	}
+	line_park(l, m->env.id);
 	calendar_set(s->calendar, m->env.id, event,
 		CALENDAR_PARKED | (m->at_once ? CALENDAR_NOW : 0u));
 	sched_wake(s, event);
@@ -305,8 +314,27 @@ static void park(struct sched *s, struct message *m, struct line *l)
 	sched_forget(s, m);
 }
 
+/* Now that nobody is tried there, their end is due. */
+static void look_at_overdue(struct sched *s, struct line *l)
+{
+	int64_t now = clock_unix();
+
+	for (size_t i = 0; i < l->n_parked && l->overdue; i++) {
+		uint64_t id = l->parked[l->parked_from + i];
+		const struct calendar_entry *e = calendar_get(s->calendar, id);
+
+		if (e != NULL && (e->flags & CALENDAR_PARKED) != 0 &&
+			e->due <= now + OVERDUE_S)
+			calendar_set(s->calendar, id, now, e->flags);
+	}
+	if (l->overdue)
+		sched_wake(s, now);
+	l->overdue = false;
+}
+
 static void withdraw_line(struct sched *s, struct line *l)
 {
+	look_at_overdue(s, l);
 	for (struct item *it = l->first, *next; it != NULL; it = next) {
 		struct message *m = it->m;
 

@@ -164,10 +164,12 @@ bool dest_is_full(const struct dest *d)
 
 void dest_put(struct sched *s, struct dest *d)
 {
-	bool later = dest_opens(d) > clock_unix();
+	int64_t now = clock_unix();
+	bool later = dest_opens(d) > now;
 
 	list_remove(d);
-	if (later && (d->n > 0 || d->n_parked > 0)) {
+	/* With a rate it is remembered until the next may start. */
+	if (later && (d->n > 0 || d->n_parked > 0 || d->next_start > now)) {
 		list_append(&s->later, d);
 		sched_wake(s, dest_opens(d));
 	} else if (d->n > 0) {
@@ -190,6 +192,7 @@ int64_t dest_open_due(struct sched *s, int64_t now)
 
 			if (l != NULL)
 				sched_hungry(s, l);
+			dest_drop(s, d);
 		} else if (next_due == 0 || dest_opens(d) < next_due) {
 			next_due = dest_opens(d);
 		}

@@ -22,6 +22,7 @@ struct finish {
 	struct arena *a;
 	int64_t now;
 	struct str via;
+	bool expired; /* by a person */
 	struct rcpt_state *states;
 	enum dsn_cause cause; /* of the recipient in hand, where it expired */
 	struct outcomes o;
@@ -123,7 +124,7 @@ static enum dsn_cause cause_of(
 	const struct envelope *env = &x->m->env;
 	bool ours = o->code == 0 && o->subject == 4 && o->detail == 7;
 
-	if (ours && x->m->expired)
+	if (ours && x->expired)
 		return DSN_CAUSE_ADMINISTRATOR;
 	if (ours && (env->flags & ENV_BY_RETURN) != 0)
 		return DSN_CAUSE_TIME;
@@ -227,8 +228,7 @@ static void settle(struct finish *x, struct outcome_of *o)
 	*st = (struct rcpt_state){.n = o->n,
 		.status = RCPT_WAITING,
 		.attempts = it->attempts + 1};
-	if (o->kind == BOUNCED && x->s->role->conf->soft_bounce &&
-		!x->m->expired)
+	if (o->kind == BOUNCED && x->s->role->conf->soft_bounce && !x->expired)
 		o->kind = DEFERRED;
 	switch (o->kind) {
 	case DELIVERED:
@@ -430,6 +430,9 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o,
 		.now = clock_unix(),
 		.via = arena_str(a, via)};
 	take_outcomes(x, o);
+	pthread_mutex_lock(&s->lock);
+	x->expired = m->expired;
+	pthread_mutex_unlock(&s->lock);
 	settle_all(x);
 	pthread_mutex_lock(&s->lock);
 	x->update.ends = m->leased == 1 && (m->removed || will_end(x, &x->o));

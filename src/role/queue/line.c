@@ -171,13 +171,13 @@ void line_feed(struct sched *s, struct dest *d)
 	struct line *l = line_parked(d);
 
 	if (l != NULL && d->n <= most_of(d) * DEST_ROOMS / 2 &&
-		line_room(s, l) > 0)
+		line_room(l) > 0)
 		sched_hungry(s, l);
 }
 
 /* ---- room, and who has none ---- */
 
-size_t line_room(const struct sched *s UNUSED, const struct line *l)
+size_t line_room(const struct line *l)
 {
 	const struct dest *d = l->dest;
 	size_t most = most_of(d);
@@ -193,7 +193,7 @@ size_t line_room(const struct sched *s UNUSED, const struct line *l)
 	return most - l->n;
 }
 
-void line_park(struct sched *s UNUSED, struct line *l, uint64_t id)
+void line_park(struct line *l, uint64_t id)
 {
 	if (l->parked_from + l->n_parked == l->parked_cap) {
 		if (l->parked_from > l->parked_cap / 2) {
@@ -211,7 +211,7 @@ void line_park(struct sched *s UNUSED, struct line *l, uint64_t id)
 	l->dest->n_parked++;
 }
 
-uint64_t line_unpark(struct sched *s UNUSED, struct line *l)
+uint64_t line_unpark(struct line *l)
 {
 	if (l->n_parked == 0)
 		return 0;

@@ -46,9 +46,13 @@ static const char *message_name(
 	return deferred ? "deferred" : "incoming";
 }
 
-/* Lock held; m: where it is active. */
-static char *dump(const struct queue_record *r, const struct message *m)
+/* Lock held. */
+static char *dump(const struct sched *s, const struct queue_record *r,
+	const struct message *m)
 {
+	const struct calendar_entry *e = calendar_get(s->calendar, r->id);
+	bool parked =
+		m == NULL && e != NULL && (e->flags & CALENDAR_PARKED) != 0;
 	char id[ID_TEXT];
 	json_t *rcpts = json_array();
 
@@ -56,15 +60,19 @@ static char *dump(const struct queue_record *r, const struct message *m)
 	for (uint32_t i = 0; i < r->env.n_rcpts; i++) {
 		const struct item *it = m != NULL ? &m->items[i] : NULL;
 		const char *state = state_name(&r->v[i], it);
-		bool waits = strcmp(state, "active") != 0 &&
+		bool waits = !parked && strcmp(state, "active") != 0 &&
 			     strcmp(state, "done") != 0;
+		struct str reason = r->v[i].reason;
 		int64_t due =
 			it != NULL && it->due != 0 ? it->due : r->v[i].due;
 
+		if (parked && !str_present(reason))
+			reason = STR("not tried yet: behind other mail for "
+				     "the same server");
 		json_array_append_new(rcpts,
 			json_pack("{s:o,s:s,s:o,s:o,s:I}", "address",
 				text(r->env.rcpts[i].address), "state", state,
-				"reason", text(r->v[i].reason), "next_try",
+				"reason", text(reason), "next_try",
 				waits ? json_integer(due) : json_null(),
 				"attempts", (json_int_t)r->v[i].attempts));
 	}
@@ -125,7 +133,7 @@ bool sched_list(struct sched *s, const struct queue_request *r,
 			return false;
 		pthread_mutex_lock(&s->lock);
 		for (size_t i = 0; i < n && left > 0; i++, left--)
-			add_row(&rows, dump(&v[i], sched_find(s, v[i].id)));
+			add_row(&rows, dump(s, &v[i], sched_find(s, v[i].id)));
 		pthread_mutex_unlock(&s->lock);
 		go_on = send_rows(&rows, row, ctx);
 		arena_reset(a);

@@ -153,12 +153,12 @@ struct batch {
 static void take_parked(struct sched *s, struct batch *b)
 {
 	struct line *l = s->hungry;
-	size_t room = line_room(s, l);
+	size_t room = line_room(l);
 	uint64_t id;
 
 	s->hungry = l->next_hungry;
 	b->line = l; /* stays hungry, and so stays */
-	while (b->n < BATCH && b->n < room && (id = line_unpark(s, l)) != 0) {
+	while (b->n < BATCH && b->n < room && (id = line_unpark(l)) != 0) {
 		const struct calendar_entry *e = calendar_get(s->calendar, id);
 
 		if (e == NULL || (e->flags & CALENDAR_PARKED) == 0)
@@ -207,7 +207,7 @@ static struct message *lease_active(
 static void fed(struct sched *s, struct line *l)
 {
 	l->hungry = false;
-	if (l->n_parked > 0 && line_room(s, l) > 0)
+	if (l->n_parked > 0 && line_room(l) > 0)
 		sched_hungry(s, l);
 	else
 		line_feed(s, l->dest);

@@ -38,7 +38,6 @@ struct message {
 	bool expired; /* by a person: what is not delivered is given up */
 	bool ending; /* its end is being written, or has been */
 	struct item *items;
-	bool parked; /* a line knows its id already */
 	bool at_once; /* a person wants it tried, due or not */
 	uint32_t leased; /* who has it in hand: it stays where it is */
 	uint32_t lined; /* recipients in lines */
@@ -54,6 +53,7 @@ struct line {
 	 * only the end of their time is looked at. */
 	uint64_t *parked;
 	size_t n_parked, parked_from, parked_cap;
+	bool overdue; /* some of them are older than they may be */
 	struct line *next, *prev; /* of the destination, a ring */
 	const struct message *admitted; /* the last that found room */
 	bool hungry; /* stands in the list of those to be filled up */
@@ -223,11 +223,11 @@ struct line *line_get(struct sched *s, struct dest *d, struct str sender);
 /* RFC 6710: behind all of its own priority, in front of all below it. */
 void line_up(struct sched *s, struct line *l, struct item *it);
 void line_leave(struct sched *s, struct item *it);
-void line_park(struct sched *s, struct line *l, uint64_t id);
+void line_park(struct line *l, uint64_t id);
 /* The next parked one; 0: none. */
-uint64_t line_unpark(struct sched *s, struct line *l);
+uint64_t line_unpark(struct line *l);
 /* How many more messages it takes. */
-size_t line_room(const struct sched *s, const struct line *l);
+size_t line_room(const struct line *l);
 /* A line of the destination that has parked messages and room gets some. */
 void line_feed(struct sched *s, struct dest *d);
 /* Frees it, and the destination, when nothing is left in them. */

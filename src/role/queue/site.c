@@ -137,23 +137,27 @@ static void move(struct sched *s, struct dest *d, struct str exchangers)
 	from->changed = true;
 }
 
-enum answer { ANSWER_GOOD, ANSWER_SLOW, ANSWER_NONE };
+enum answer { ANSWER_GOOD, ANSWER_SLOW, ANSWER_NONE, ANSWER_OURS };
 
 /* Did it ask for less, or not answer?  A refused mail is an answer too. */
 static enum answer answer_of(const struct outcomes *o)
 {
+	bool ours = o->n > 0;
+
 	if (o->site_failed)
 		return ANSWER_NONE;
 	for (uint32_t i = 0; i < o->n; i++) {
 		const struct outcome_of *v = &o->v[i];
 
+		/* There is no such domain, or no mail for it: nobody spoke. */
+		ours &= v->kind == BOUNCED && v->code == 0;
 		if (v->kind == DEFERRED &&
 			(v->code == 421 ||
 				(v->code >= 400 && v->subject == 7) ||
 				(v->code == 0 && v->subject == 4)))
 			return ANSWER_SLOW;
 	}
-	return ANSWER_GOOD;
+	return ours ? ANSWER_OURS : ANSWER_GOOD;
 }
 
 static void note(struct site *site, const struct outcomes *o)
@@ -192,6 +196,8 @@ static void learn(struct sched *s, struct dest *d, enum answer answer)
 {
 	struct site *site = d->site;
 
+	if (answer == ANSWER_OURS)
+		return;
 	if (answer == ANSWER_GOOD) {
 		open_window(d);
 		return;

@@ -89,7 +89,7 @@ void source_take(struct sched *s, const struct dest *d, const struct message *m,
 	v[0] = v[1] = NULL;
 	if (g == NULL || is_probe(m))
 		return;
-	uint32_t carried[256];
+	uint32_t carried[SOURCES_MAX];
 	for (size_t i = 0; i < g->sources.n; i++)
 		carried[i] = carried_of(s, g->sources.v[i].address)->n;
 	for (int six = 0; six < 2; six++) {

@@ -38,11 +38,18 @@ int sender_connect(
 	if (bound && (str_eqc(source, "0.0.0.0") || str_eqc(source, "::")))
 		bound = false;
 	int fd = sock_connect(&h->addr, bound ? &bind_to : NULL, ms, f);
-	if (fd < 0 && bound && !d->c->smtp_bind_address_enforce &&
-		strstr(f->text, "source address") != NULL)
+	bool not_ours =
+		fd < 0 && bound && strstr(f->text, "source address") != NULL;
+	/* smtp_source_addresses: another one would be worse than later. */
+	if (not_ours && !str_present(given) &&
+		!d->c->smtp_bind_address_enforce) {
+		log_warn("not from smtp_bind_address", log_s("address", source),
+			log_fault(f));
 		fd = sock_connect(&h->addr, NULL, ms, f);
+		not_ours = false;
+	}
 	/* RFC 3463 3.5: 4.4.1 no answer from host; it is not our disk. */
-	if (fd < 0 && strstr(f->text, "source address") == NULL) {
+	if (fd < 0 && !not_ours) {
 		f->subject = 4;
 		f->detail = 1;
 	}
