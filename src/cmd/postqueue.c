@@ -223,7 +223,7 @@ static int act_each(const struct conf *c, enum queue_action action,
 int name_postsuper(int argc, char **argv)
 {
 	static const char usage[] =
-		"[-c dir] -d|-h|-H|-r queue_id|ALL|- ... | -p | -s";
+		"[-c dir] -d|-e|-f|-h|-H|-r queue_id|ALL|- ... | -p | -s";
 	const struct conf *c = NULL;
 	const char *dir = NULL;
 	int ch, rc = EX_OK, n = 0;

@@ -205,7 +205,7 @@ struct asked {
 	const char *word; /* an id or ALL */
 };
 
-/* What redirect and reroute need, and the others must not have. */
+/* What redirect and reroute need; take_option keeps it from the others. */
 static int check_to(struct cmd *c, const struct asked *q)
 {
 	struct str to = q->r.to;
@@ -214,9 +214,6 @@ static int check_to(struct cmd *c, const struct asked *q)
 		return cmd_usage(c, "redirect needs --to ADDRESS");
 	if (q->r.action == QUEUE_REROUTE && str_find(to, ':') < 1)
 		return cmd_usage(c, "reroute needs --via TRANSPORT:NEXTHOP");
-	if (q->r.action < QUEUE_REDIRECT && str_present(to))
-		return cmd_usage(c, "--to and --via are for redirect and "
-				    "reroute");
 	return EX_OK;
 }
 
@@ -253,8 +250,6 @@ static int run(const struct conf *conf, struct cmd *c, struct asked *q)
 		return cmd_usage(c, "unexpected \"%s\"", q->word);
 	if (q->verb >= VERB_FLUSH)
 		return run_action(conf, c, q);
-	if (str_present(q->r.to))
-		return check_to(c, q);
 	if (q->verb == VERB_LIST)
 		return list(conf, &q->r, q->as_json);
 	if (q->verb == VERB_SITES)

@@ -315,12 +315,13 @@ static bool by_sender(const struct policy *p, struct maps *maps,
 	return r != TABLE_ERROR;
 }
 
-/* relayhost, by sender first; only for mail that leaves. */
+/* The table's parameter and its word, for the log. */
 static struct str said_by(const char *param, struct str value, struct arena *a)
 {
 	return arena_printf(a, "%s %.*s", param, STR_ARG(value));
 }
 
+/* relayhost, by sender first; only for mail that leaves. */
 static bool choose_relayhost(const struct policy *p, struct str sender,
 	struct arena *a, struct str *hosts_r, struct str *by_r, struct fault *f)
 {

@@ -22,7 +22,8 @@ const struct dsn_words dsn_words_de = {
 		{
 			[DSN_CAUSE_OTHER] = {"Der Server des Empfängers hat "
 					     "sie nicht angenommen.",
-				"Seine Worte oben sagen, warum. Wenn sie nicht "
+				"Seine Worte unten sagen, warum. Wenn sie "
+				"nicht "
 				"helfen, fragen Sie den Empfänger oder den "
 				"Postmaster dort."},
 			[DSN_CAUSE_ADDRESS] = {"Diese Adresse gibt es dort "
@@ -49,7 +50,7 @@ const struct dsn_words dsn_words_de = {
 					       "sie nach seinen Regeln "
 					       "abgelehnt. Die Adresse kann "
 					       "richtig sein.",
-				"Seine Worte oben sagen, warum. Wenn Sie es "
+				"Seine Worte unten sagen, warum. Wenn Sie es "
 				"nicht ändern können, zeigen Sie sie Ihrem "
 				"Postmaster, oder bitten Sie den Empfänger, "
 				"Sie zuzulassen."},

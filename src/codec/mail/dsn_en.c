@@ -21,7 +21,7 @@ const struct dsn_words dsn_words_en = {
 		{
 			[DSN_CAUSE_OTHER] = {"The server of the recipient did "
 					     "not take it.",
-				"Its words, above, say why. If they do not "
+				"Its words, below, say why. If they do not "
 				"help, ask the recipient, or the postmaster "
 				"there."},
 			[DSN_CAUSE_ADDRESS] = {"There is no such address at "
@@ -46,7 +46,7 @@ const struct dsn_words dsn_words_en = {
 			[DSN_CAUSE_REFUSED] = {"The server of the recipient "
 					       "refused it by its rules. The "
 					       "address may well be right.",
-				"Its words, above, say why. If you cannot mend "
+				"Its words, below, say why. If you cannot mend "
 				"it, show them to your postmaster, or ask the "
 				"recipient to let you in."},
 			[DSN_CAUSE_UNREACHED] = {"The server of the recipient "
