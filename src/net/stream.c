@@ -14,6 +14,7 @@
 #include "net/tls.h"
 #include "net/tls_expect.h"
 #include "sys/clock.h"
+#include "sys/deflate.h"
 
 enum {
 	CHUNK = 16384,
@@ -23,9 +24,12 @@ enum {
 };
 
 struct stream {
+	char head[64]; /* of the last line that was too long */
 	bool bare; /* the last line ended in LF alone */
 	int fd;
 	SSL *ssl;
+	struct deflate *deflate; /* NULL: not compressed */
+	struct buf packed; /* output that is compressed already */
 	struct buf in;
 	size_t in_at; /* bytes of in that were eaten */
 	struct buf out;
@@ -42,6 +46,7 @@ struct stream *stream_new(int fd, size_t in_max_bytes)
 	s->fd = fd;
 	buf_init(&s->in, in_max_bytes + CHUNK);
 	buf_init(&s->out, OUT_MAX);
+	buf_init(&s->packed, OUT_MAX * 2);
 	stream_deadline(s, 300000);
 	return s;
 }
@@ -57,8 +62,10 @@ void stream_free(struct stream *s)
 		ERR_clear_error();
 	}
 	close(s->fd);
+	deflate_free(s->deflate);
 	buf_fini(&s->in);
 	buf_fini(&s->out);
+	buf_fini(&s->packed);
 	free(s);
 }
 
@@ -80,6 +87,8 @@ void stream_trim(struct stream *s)
 	}
 	if (s->out.len == 0)
 		buf_shrink(&s->out);
+	if (s->packed.len == 0)
+		buf_shrink(&s->packed);
 }
 
 bool stream_failed(const struct stream *s)
@@ -130,7 +139,7 @@ static enum io tls_result(struct stream *s, int n)
 	}
 }
 
-static enum io read_once(struct stream *s, char *to, size_t room, size_t *n_r)
+static enum io read_wire(struct stream *s, char *to, size_t room, size_t *n_r)
 {
 	if (s->ssl != NULL) {
 		/* What is left of others' errors would be taken for ours. */
@@ -150,6 +159,33 @@ static enum io read_once(struct stream *s, char *to, size_t room, size_t *n_r)
 	if (n == 0)
 		return IO_EOF;
 	return errno == EAGAIN || errno == EINTR ? IO_READ : IO_ERROR;
+}
+
+static enum io read_once(struct stream *s, char *to, size_t room, size_t *n_r)
+{
+	char packed[4096];
+	size_t n;
+
+	if (s->deflate == NULL)
+		return read_wire(s, to, room, n_r);
+	for (;;) {
+		*n_r = deflate_unpack(s->deflate, to, room);
+		if (*n_r > 0)
+			return IO_OK;
+		if (deflate_failed(s->deflate))
+			return IO_ERROR;
+		enum io r = read_wire(s, packed, sizeof(packed), &n);
+		if (r != IO_OK)
+			return r;
+		deflate_feed(s->deflate, str_of(packed, n));
+	}
+}
+
+/* Is something there that poll would not tell of? */
+static bool hidden(const struct stream *s)
+{
+	return (s->ssl != NULL && SSL_pending(s->ssl) > 0) ||
+	       (s->deflate != NULL && deflate_pending(s->deflate));
 }
 
 static enum io write_once(struct stream *s, struct str data, size_t *n_r)
@@ -172,7 +208,6 @@ static enum io write_once(struct stream *s, struct str data, size_t *n_r)
 	return errno == EAGAIN || errno == EINTR ? IO_WRITE : IO_ERROR;
 }
 
-/* Reads more into the buffer. */
 /* Reads what there is; LINE_NOT_YET: *events_r is what to wait for. */
 static enum line_result fill_now(struct stream *s, short *events_r)
 {
@@ -280,7 +315,7 @@ bool stream_has_line(struct stream *s, size_t max, bool read)
 
 		if (data.len > max + 1 || find_end(data, 0, false, &len) > 0)
 			return true;
-		if (!read && (s->ssl == NULL || SSL_pending(s->ssl) == 0))
+		if (!read && !hidden(s))
 			return false;
 		enum line_result r = fill_now(s, &events);
 		if (r != LINE_OK)
@@ -296,6 +331,14 @@ bool stream_has_part(const struct stream *s)
 bool stream_bare_newline(const struct stream *s)
 {
 	return s->bare;
+}
+
+static void keep_head(struct stream *s, struct str data, struct str *line_r)
+{
+	size_t n = data.len < sizeof(s->head) ? data.len : sizeof(s->head);
+
+	memcpy(s->head, data.ptr, n);
+	*line_r = str_of(s->head, n);
 }
 
 enum line_result stream_line(
@@ -314,6 +357,8 @@ enum line_result stream_line(
 			s->bare = end == len + 1;
 			return LINE_OK;
 		}
+		if (end > 0 || data.len > max + 1)
+			keep_head(s, data, line_r);
 		if (end > 0) {
 			s->in_at += end;
 			return LINE_TOO_LONG;
@@ -322,8 +367,12 @@ enum line_result stream_line(
 			return drop_line(s, strict);
 		scanned = data.len > 0 ? data.len - 1 : 0;
 		enum line_result r = fill(s);
+		if (r == LINE_TOO_LONG) {
+			keep_head(s, pending(s), line_r);
+			return drop_line(s, strict);
+		}
 		if (r != LINE_OK)
-			return r == LINE_TOO_LONG ? drop_line(s, strict) : r;
+			return r;
 	}
 }
 
@@ -364,8 +413,7 @@ void stream_unread(struct stream *s, size_t n)
 
 bool stream_buffered(const struct stream *s)
 {
-	return s->in_at < s->in.len ||
-	       (s->ssl != NULL && SSL_pending(s->ssl) > 0);
+	return s->in_at < s->in.len || hidden(s);
 }
 
 bool stream_readable(struct stream *s, int wait_ms)
@@ -401,13 +449,55 @@ bool stream_drop_input(struct stream *s)
 
 /* ---- output ---- */
 
+void stream_compress(struct stream *s)
+{
+	struct str early = pending(s);
+
+	must(s->deflate == NULL);
+	stream_flush(s);
+	s->deflate = deflate_new();
+	/* What was read ahead is compressed already. */
+	deflate_feed(s->deflate, early);
+	buf_reset(&s->in);
+	s->in_at = 0;
+}
+
+void stream_uncompress(struct stream *s)
+{
+	struct str early;
+
+	stream_flush(s);
+	/* What it did not take for deflate came behind the last of it. */
+	early = deflate_rest(s->deflate);
+	buf_put(&s->in, early);
+	deflate_free(s->deflate);
+	s->deflate = NULL;
+}
+
+void stream_limit(struct stream *s, size_t in_max_bytes)
+{
+	s->in.max = in_max_bytes + CHUNK;
+}
+
+bool stream_is_compressed(const struct stream *s)
+{
+	return s->deflate != NULL;
+}
+
 bool stream_flush(struct stream *s)
 {
+	struct buf *out = &s->out;
+	bool over = buf_over(&s->out);
 	size_t at = 0;
 
-	while (at < s->out.len && !s->failed) {
+	if (s->deflate != NULL && s->out.len > 0) {
+		deflate_pack(s->deflate, buf_str(&s->out), &s->packed);
+		buf_reset(&s->out);
+		out = &s->packed;
+	}
+	while (at < out->len && !s->failed) {
 		size_t n = 0;
-		struct str rest = str_from_at(buf_str(&s->out), at);
+		struct str rest = str_from_at(buf_str(out), at);
 
 		switch (write_once(s, rest, &n)) {
 		case IO_OK:
@@ -425,17 +515,22 @@ bool stream_flush(struct stream *s)
 			break;
 		}
 	}
-	bool over = buf_over(&s->out);
-	if (s->out.cap > FLUSH_AT * 2)
-		buf_shrink(&s->out);
+	over |= buf_over(out);
+	if (out->cap > FLUSH_AT * 2)
+		buf_shrink(out);
 	else
-		buf_reset(&s->out);
+		buf_reset(out);
 	s->failed |= over;
 	return !s->failed;
 }
 
 void stream_put(struct stream *s, struct str data)
 {
+	/* What is large goes in pieces: memory for it is nobody's. */
+	while (data.len > FLUSH_AT * 4) {
+		stream_put(s, str_sub(data, 0, FLUSH_AT));
+		data = str_from_at(data, FLUSH_AT);
+	}
 	if (s->out.len + data.len > FLUSH_AT)
 		stream_flush(s);
 	buf_put(&s->out, data);

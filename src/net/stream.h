@@ -18,7 +18,7 @@
 enum line_result {
 	LINE_OK,
 	LINE_TIMEOUT,
-	LINE_TOO_LONG, /* the line was read and dropped */
+	LINE_TOO_LONG, /* it was read and dropped but for its first bytes */
 	LINE_EOF,
 	LINE_ERROR,
 	LINE_NOT_YET, /* of the functions that do not wait */
@@ -28,6 +28,8 @@ struct stream;
 
 /* Takes the (non-blocking) descriptor over. */
 struct stream *stream_new(int fd, size_t in_max_bytes);
+/* Another limit, for who is trusted more now. */
+void stream_limit(struct stream *s, size_t in_max_bytes);
 void stream_free(struct stream *s); /* closes; NULL is fine */
 int stream_fd(const struct stream *s);
 
@@ -75,6 +77,12 @@ bool stream_flush(struct stream *s);
 bool stream_failed(const struct stream *s);
 /* Time of the last failed wait: was it the deadline? */
 bool stream_timed_out(const struct stream *s);
+
+/* From here on both directions are compressed: RFC 4978.  What was read ahead
+ * counts as such. */
+void stream_compress(struct stream *s);
+void stream_uncompress(struct stream *s); /* RFC 8437 2 */
+bool stream_is_compressed(const struct stream *s);
 
 /* Handshakes.  The SSL is taken over in any case. */
 bool stream_tls_accept(struct stream *s, SSL *ssl, struct fault *f);

@@ -12,7 +12,14 @@
  * 5. mailboxes 0 of an account is its root row: its modseq is the account's
  *    last one; every change takes the next.
  * 6. n_exists, n_unseen and bytes equal what the rows say.
- * 7. UIDVALIDITY comes from the root row's uidnext, which only grows.
+ * 7. UIDVALIDITY comes from the root row's uidnext, which only grows; so does
+ *    the id of a mailbox, from the root row's n_exists.
+ * 8. createseq is the modseq a row was born with: in a mailbox it never falls
+ *    from one UID to the next.  What was changed since has a higher modseq, and
+ *    only that stands in the index messages_changed.
+ * 9. Every message below mailboxes.seen_below is seen, n_below of them exist.
+ * 10. deliveries has a row for each message id that came into a mailbox, also
+ *    when it was moved away or expunged since, for DELIVERIES_KEPT_S.
  */
 #include "store/store.h"
 
@@ -44,7 +51,44 @@ static const char schema_1[] =
 	" PRIMARY KEY(account, mailbox, modseq, uid)) WITHOUT ROWID;"
 	"CREATE TABLE blobs(blob INTEGER PRIMARY KEY, refs INT NOT NULL,"
 	" size INT NOT NULL, data BLOB)";
-static const char *const schema[] = {schema_1};
+/*
+ * 2: a delivery touches fewer pages: no index has a row for each message, what
+ * is the same for all recipients (cache) stands beside the body, in front of
+ * it, where reading it does not walk through the body.
+ */
+static const char schema_2[] =
+	"ALTER TABLE mailboxes ADD COLUMN n_deleted INT NOT NULL DEFAULT 0;"
+	"ALTER TABLE mailboxes ADD COLUMN seen_below INT NOT NULL DEFAULT 0;"
+	"ALTER TABLE mailboxes ADD COLUMN n_below INT NOT NULL DEFAULT 0;"
+	"UPDATE mailboxes SET modseq=max(modseq, 1);"
+	"UPDATE mailboxes SET n_exists=(SELECT max(mailbox) FROM mailboxes m"
+	" WHERE m.account=mailboxes.account) WHERE mailbox=0;"
+	"ALTER TABLE messages RENAME TO messages_1;"
+	"DROP INDEX messages_modseq;"
+	"DROP INDEX messages_msg;"
+	"CREATE TABLE messages(account INT, mailbox INT, uid INT,"
+	" modseq INT NOT NULL, createseq INT NOT NULL, flags INT NOT NULL,"
+	" keywords TEXT, size INT NOT NULL, received INT NOT NULL,"
+	" savedate INT NOT NULL, blob INT NOT NULL, prefix BLOB,"
+	" PRIMARY KEY(account, mailbox, uid)) WITHOUT ROWID;"
+	"INSERT INTO messages SELECT account, mailbox, uid, max(modseq, 1), 0,"
+	" flags, keywords, size, received, savedate, blob, prefix"
+	" FROM messages_1;"
+	"CREATE INDEX messages_changed ON messages(account, mailbox, modseq)"
+	" WHERE modseq > createseq;"
+	"CREATE TABLE deliveries(msg INT, account INT, mailbox INT,"
+	" PRIMARY KEY(msg, account, mailbox)) WITHOUT ROWID;"
+	"INSERT INTO deliveries SELECT msg, account, mailbox FROM messages_1;"
+	"DROP TABLE messages_1;"
+	"UPDATE mailboxes SET n_deleted=(SELECT count(*) FROM messages m"
+	" WHERE m.account=mailboxes.account AND m.mailbox=mailboxes.mailbox"
+	" AND m.flags & 8) WHERE mailbox>0;"
+	"ALTER TABLE blobs RENAME TO blobs_1;"
+	"CREATE TABLE blobs(blob INTEGER PRIMARY KEY, refs INT NOT NULL,"
+	" size INT NOT NULL, cache BLOB, data BLOB);"
+	"INSERT INTO blobs SELECT blob, refs, size, NULL, data FROM blobs_1;"
+	"DROP TABLE blobs_1";
+static const char *const schema[] = {schema_1, schema_2};
 
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {
@@ -164,12 +208,12 @@ void store_close(struct store *s)
 
 static bool insert_mailbox(struct db *db, int64_t account, int64_t mailbox,
 	struct str name, enum store_role role, bool subscribed,
-	int64_t uidvalidity, struct fault *f)
+	int64_t uidvalidity, int64_t modseq, struct fault *f)
 {
 	return db_run(db, f,
-		"INSERT INTO mailboxes VALUES(?,?,?,?,?,?,1,1,0,0,0)", "iitiii",
-		account, mailbox, name, (int64_t)role, (int64_t)subscribed,
-		uidvalidity);
+		"INSERT INTO mailboxes VALUES(?,?,?,?,?,?,1,?,0,0,0,0,0,0)",
+		"iitiiii", account, mailbox, name, (int64_t)role,
+		(int64_t)subscribed, uidvalidity, modseq);
 }
 
 static bool number_back(
@@ -204,19 +248,29 @@ static bool next_uidvalidity(
 		v_r, f);
 }
 
+static bool next_mailbox(
+	struct db *db, int64_t account, int64_t *id_r, struct fault *f)
+{
+	return number_back(db,
+		db_query(db, f,
+			"UPDATE mailboxes SET n_exists=n_exists+1"
+			" WHERE account=? AND mailbox=0 RETURNING n_exists",
+			"i", account),
+		id_r, f);
+}
+
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,
 	enum store_role role, bool subscribed, int64_t *mailbox_r,
 	struct fault *f)
 {
-	int64_t uidvalidity = 0;
+	int64_t uidvalidity = 0, modseq = 0;
 
 	*mailbox_r = 0;
 	return next_uidvalidity(db, account, &uidvalidity, f) &&
-	       db_number(db, f, mailbox_r,
-		       "SELECT max(mailbox)+1 FROM mailboxes WHERE account=?",
-		       "i", account) &&
+	       next_mailbox(db, account, mailbox_r, f) &&
+	       store_next_modseq(db, account, &modseq, f) &&
 	       insert_mailbox(db, account, *mailbox_r, name, role, subscribed,
-		       uidvalidity, f);
+		       uidvalidity, modseq, f);
 }
 
 bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
@@ -236,7 +290,7 @@ bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
 		return false;
 	if (n > 0)
 		return true;
-	if (!insert_mailbox(db, account, 0, STR(""), ROLE_NONE, false, 0, f))
+	if (!insert_mailbox(db, account, 0, STR(""), ROLE_NONE, false, 0, 1, f))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(born); i++)
 		if (!store_make_mailbox(db, account, str_from(born[i].name),
@@ -264,12 +318,33 @@ static bool ensure_work(struct db *db, void *ctx, struct fault *f)
 	return store_ensure_account(db, ((struct ensure *)ctx)->account, f);
 }
 
+#define COLUMNS                                                                \
+	"mailbox, name, role, subscribed, uidvalidity, uidnext, modseq,"       \
+	" n_exists, n_unseen, n_deleted, bytes, seen_below, n_below"
+
+/* The name leans on the statement. */
+static struct store_mailbox mailbox_of(sqlite3_stmt *s)
+{
+	return (struct store_mailbox){.id = db_int(s, 0),
+		.name = db_text(s, 1),
+		.role = (enum store_role)db_int(s, 2),
+		.subscribed = db_int(s, 3) != 0,
+		.uidvalidity = (uint32_t)db_int(s, 4),
+		.uidnext = (uint32_t)db_int(s, 5),
+		.modseq = (uint64_t)db_int(s, 6),
+		.n_exists = (uint64_t)db_int(s, 7),
+		.n_unseen = (uint64_t)db_int(s, 8),
+		.n_deleted = (uint64_t)db_int(s, 9),
+		.bytes = (uint64_t)db_int(s, 10),
+		.seen_below = (uint32_t)db_int(s, 11),
+		.n_below = (uint64_t)db_int(s, 12)};
+}
+
 static bool read_mailboxes(struct db *db, int64_t account, struct arena *a,
 	struct store_mailbox **v_r, size_t *n_r, struct fault *f)
 {
 	sqlite3_stmt *s = db_query(db, f,
-		"SELECT mailbox, name, role, subscribed, uidvalidity, uidnext,"
-		" modseq, n_exists, n_unseen, bytes FROM mailboxes"
+		"SELECT " COLUMNS " FROM mailboxes"
 		" WHERE account=? AND mailbox>0 ORDER BY name",
 		"i", account);
 	size_t cap = 0;
@@ -286,18 +361,35 @@ static bool read_mailboxes(struct db *db, int64_t account, struct arena *a,
 				memcpy(v, *v_r, *n_r * sizeof(*v));
 			*v_r = v;
 		}
-		(*v_r)[(*n_r)++] = (struct store_mailbox){.id = db_int(s, 0),
-			.name = arena_str(a, db_text(s, 1)),
-			.role = (enum store_role)db_int(s, 2),
-			.subscribed = db_int(s, 3) != 0,
-			.uidvalidity = (uint32_t)db_int(s, 4),
-			.uidnext = (uint32_t)db_int(s, 5),
-			.modseq = (uint64_t)db_int(s, 6),
-			.n_exists = (uint64_t)db_int(s, 7),
-			.n_unseen = (uint64_t)db_int(s, 8),
-			.bytes = (uint64_t)db_int(s, 9)};
+		struct store_mailbox *box = &(*v_r)[(*n_r)++];
+		*box = mailbox_of(s);
+		box->name = arena_str(a, box->name);
 	}
 	return r == 0;
+}
+
+bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
+	struct store_mailbox *box_r, struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct db *db = readers_get(shard->readers, f);
+
+	if (db == NULL)
+		return false;
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT " COLUMNS " FROM mailboxes"
+		" WHERE account=? AND mailbox=?",
+		"ii", account, mailbox);
+	int r = db_step(db, q, f);
+	if (r > 0) {
+		*box_r = mailbox_of(q);
+		box_r->name = STR_NONE;
+		db_reset(q);
+	}
+	readers_put(shard->readers, db);
+	if (r == 0)
+		fault_set(f, FAULT_PERM, 0, 0, 2, "the mailbox is gone");
+	return r > 0;
 }
 
 bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
@@ -329,6 +421,7 @@ struct change {
 	enum store_change kind;
 	struct str name;
 	struct str to;
+	enum store_role role;
 	struct strs gone; /* blob files to unlink after the commit */
 	struct arena *a;
 };
@@ -345,6 +438,21 @@ static bool there_is(struct str name, struct fault *f)
 		STR_ARG(name));
 }
 
+static bool role_is_free(struct db *db, const struct change *c, struct fault *f)
+{
+	int64_t n = 0;
+
+	if (c->role == ROLE_NONE)
+		return true;
+	if (!db_number(db, f, &n,
+		    "SELECT count(*) FROM mailboxes"
+		    " WHERE account=? AND mailbox>0 AND role=?",
+		    "ii", c->account, (int64_t)c->role))
+		return false;
+	return n == 0 || fault_set(f, FAULT_PERM, 0, 0, 4,
+				 "another mailbox has that special use");
+}
+
 /* RFC 9051 6.3.4: a/b/c makes a and a/b, too. */
 static bool create_path(struct db *db, struct change *c, struct str name,
 	bool subscribed, struct fault *f)
@@ -353,14 +461,15 @@ static bool create_path(struct db *db, struct change *c, struct str name,
 
 	for (size_t i = 1; i <= name.len; i++) {
 		struct str part = str_sub(name, 0, i);
+		bool last = i == name.len;
 
-		if (i < name.len && name.ptr[i] != '/')
+		if (!last && name.ptr[i] != '/')
 			continue;
 		if (!store_find_mailbox(db, c->account, part, &id, f))
 			return false;
-		if (id == 0 &&
-			!store_make_mailbox(db, c->account, part, ROLE_NONE,
-				subscribed && i == name.len, &id, f))
+		if (id == 0 && !store_make_mailbox(db, c->account, part,
+				       last ? c->role : ROLE_NONE,
+				       subscribed && last, &id, f))
 			return false;
 	}
 	return true;
@@ -449,8 +558,9 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 		!store_find_mailbox(db, c->account, c->name, &id, f))
 		return false;
 	if (c->kind == STORE_CREATE)
-		return id == 0 ? create_path(db, c, c->name, true, f)
-			       : there_is(c->name, f);
+		return id != 0 ? there_is(c->name, f)
+			       : role_is_free(db, c, f) &&
+					 create_path(db, c, c->name, false, f);
 	if (id == 0)
 		return no_such(c->name, f);
 	switch (c->kind) {
@@ -473,7 +583,8 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 }
 
 bool store_change_mailbox(struct store *s, int64_t account,
-	enum store_change kind, struct str name, struct str to, struct fault *f)
+	enum store_change kind, struct str name, struct str to,
+	enum store_role role, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct change c = {.shard = shard,
@@ -481,6 +592,7 @@ bool store_change_mailbox(struct store *s, int64_t account,
 		.kind = kind,
 		.name = name,
 		.to = to,
+		.role = role,
 		.a = arena_new(SIZE_MAX)};
 	bool ok = committer_run(shard->committer, change_work, &c, f);
 

@@ -44,7 +44,18 @@ bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
 	struct fault *f);
 void store_unlink(const struct strs *gone);
 
-/* The column keywords, words with blanks between; they lean on text. */
-struct strs store_keywords(struct str text, struct arena *a);
+/* What changes in the counters of a mailbox: invariant 6. */
+struct store_count {
+	int64_t exists, unseen, deleted, bytes;
+};
+bool store_count(struct db *db, int64_t account, int64_t mailbox,
+	int64_t modseq, const struct store_count *c, struct fault *f);
+/* One message more: counts it and gives it its UID. */
+bool store_count_new(struct db *db, int64_t account, int64_t mailbox,
+	int64_t modseq, uint32_t flags, int64_t bytes, int64_t *uid_r,
+	int64_t *uidvalidity_r, struct fault *f);
+
+/* Words as the column keywords has them: blanks between. */
+struct str store_join(const struct strs *keywords, struct arena *a);
 
 #endif

@@ -8,47 +8,96 @@
 #include "base/must.h"
 #include "store/sqlite_private.h"
 
+static void give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
+{
+	struct store_row row = {(uint32_t)db_int(q, 0), (uint32_t)db_int(q, 1),
+		(uint64_t)db_int(q, 2), (uint64_t)db_int(q, 3), db_int(q, 4),
+		db_text(q, 5)};
+
+	fn(&row, ctx);
+}
+
+#define ROW "SELECT uid, flags, modseq, size, received, keywords"
+
+/* Where what was born after modseq since begins: invariant 8. */
+static bool find_born(struct db *db, int64_t account, int64_t mailbox,
+	uint64_t since, int64_t *uid_r, struct fault *f)
+{
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT uid, createseq FROM messages"
+		" WHERE account=? AND mailbox=? ORDER BY uid DESC",
+		"ii", account, mailbox);
+	int r;
+
+	*uid_r = INT64_MAX;
+	while ((r = db_step(db, q, f)) > 0) {
+		if ((uint64_t)db_int(q, 1) <= since)
+			break;
+		*uid_r = db_int(q, 0);
+	}
+	if (r > 0)
+		db_reset(q);
+	return r >= 0;
+}
+
+/* What was changed since, then what was born since: by UID both, and every
+ * UID of the second is above those of the first. */
+static bool rows_since(struct db *db, int64_t account, int64_t mailbox,
+	uint64_t since, store_row_f *fn, void *ctx, struct fault *f)
+{
+	int64_t born;
+	int r;
+
+	if (!find_born(db, account, mailbox, since, &born, f))
+		return false;
+	sqlite3_stmt *q = db_query(db, f,
+		ROW " FROM messages INDEXED BY messages_changed"
+		    " WHERE account=? AND mailbox=? AND modseq>?"
+		    " AND modseq>createseq AND uid<? ORDER BY uid",
+		"iiii", account, mailbox, (int64_t)since, born);
+	while ((r = db_step(db, q, f)) > 0)
+		give_row(q, fn, ctx);
+	if (r < 0 || born == INT64_MAX)
+		return r == 0;
+	q = db_query(db, f,
+		ROW " FROM messages WHERE account=? AND mailbox=? AND uid>=?"
+		    " ORDER BY uid",
+		"iii", account, mailbox, born);
+	while ((r = db_step(db, q, f)) > 0)
+		give_row(q, fn, ctx);
+	return r == 0;
+}
+
 bool store_rows(struct store *s, int64_t account, int64_t mailbox,
-	uint64_t since, struct arena *a, store_row_f *fn, void *ctx,
-	struct fault *f)
+	uint64_t since, store_row_f *fn, void *ctx, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct db *db = readers_get(shard->readers, f);
-	sqlite3_stmt *q;
 	int r;
 
 	if (db == NULL)
 		return false;
-	if (since == 0)
-		q = db_query(db, f,
-			"SELECT uid, flags, modseq, size, received, keywords"
-			" FROM messages WHERE account=? AND mailbox=?"
-			" ORDER BY uid",
-			"ii", account, mailbox);
-	else
-		q = db_query(db, f,
-			"SELECT uid, flags, modseq, size, received, keywords"
-			" FROM messages INDEXED BY messages_modseq"
-			" WHERE account=? AND mailbox=? AND modseq>?"
-			" ORDER BY uid",
-			"iii", account, mailbox, (int64_t)since);
-	while ((r = db_step(db, q, f)) > 0) {
-		struct store_row row = {(uint32_t)db_int(q, 0),
-			(uint32_t)db_int(q, 1), (uint64_t)db_int(q, 2),
-			(uint64_t)db_int(q, 3), db_int(q, 4), {0}};
-		struct str words = db_text(q, 5);
+	if (since > 0) {
+		/* One snapshot for all three queries. */
+		bool ok = db_exec(db, "BEGIN", f) &&
+			  rows_since(db, account, mailbox, since, fn, ctx, f);
+		struct fault ignored;
 
-		if (words.len > 0)
-			row.keywords = store_keywords(arena_str(a, words), a);
-		fn(&row, ctx);
+		db_exec(db, "COMMIT", &ignored);
+		readers_put(shard->readers, db);
+		return ok;
 	}
+	sqlite3_stmt *q = db_query(db, f,
+		ROW " FROM messages WHERE account=? AND mailbox=? ORDER BY uid",
+		"ii", account, mailbox);
+	while ((r = db_step(db, q, f)) > 0)
+		give_row(q, fn, ctx);
 	readers_put(shard->readers, db);
 	return r == 0;
 }
 
 bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
-	uint64_t since, void (*fn)(uint32_t uid, void *ctx), void *ctx,
-	struct fault *f)
+	uint64_t since, store_vanished_f *fn, void *ctx, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct db *db = readers_get(shard->readers, f);
@@ -57,25 +106,31 @@ bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
 	if (db == NULL)
 		return false;
 	sqlite3_stmt *q = db_query(db, f,
-		"SELECT uid FROM vanished"
-		" WHERE account=? AND mailbox=? AND modseq>?",
+		"SELECT uid, modseq FROM vanished"
+		" WHERE account=? AND mailbox=? AND modseq>? ORDER BY modseq",
 		"iii", account, mailbox, (int64_t)since);
 	while ((r = db_step(db, q, f)) > 0)
-		fn((uint32_t)db_int(q, 0), ctx);
+		fn((uint32_t)db_int(q, 0), (uint64_t)db_int(q, 1), ctx);
 	readers_put(shard->readers, db);
 	return r == 0;
 }
 
-/* prefix and body behind each other in one piece of memory */
-static bool read_bytes(struct store_shard *shard, sqlite3_stmt *q,
-	struct store_message *m, size_t cache_len, struct fault *f)
+/* cache, prefix and body behind each other in one piece of memory */
+static bool take_message(struct store_shard *shard, sqlite3_stmt *q, bool bytes,
+	struct store_message *m, struct fault *f)
 {
-	struct str prefix = db_blob(q, 1), data = db_blob(q, 2);
+	struct str cache = db_blob(q, 0), prefix = STR(""), data = STR("");
 	struct file_map map CLEANUP(file_unmap) = {0};
 	char path[4096];
 
-	if (!str_present(data)) {
-		store_blob_path(shard, db_int(q, 3), path, sizeof(path));
+	m->blob = db_int(q, 1);
+	m->saved = db_int(q, 2);
+	if (bytes) {
+		prefix = db_blob(q, 3);
+		data = db_blob(q, 4);
+	}
+	if (bytes && !str_present(data)) {
+		store_blob_path(shard, m->blob, path, sizeof(path));
 		int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
 
 		if (fd < 0)
@@ -84,9 +139,12 @@ static bool read_bytes(struct store_shard *shard, sqlite3_stmt *q,
 			return false;
 		data = map.bytes;
 	}
-	m->memory =
-		must_realloc(m->memory, cache_len + prefix.len + data.len + 1);
-	char *at = m->memory + cache_len;
+	m->memory = must_alloc_raw(cache.len + prefix.len + data.len + 1);
+	char *at = m->memory;
+	if (cache.len > 0)
+		memcpy(at, cache.ptr, cache.len);
+	m->cache = str_present(cache) ? str_of(at, cache.len) : STR_NONE;
+	at += cache.len;
 	if (prefix.len > 0)
 		memcpy(at, prefix.ptr, prefix.len);
 	if (data.len > 0)
@@ -108,12 +166,14 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 		return false;
 	sqlite3_stmt *q =
 		bytes ? db_query(db, f,
-				"SELECT m.cache, m.prefix, b.data, b.blob"
+				"SELECT b.cache, m.blob, m.savedate, m.prefix,"
+				" b.data"
 				" FROM messages m JOIN blobs b ON b.blob=m.blob"
 				" WHERE account=? AND mailbox=? AND uid=?",
 				"iii", account, mailbox, (int64_t)uid)
 		      : db_query(db, f,
-				"SELECT cache FROM messages"
+				"SELECT b.cache, m.blob, m.savedate"
+				" FROM messages m JOIN blobs b ON b.blob=m.blob"
 				" WHERE account=? AND mailbox=? AND uid=?",
 				"iii", account, mailbox, (int64_t)uid);
 	int r = db_step(db, q, f);
@@ -121,21 +181,12 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 	if (r == 0)
 		fault_set(f, FAULT_PERM, 0, 0, 3, "the message is gone");
 	if (ok) {
-		struct str cache = db_blob(q, 0);
-
-		m.memory = must_alloc(cache.len + 1);
-		if (cache.len > 0)
-			memcpy(m.memory, cache.ptr, cache.len);
-		if (bytes)
-			ok = read_bytes(shard, q, &m, cache.len, f);
-		m.cache = str_of(m.memory, cache.len);
+		ok = take_message(shard, q, bytes, &m, f);
 		db_reset(q);
 	}
 	readers_put(shard->readers, db);
 	if (ok)
 		*m_r = m;
-	else
-		free(m.memory);
 	return ok;
 }
 

@@ -9,7 +9,7 @@
  * that finish together.  Any thread may call.  A change concerns one account.
  *
  * UIDs are never reused and UIDVALIDITY never changes; a deleted and newly
- * made mailbox has a new UIDVALIDITY.  MODSEQ only grows.
+ * made mailbox has a new UIDVALIDITY and a new id.  MODSEQ only grows, from 1.
  */
 
 #include "base/arena.h"
@@ -30,27 +30,35 @@ enum store_flag {
 	FLAG_SYSTEM = 0x1fu,
 };
 
-/* Special use of RFC 6154 */
+/* Special use of RFC 6154 and RFC 8457 */
 enum store_role {
 	ROLE_NONE,
 	ROLE_DRAFTS,
 	ROLE_SENT,
 	ROLE_JUNK,
 	ROLE_TRASH,
-	ROLE_ARCHIVE
+	ROLE_ARCHIVE,
+	ROLE_ALL,
+	ROLE_FLAGGED,
+	ROLE_IMPORTANT,
+	STORE_ROLES
 };
 
 struct store_mailbox {
-	int64_t id;
+	int64_t id; /* never given to another mailbox of the account */
 	struct str name; /* UTF-8, "/" between levels */
 	enum store_role role;
 	bool subscribed;
-	uint32_t uidvalidity;
+	uint32_t uidvalidity; /* unlike that of any other of the account */
 	uint32_t uidnext;
 	uint64_t modseq; /* highest of this mailbox */
 	uint64_t n_exists;
 	uint64_t n_unseen;
+	uint64_t n_deleted; /* with FLAG_DELETED */
 	uint64_t bytes;
+	/* All below this UID are seen, and there are n_below of them. */
+	uint32_t seen_below;
+	uint64_t n_below;
 };
 
 /* ---- mailboxes ---- */
@@ -58,6 +66,15 @@ struct store_mailbox {
 /* All of an account, by name; made with the defaults at the first touch. */
 bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 	struct store_mailbox **v_r, size_t *n_r, struct fault *f);
+/* One, by id; without its name.  False with FAULT_PERM when it is gone. */
+bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
+	struct store_mailbox *box_r, struct fault *f);
+
+/* The first unseen message of a box that was just read, and how many stand
+ * before it; uid 0: there is none. */
+bool store_first_unseen(struct store *s, int64_t account,
+	const struct store_mailbox *box, uint32_t *uid_r, uint64_t *below_r,
+	struct fault *f);
 
 enum store_change {
 	STORE_CREATE,
@@ -66,10 +83,12 @@ enum store_change {
 	STORE_SUBSCRIBE,
 	STORE_UNSUBSCRIBE
 };
-/* to: the new name of a RENAME.  FAULT_PERM: it exists, or does not. */
+/* to: the new name of a RENAME; role: the special use of a CREATE.
+ * FAULT_PERM: it exists (detail 1), or does not (2), or another one has that
+ * special use (4). */
 bool store_change_mailbox(struct store *s, int64_t account,
 	enum store_change change, struct str name, struct str to,
-	struct fault *f);
+	enum store_role role, struct fault *f);
 
 /* ---- messages ---- */
 
@@ -83,22 +102,26 @@ struct store_new {
 	int64_t received; /* Unix seconds */
 	struct str prefix; /* header lines in front of the body */
 	struct str body;
-	struct str cache; /* see role: ENVELOPE and structure, ready to send */
+	struct str cache; /* of the body, see role: ready to send */
 	int64_t msg; /* id of the message; 0: a new one.  A second delivery
 		      * of the same id into a mailbox is no error and no copy */
+	/* REPLACE of RFC 8508: goes in the same transaction; 0: none */
+	int64_t instead_mailbox;
+	uint32_t instead_uid;
 };
-/* One message into one mailbox; uid and uidvalidity come back. */
-bool store_deliver(struct store *s, int64_t account, const struct store_new *m,
-	uint32_t *uid_r, uint32_t *uidvalidity_r, struct fault *f);
-/* The same message into many accounts: one body per shard. */
 struct store_target {
 	int64_t account;
 	const struct store_new *m;
 	bool ok;
 	struct fault fault;
+	/* where it is; uid 0: it was there before */
+	int64_t mailbox;
+	uint32_t uid;
+	uint32_t uidvalidity;
 };
-void store_deliver_many(
-	struct store *s, struct store_target *targets, size_t n);
+/* All targets of one shard in one transaction: all of one account come, or
+ * none.  Neighbours with the same body pointer share it on disk.  Sorts. */
+void store_deliver(struct store *s, struct store_target *targets, size_t n);
 
 struct store_row {
 	uint32_t uid;
@@ -106,22 +129,23 @@ struct store_row {
 	uint64_t modseq;
 	uint64_t size;
 	int64_t received;
-	struct strs keywords;
+	struct str keywords; /* blanks between; good in the call only */
 };
-/* Rows with modseq above since, by UID; 0 gives all. */
+/* Rows with modseq above since; 0 gives all.  By UID. */
 typedef void store_row_f(const struct store_row *row, void *ctx);
 bool store_rows(struct store *s, int64_t account, int64_t mailbox,
-	uint64_t since, struct arena *a, store_row_f *fn, void *ctx,
-	struct fault *f);
-/* UIDs that vanished after modseq since. */
+	uint64_t since, store_row_f *fn, void *ctx, struct fault *f);
+/* UIDs that vanished after modseq since, and when; by modseq. */
+typedef void store_vanished_f(uint32_t uid, uint64_t modseq, void *ctx);
 bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
-	uint64_t since, void (*fn)(uint32_t uid, void *ctx), void *ctx,
-	struct fault *f);
+	uint64_t since, store_vanished_f *fn, void *ctx, struct fault *f);
 
 /* Bytes of a message, prefix and body as one. */
 struct store_message {
-	struct str bytes;
-	struct str cache;
+	struct str bytes; /* STORE_BYTES */
+	struct str cache; /* absent: none was given */
+	int64_t blob; /* what copies share: the same bytes, the same number */
+	int64_t saved; /* Unix seconds */
 	char *memory; /* what store_message_fini frees */
 };
 enum store_part { STORE_CACHE = 1, STORE_BYTES = 2 };
@@ -132,10 +156,19 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 void store_message_fini(struct store_message *m);
 
 enum store_flag_op { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
+struct store_flags {
+	enum store_flag_op op;
+	uint32_t flags;
+	struct strs keywords;
+	bool conditional; /* RFC 7162 3.1.3: only where modseq <= unchanged */
+	uint64_t unchanged;
+	bool *failed; /* out, one per uid, where conditional; the caller's */
+	uint64_t modseq; /* out: what the changed have now */
+};
 /* uids ascending.  What is gone is skipped. */
 bool store_flags(struct store *s, int64_t account, int64_t mailbox,
-	const uint32_t *uids, size_t n, enum store_flag_op op, uint32_t flags,
-	const struct strs *keywords, struct fault *f);
+	const uint32_t *uids, size_t n, struct store_flags *change,
+	struct fault *f);
 /* Copies or moves; to_r[i] is the new UID of uids[i], 0 where it was gone. */
 bool store_copy(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct str to, bool move,

@@ -325,15 +325,16 @@ static void deliver_all(const char *dir)
 	for (int i = 0; i < MESSAGES; i++) {
 		size_t len = size_of(i);
 		char *bytes = must_alloc(len);
-		uint32_t uid, uidvalidity;
 		struct store_new m = {.mailbox = STR("INBOX"),
 			.create = true,
 			.msg = i + 1,
 			.body = str_of(bytes, len)};
 
 		fill(i, bytes, len);
-		if (store_deliver(s, 1 + i % 2, &m, &uid, &uidvalidity, &f))
-			acknowledge((int64_t)uid << 8 | i);
+		struct store_target t = {.account = 1 + i % 2, .m = &m};
+		store_deliver(s, &t, 1);
+		if (t.ok)
+			acknowledge((int64_t)t.uid << 8 | i);
 		free(bytes);
 	}
 	store_close(s);

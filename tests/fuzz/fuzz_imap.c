@@ -2,8 +2,44 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/arena.h"
+#include "base/must.h"
+#include "codec/imap/envelope.h"
 #include "codec/imap/parse.h"
+#include "codec/imap/subject.h"
+#include "codec/imap/thread.h"
+#include "codec/imap/url.h"
 #include "codec/imap/utf7.h"
+#include "codec/mail/casemap.h"
+
+/* Lines as messages: "id references..." */
+static void thread_lines(struct str in, struct arena *a)
+{
+	struct imap_thread_message v[64] = {0};
+	size_t n = 0;
+
+	while (str_present(in) && n < ARRAY_LEN(v)) {
+		struct str line = str_cut(&in, '\n');
+
+		v[n].number = (uint32_t)n + 1;
+		v[n].date = (int64_t)line.len;
+		v[n].subject = base_subject(line, a, &v[n].reply);
+		v[n].id = str_word(&line, " ");
+		v[n].references = line;
+		n++;
+	}
+	for (int kind = THREAD_ORDEREDSUBJECT; kind <= THREAD_REFS; kind++) {
+		struct buf out CLEANUP(buf_fini);
+		size_t digits = 0;
+
+		buf_init(&out, 1 << 20);
+		imap_thread_put((enum imap_thread_kind)kind, v, n, a, &out);
+		/* Every message is told once. */
+		for (size_t i = 0; i < out.len; i++)
+			digits += ascii_is_digit(out.data[i]) &&
+				  (i == 0 || !ascii_is_digit(out.data[i - 1]));
+		must(digits == n);
+	}
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,13 +53,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t n;
 	bool plus;
 
+	struct imap_envelope envelope;
+	struct imap_url url;
+	struct imap_partial partial;
+
+	imap_envelope_read(in, a, &envelope);
+	imap_url_parse(in, a, &url);
+	casemap(in, a);
+	thread_lines(in, a);
 	imap_literal_announced(in, &n, &plus);
 	imap_utf7_decode(in, a, &s);
 	imap_tag(&p, &s);
 	while (!imap_end(&p))
 		if (!imap_space(&p) && !imap_flag_list(&p, &flags) &&
-			!imap_set_parse(&p, &set) && !imap_mailbox(&p, &s) &&
-			!imap_astring(&p, &s) && !imap_list_mailbox(&p, &s))
+			!imap_set_parse(&p, &set) &&
+			!imap_partial_parse(&p, &partial) &&
+			!imap_mailbox(&p, &s) && !imap_astring(&p, &s) &&
+			!imap_list_mailbox(&p, &s))
 			p.rest = str_from_at(p.rest, 1);
 	arena_free(a);
 	return 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "codec/imap/utf7.h"
 
 enum { SET_RANGES_MAX = 10000 };
@@ -152,6 +153,17 @@ static bool literal(struct imap_in *in, struct str *s_r)
 	return true;
 }
 
+bool imap_literal8(struct imap_in *in, struct str *s_r, bool *binary_r)
+{
+	struct imap_in probe = *in;
+
+	*binary_r = imap_char(&probe, '~');
+	if (!literal(&probe, s_r))
+		return false;
+	*in = probe;
+	return true;
+}
+
 bool imap_string(struct imap_in *in, struct str *s_r)
 {
 	if (in->rest.len == 0)
@@ -176,8 +188,15 @@ bool imap_mailbox(struct imap_in *in, struct str *name_r)
 	struct imap_in probe = *in;
 	struct str raw, name;
 
-	if (!imap_astring(&probe, &raw) || !imap_utf7_decode(raw, in->a, &name))
+	if (!imap_astring(&probe, &raw))
 		return false;
+	if (in->utf8 && utf8_valid(raw)) {
+		name = raw;
+	} else if (!imap_utf7_decode(raw, in->a, &name)) {
+		if (!utf8_is_ascii(raw))
+			return false;
+		name = raw;
+	}
 	if (str_ieqc(name, "INBOX"))
 		name = STR("INBOX");
 	*in = probe;
@@ -299,6 +318,41 @@ bool imap_set_has(const struct imap_set *set, uint32_t n, uint32_t max)
 			return true;
 	}
 	return false;
+}
+
+static bool partial_number(struct imap_in *in, bool *minus_r, uint32_t *n_r)
+{
+	*minus_r = imap_char(in, '-');
+	return imap_number(in, n_r) && *n_r != 0;
+}
+
+bool imap_partial_parse(struct imap_in *in, struct imap_partial *p_r)
+{
+	struct imap_in probe = *in;
+	struct imap_partial p;
+	bool minus;
+
+	if (!partial_number(&probe, &p.from_end, &p.first) ||
+		!imap_char(&probe, ':') ||
+		!partial_number(&probe, &minus, &p.last) || minus != p.from_end)
+		return false;
+	if (p.first > p.last)
+		p = (struct imap_partial){p.last, p.first, p.from_end};
+	*in = probe;
+	*p_r = p;
+	return true;
+}
+
+void imap_partial_cut(const struct imap_partial *p, uint32_t **v, size_t *n)
+{
+	size_t first = p->first - 1, last = p->last < *n ? p->last : *n;
+
+	if (first >= *n) {
+		*n = 0;
+		return;
+	}
+	*v += p->from_end ? *n - last : first;
+	*n = last - first;
 }
 
 static void put_range(struct imap_set_put *p, struct buf *out)

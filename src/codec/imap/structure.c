@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "codec/imap/structure.h"
 
+#include "base/utf8.h"
 #include "codec/imap/utf7.h"
 #include "codec/mail/address.h"
 #include "codec/mail/header.h"
@@ -38,6 +39,22 @@ void imap_put_nstring(struct str s, struct buf *out)
 void imap_put_mailbox(struct str utf8, struct arena *a, struct buf *out)
 {
 	imap_put_string(imap_utf7_encode(utf8, a), out);
+}
+
+void imap_put_utf8(struct str s, struct buf *out)
+{
+	if (s.len > 1024 || !utf8_valid(s) || str_find(s, '\r') >= 0 ||
+		str_find(s, '\n') >= 0 || str_find(s, '\0') >= 0) {
+		imap_put_string(s, out);
+		return;
+	}
+	buf_putc(out, '"');
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] == '"' || s.ptr[i] == '\\')
+			buf_putc(out, '\\');
+		buf_putc(out, s.ptr[i]);
+	}
+	buf_putc(out, '"');
 }
 
 static void put_unfolded(

@@ -19,6 +19,9 @@ void imap_put_nstring(struct str s, struct buf *out); /* NIL when absent */
 /* Mailbox name, UTF-8 in, as astring in modified UTF-7. */
 void imap_put_mailbox(struct str utf8, struct arena *a, struct buf *out);
 
+/* A quoted string that may have UTF-8 in it (RFC 9051 4.3), else a literal. */
+void imap_put_utf8(struct str s, struct buf *out);
+
 void imap_put_envelope(struct str head, struct arena *a, struct buf *out);
 /* extensions: BODYSTRUCTURE; without: BODY */
 void imap_put_bodystructure(const struct mime_part *part, bool extensions,

@@ -6,6 +6,8 @@
  */
 #include "codec/mail/address.h"
 
+#include "codec/mail/header.h"
+
 #include <string.h>
 
 #include "base/buf.h"
@@ -19,10 +21,12 @@ struct lexer {
 	char special;
 	size_t start; /* of the token */
 	struct buf text; /* its meaning: unquoted */
+	struct str comment; /* the last one, without its parentheses */
 };
 
 static void skip_comment(struct lexer *x)
 {
+	size_t from = x->at + 1;
 	int depth = 0;
 
 	for (; x->at < x->in.len; x->at++) {
@@ -33,6 +37,7 @@ static void skip_comment(struct lexer *x)
 		else if (c == '(')
 			depth++;
 		else if (c == ')' && --depth == 0) {
+			x->comment = str_sub(x->in, from, x->at - from);
 			x->at++;
 			return;
 		}
@@ -229,7 +234,11 @@ static void read_words(struct parser *p)
 	if (is_special(x, '@')) {
 		next(x);
 		address.local = arena_str(p->a, buf_str(&p->local));
+		x->comment = STR_NONE;
 		address.domain = read_domain(p);
+		/* RFC 5322 3.4: "user@domain (Name)", as it was once written */
+		if (str_present(x->comment) && x->comment.len > 0)
+			address.name = mail_unfold(x->comment, p->a);
 		address.spec = str_sub(
 			x->in, p->spec_start, p->spec_end - p->spec_start);
 		emit(p, address);

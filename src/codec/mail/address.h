@@ -22,7 +22,8 @@ enum mail_address_kind {
 
 struct mail_address {
 	enum mail_address_kind kind;
-	struct str name; /* display name, unquoted; absent without */
+	struct str name; /* display name, unquoted, or else the comment behind
+			  * the address; absent without */
 	struct str route; /* obsolete route; absent without */
 	struct str local; /* unquoted */
 	struct str domain; /* absent for a bare word */

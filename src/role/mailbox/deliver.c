@@ -2,50 +2,10 @@
 /* Delivery into the built-in store. */
 #include <string.h>
 
-#include "codec/imap/structure.h"
 #include "codec/smtp/path.h"
-#include "ipc/wire.h"
 #include "role/accounts.h"
 #include "role/mailbox/mailbox.h"
-
-enum { CACHE_MAX = 4 << 20 };
-
-/* ---- what FETCH will ask for ---- */
-
-struct str mailbox_cache(struct str message, struct arena *a)
-{
-	struct mime_part *root = mime_parse(message, a);
-	struct buf part CLEANUP(buf_fini);
-	struct buf out CLEANUP(buf_fini);
-
-	buf_init(&part, CACHE_MAX);
-	buf_init(&out, CACHE_MAX * 3);
-	imap_put_envelope(root->head, a, &part);
-	wire_put_str(&out, buf_str(&part));
-	buf_reset(&part);
-	imap_put_bodystructure(root, false, a, &part);
-	wire_put_str(&out, buf_str(&part));
-	buf_reset(&part);
-	imap_put_bodystructure(root, true, a, &part);
-	wire_put_str(&out, buf_str(&part));
-	/* A monster of 10,000 parts is computed when asked for, or never. */
-	return buf_over(&part) || buf_over(&out) ? STR_NONE
-						 : arena_str(a, buf_str(&out));
-}
-
-bool mailbox_cached_read(struct str cache, struct mailbox_cached *c_r)
-{
-	struct wire w = {.rest = cache};
-	struct mailbox_cached c;
-
-	c.envelope = wire_str(&w);
-	c.body = wire_str(&w);
-	c.structure = wire_str(&w);
-	if (!wire_ok(&w))
-		return false;
-	*c_r = c;
-	return true;
-}
+#include "role/mailbox/summary.h"
 
 struct str mailbox_prefix(
 	const struct envelope *e, const struct recipient *r, struct arena *a)
@@ -87,8 +47,8 @@ struct batch {
 };
 
 static void add_target(struct batch *b, struct mailbox_role *m,
-	const struct envelope *e, uint32_t n, struct str body, struct arena *a,
-	struct outcomes *o)
+	const struct envelope *e, uint32_t n, struct str body, struct str cache,
+	struct arena *a, struct outcomes *o)
 {
 	const struct recipient *r = &e->rcpts[n];
 	int64_t account;
@@ -119,8 +79,8 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		.received = clock_unix(),
 		.prefix = mailbox_prefix(e, r, a),
 		.body = body,
+		.cache = cache,
 		.msg = (int64_t)e->id};
-	msg->cache = mailbox_cache(arena_concat(a, msg->prefix, body), a);
 	b->targets[b->n] = (struct store_target){.account = account, .m = msg};
 	b->index[b->n++] = n;
 }
@@ -154,14 +114,15 @@ void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 			outcome_fault(&o->v[o->n++], pick[i], &f, a);
 		return;
 	}
+	struct str cache = summary_make(map.bytes, a);
 	for (uint32_t i = 0; i < n; i++)
-		add_target(&b, m, e, pick[i], map.bytes, a, o);
-	/* store_deliver_many sorts: the index travels in the same order. */
+		add_target(&b, m, e, pick[i], map.bytes, cache, a, o);
+	/* store_deliver sorts: the index travels in the same order. */
 	struct store_target *sorted =
 		arena_alloc(a, (b.n + 1) * sizeof(*sorted));
 	for (uint32_t i = 0; i < b.n; i++)
 		sorted[i] = b.targets[i];
-	store_deliver_many(m->store, sorted, b.n);
+	store_deliver(m->store, sorted, b.n);
 	for (uint32_t i = 0; i < b.n; i++) {
 		struct outcome_of one = {.n = b.index[i],
 			.kind = DELIVERED,

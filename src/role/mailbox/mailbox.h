@@ -14,12 +14,14 @@
 #include "sys/clock.h"
 
 struct bells;
+struct boxes;
 
 struct mailbox_role {
 	struct role *role;
 	struct store *store;
 	struct policy *policy;
 	struct bells *bells;
+	struct boxes *boxes;
 };
 
 struct mailbox_service {
@@ -42,15 +44,6 @@ void bells_remove(struct bells *b, struct bell *bell);
 void bells_ring(struct bells *b, int64_t account);
 
 /* ---- deliver.c ---- */
-
-/* ENVELOPE, BODY and BODYSTRUCTURE of a message, ready to send. */
-struct str mailbox_cache(struct str message, struct arena *a);
-struct mailbox_cached {
-	struct str envelope;
-	struct str body;
-	struct str structure;
-};
-bool mailbox_cached_read(struct str cache, struct mailbox_cached *c_r);
 
 /* Into the store, for those of e whose index stands in pick. */
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,

@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "role/ipc_server.h"
 #include "role/mailbox/gate/gate.h"
+#include "role/mailbox/imap/box.h"
 
 enum { AGENTS = 32 };
 
@@ -93,6 +94,7 @@ int role_mailbox(struct role *r)
 		(unsigned)c->mail_storage_shards, &f);
 	if (m->store == NULL)
 		role_die(r, &f);
+	m->boxes = boxes_new(m->store);
 	r->crew = crew_new((unsigned)c->mailbox_threads);
 	ipc_serve(r->crew, r->ipc_fd, &handlers, m);
 	agent_start(r, AGENT_MAILBOX, AGENTS, mailbox_job, m);

@@ -22,20 +22,42 @@ struct gate *gate_of(struct seat *seat)
 	return u.gate;
 }
 
-void gate_accepted(int fd, struct mailbox_service *sv, seat_serve_f *serve)
+static struct gate *gate_new(
+	struct mailbox_service *sv, struct stream *stream, seat_serve_f *serve)
 {
 	struct gate *g = must_alloc(sizeof(*g));
 
-	sock_no_delay(fd);
 	g->sv = sv;
-	g->stream = stream_new(fd, GATE_LINE_MAX * 2);
-	g->a = arena_new(65536);
+	g->stream = stream;
 	g->cmd_a = arena_new(1 << 20);
-	g->seat.fd = fd;
+	g->seat.fd = stream_fd(stream);
 	g->seat.serve = serve;
 	g->seat.idle = idle;
+	return g;
+}
+
+void gate_accepted(int fd, struct mailbox_service *sv, seat_serve_f *serve)
+{
+	struct gate *g;
+
+	sock_no_delay(fd);
+	g = gate_new(sv, stream_new(fd, GATE_LINE_MAX * 2), serve);
+	g->a = arena_new(65536);
 	__atomic_add_fetch(&sv->m->role->slot->served, 1, __ATOMIC_RELAXED);
 	crew_add(sv->m->role->crew, &g->seat);
+}
+
+void gate_again(struct crew *crew, struct mailbox_service *sv,
+	struct stream *stream, struct arena *a, struct str client,
+	seat_serve_f *serve)
+{
+	struct gate *g = gate_new(sv, stream, serve);
+
+	stream_limit(stream, GATE_LINE_MAX * 2);
+	g->a = a;
+	g->client = client;
+	g->greeted = true;
+	crew_add(crew, &g->seat);
 }
 
 bool gate_may_login(const struct gate *g)

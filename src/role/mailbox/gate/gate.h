@@ -36,10 +36,19 @@ struct gate {
 void gate_accepted_imap(int fd, void *ctx);
 void gate_accepted_pop3(int fd, void *ctx);
 
+/* A session that is nobody's again (RFC 8437); a: the memory of the session,
+ * client points into it.  Takes the stream and a over. */
+void gate_imap_again(struct crew *crew, struct mailbox_service *sv,
+	struct stream *stream, struct arena *a, struct str client);
+
 /* Shared by imap.c and pop3.c of this folder. */
 struct gate *gate_of(struct seat *seat);
 /* A new connection: its gate goes to the crew, which owns it from now on. */
 void gate_accepted(int fd, struct mailbox_service *sv, seat_serve_f *serve);
+/* A session that is nobody's again; takes the stream and a over. */
+void gate_again(struct crew *crew, struct mailbox_service *sv,
+	struct stream *stream, struct arena *a, struct str client,
+	seat_serve_f *serve);
 bool gate_begin(struct gate *g, bool wrapper);
 bool gate_start_tls(struct gate *g);
 /* May a password be said now? */

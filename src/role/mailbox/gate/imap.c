@@ -19,7 +19,8 @@ static void reply(struct gate *g, struct str tag, const char *text)
 
 static void put_capabilities(struct gate *g)
 {
-	stream_puts(g->stream, "IMAP4rev1 SASL-IR LITERAL- ENABLE ID IDLE");
+	stream_puts(g->stream,
+		"IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ENABLE ID IDLE");
 	if (!stream_is_tls(g->stream) && g->sv->tls != NULL)
 		stream_puts(g->stream, " STARTTLS");
 	gate_put_mechanisms(g, " AUTH=", "");
@@ -168,6 +169,24 @@ static void run(struct gate *g, struct str line)
 	g->errors++;
 }
 
+/* An ID may be 32 KiB (RFC 2971 3.3), which is too much to keep of a stranger;
+ * what it says does not matter for the answer. */
+static void answer_too_long(struct gate *g, struct str start)
+{
+	struct imap_in in = {.rest = start, .a = g->cmd_a};
+	struct str tag = STR("*"), name;
+
+	if (!imap_tag(&in, &tag) || !imap_space(&in) ||
+		!imap_atom(&in, &name)) {
+		tag = STR("*");
+	} else if (str_ieqc(name, "ID")) {
+		id(g, tag, &in);
+		return;
+	}
+	reply(g, tag, "BAD line too long");
+	g->errors++;
+}
+
 /* A command with small literals; flat in memory whatever is announced. */
 static bool read_command(struct gate *g, struct buf *b, bool *answered_r)
 {
@@ -181,8 +200,7 @@ static bool read_command(struct gate *g, struct buf *b, bool *answered_r)
 		enum line_result r =
 			stream_line(g->stream, GATE_LINE_MAX, false, &line);
 		if (r == LINE_TOO_LONG) {
-			stream_puts(g->stream, "* BAD line too long\r\n");
-			g->errors++;
+			answer_too_long(g, b->len > 0 ? buf_str(b) : line);
 			*answered_r = true;
 			return true;
 		}
@@ -285,4 +303,10 @@ static enum next serve(struct seat *seat)
 void gate_accepted_imap(int fd, void *ctx)
 {
 	gate_accepted(fd, ctx, serve);
+}
+
+void gate_imap_again(struct crew *crew, struct mailbox_service *sv,
+	struct stream *stream, struct arena *a, struct str client)
+{
+	gate_again(crew, sv, stream, a, client, serve);
 }

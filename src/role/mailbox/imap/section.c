@@ -57,24 +57,39 @@ static bool parse_path(struct imap_in *in, struct imap_section *s)
 	return true;
 }
 
-bool imap_section_parse(struct imap_in *in, struct imap_section *s_r)
+/* "<start.length>" */
+static bool parse_partial(struct imap_in *in, struct imap_section *s)
+{
+	if (!imap_char(in, '<'))
+		return true;
+	s->partial = true;
+	return imap_number(in, &s->start) && imap_char(in, '.') &&
+	       imap_number(in, &s->length) && s->length != 0 &&
+	       imap_char(in, '>');
+}
+
+static bool parse_section(
+	struct imap_in *in, bool with_text, struct imap_section *s_r)
 {
 	struct imap_section s = {.what = SECTION_ALL};
 	const char *start = in->rest.ptr;
 
-	if (!imap_char(in, '[') || !parse_path(in, &s) || !parse_text(in, &s) ||
-		!imap_char(in, ']'))
+	if (!imap_char(in, '[') || !parse_path(in, &s) ||
+		(with_text && !parse_text(in, &s)) || !imap_char(in, ']'))
 		return false;
 	s.as = str_of(start, (size_t)(in->rest.ptr - start));
-	if (imap_char(in, '<')) {
-		s.partial = true;
-		if (!imap_number(in, &s.start) || !imap_char(in, '.') ||
-			!imap_number(in, &s.length) || s.length == 0 ||
-			!imap_char(in, '>'))
-			return false;
-	}
 	*s_r = s;
-	return true;
+	return parse_partial(in, s_r);
+}
+
+bool imap_section_parse(struct imap_in *in, struct imap_section *s_r)
+{
+	return parse_section(in, true, s_r);
+}
+
+bool imap_section_path(struct imap_in *in, struct imap_section *s_r)
+{
+	return parse_section(in, false, s_r);
 }
 
 static bool wanted(const struct imap_section *s, struct str name)

@@ -11,16 +11,18 @@
 enum {
 	INPUT_MAX = 300 << 20,
 	OVERHEAD_BYTES = 64 << 20,
+	IDLE_LINE_MAX = 1024,
 	STILL_HERE_MS = 120000
 };
 
 enum states {
 	ANY = 0,
 	SELECTED = 1,
-	WRITES = 2,
+	WRITES = 2, /* needs a mailbox that is not read-only */
 	UID_FORM = 4,
-	NO_SYNC = 8,
-	KEEP_NUMBERS = 16
+	NO_NEWS = 8, /* nothing is told in front of its reply */
+	KEEP_NUMBERS = 16, /* without UID, no EXPUNGE in front of its reply */
+	ROWS = 32, /* needs the rows of the box, as they are now */
 };
 
 static const struct {
@@ -31,12 +33,14 @@ static const struct {
 	{"CAPABILITY", imap_capability, ANY},
 	{"NOOP", imap_noop, ANY},
 	{"CHECK", imap_noop, SELECTED},
-	{"LOGOUT", imap_logout, NO_SYNC},
+	{"LOGOUT", imap_logout, NO_NEWS},
 	{"ID", imap_id, ANY},
 	{"NAMESPACE", imap_namespace, ANY},
 	{"ENABLE", imap_enable, ANY},
-	{"SELECT", imap_select, NO_SYNC},
-	{"EXAMINE", imap_examine, NO_SYNC},
+	{"COMPRESS", imap_compress, ANY},
+	{"UNAUTHENTICATE", imap_unauthenticate, NO_NEWS},
+	{"SELECT", imap_select, NO_NEWS},
+	{"EXAMINE", imap_examine, NO_NEWS},
 	{"CREATE", imap_create, ANY},
 	{"DELETE", imap_delete, ANY},
 	{"RENAME", imap_rename, ANY},
@@ -44,18 +48,23 @@ static const struct {
 	{"UNSUBSCRIBE", imap_unsubscribe, ANY},
 	{"LIST", imap_list, ANY},
 	{"LSUB", imap_lsub, ANY},
+	{"XLIST", imap_xlist, ANY},
 	{"STATUS", imap_status, ANY},
 	{"APPEND", imap_append, ANY},
-	{"CLOSE", imap_close, SELECTED | NO_SYNC},
-	{"UNSELECT", imap_unselect, SELECTED | NO_SYNC},
-	{"EXPUNGE", imap_expunge, SELECTED | WRITES | UID_FORM},
-	{"SEARCH", imap_search, SELECTED | UID_FORM | KEEP_NUMBERS},
-	{"FETCH", imap_fetch, SELECTED | UID_FORM | KEEP_NUMBERS},
-	{"STORE", imap_store, SELECTED | WRITES | UID_FORM | KEEP_NUMBERS},
-	{"COPY", imap_copy, SELECTED | UID_FORM},
-	{"MOVE", imap_move, SELECTED | WRITES | UID_FORM},
-	{"IDLE", imap_idle, NO_SYNC},
-	{"UID", imap_uid, SELECTED | NO_SYNC},
+	{"CLOSE", imap_close, SELECTED | NO_NEWS | ROWS},
+	{"UNSELECT", imap_unselect, SELECTED | NO_NEWS},
+	{"EXPUNGE", imap_expunge, SELECTED | WRITES | UID_FORM | ROWS},
+	{"SEARCH", imap_search, SELECTED | UID_FORM | KEEP_NUMBERS | ROWS},
+	{"SORT", imap_sort, SELECTED | UID_FORM | KEEP_NUMBERS | ROWS},
+	{"THREAD", imap_thread, SELECTED | UID_FORM | KEEP_NUMBERS | ROWS},
+	{"FETCH", imap_fetch, SELECTED | UID_FORM | KEEP_NUMBERS | ROWS},
+	{"STORE", imap_store,
+		SELECTED | WRITES | UID_FORM | KEEP_NUMBERS | ROWS},
+	{"COPY", imap_copy, SELECTED | UID_FORM | ROWS},
+	{"MOVE", imap_move, SELECTED | WRITES | UID_FORM | ROWS},
+	{"REPLACE", imap_replace, SELECTED | WRITES | UID_FORM | ROWS},
+	{"IDLE", imap_idle, NO_NEWS},
+	{"UID", imap_uid, SELECTED | NO_NEWS},
 };
 
 static struct imap *imap_of(struct seat *seat)
@@ -85,11 +94,25 @@ static void put_line(struct imap *s, const char *start, const char *word,
 	buf_puts(out, "\r\n");
 }
 
+/* Changes of others, where they may be told: RFC 3501 7.4.1 */
+static void tell_news(struct imap *s)
+{
+	enum news news = s->news;
+	struct fault f;
+
+	s->news = NEWS_NONE;
+	if (news == NEWS_NONE || s->view.box == NULL || s->closing)
+		return;
+	if (!view_sync(s, news == NEWS_ALL, &s->own, &f))
+		log_error("store", log_s("login", s->login), log_fault(&f));
+}
+
 static void tagged(
 	struct imap *s, const char *word, const char *fmt, va_list args)
 {
 	char tag[300];
 
+	tell_news(s);
 	snprintf(tag, sizeof(tag), "%.*s ", STR_ARG(str_sub(s->tag, 0, 256)));
 	put_line(s, tag, word, fmt, args);
 }
@@ -103,6 +126,16 @@ void imap_ok(struct imap *s, const char *fmt, ...)
 	va_end(args);
 }
 
+void imap_ok_modseq(struct imap *s, const char *text)
+{
+	tell_news(s);
+	if (s->qresync && s->view.box != NULL)
+		imap_ok(s, "[HIGHESTMODSEQ %llu] %s",
+			(unsigned long long)s->view.modseq, text);
+	else
+		imap_ok(s, "%s", text);
+}
+
 void imap_no(struct imap *s, const char *fmt, ...)
 {
 	va_list args;
@@ -114,6 +147,7 @@ void imap_no(struct imap *s, const char *fmt, ...)
 
 void imap_bad(struct imap *s, const char *what)
 {
+	tell_news(s);
 	stream_putf(s->stream, "%.*s BAD %s\r\n",
 		STR_ARG(str_sub(s->tag, 0, 256)), what);
 }
@@ -129,11 +163,12 @@ void imap_untagged(struct imap *s, const char *fmt, ...)
 
 void imap_fault(struct imap *s, const struct fault *f)
 {
-	/* store.h: detail 1 exists, 2 no mailbox, 3 gone; RFC 5530 3 */
+	/* store.h: detail 1 exists, 2 no mailbox, 3 gone, 4 use; RFC 5530 3 */
 	const char *code = f->class == FAULT_TEMP ? "[UNAVAILABLE] "
 			   : f->detail == 1       ? "[ALREADYEXISTS] "
 			   : f->detail == 2       ? "[NONEXISTENT] "
 			   : f->detail == 3       ? "[EXPUNGEISSUED] "
+			   : f->detail == 4       ? "[USEATTR] "
 						  : "[CANNOT] ";
 
 	if (f->class == FAULT_TEMP)
@@ -144,6 +179,21 @@ void imap_fault(struct imap *s, const struct fault *f)
 void imap_ring(struct imap *s)
 {
 	bells_ring(s->sv->m->bells, s->account);
+}
+
+void imap_put_fetch(struct imap *s, uint32_t seq, uint32_t uid, struct buf *out)
+{
+	buf_puts(out, "* ");
+	buf_put_u64(out, s->uidonly ? uid : seq);
+	buf_puts(out, s->uidonly ? " UIDFETCH (" : " FETCH (");
+}
+
+void imap_put_name(struct imap *s, struct str utf8, struct buf *out)
+{
+	if (s->utf8)
+		imap_put_utf8(utf8, out);
+	else
+		imap_put_mailbox(utf8, s->cmd_a, out);
 }
 
 /* ---- begin and end ---- */
@@ -165,9 +215,9 @@ void imap_begin(struct gate *g, struct str tag)
 	s->seat.serve = imap_serve;
 	s->seat.idle = imap_idle_seat;
 	buf_init(&s->input, INPUT_MAX);
-	stream_puts(s->stream, "");
+	stream_limit(s->stream, (size_t)s->sv->c->imapd_line_limit * 2);
 	stream_putf(s->stream, "%.*s OK [CAPABILITY ", STR_ARG(s->tag));
-	imap_put_capabilities(stream_out(s->stream));
+	imap_put_capabilities(s, stream_out(s->stream));
 	stream_puts(s->stream, "] Logged in\r\n");
 	stream_flush(s->stream);
 	s->bell = (struct bell){.account = s->account, .seat = &s->seat};
@@ -176,17 +226,34 @@ void imap_begin(struct gate *g, struct str tag)
 	crew_add(crew, &s->seat);
 }
 
-static enum next end(struct imap *s)
+/* All but the connection and the memory of the session. */
+static void forget(struct imap *s)
 {
 	if (s->bell_on)
 		bells_remove(s->sv->m->bells, &s->bell);
-	log_info("disconnect", log_s("client", s->client),
-		log_s("login", s->login));
 	view_close(s);
-	stream_free(s->stream);
+	free(s->saved);
 	buf_fini(&s->input);
 	arena_free(s->cmd_a);
+}
+
+static enum next end(struct imap *s)
+{
+	forget(s);
+	log_info("disconnect", log_s("client", s->client),
+		log_s("login", s->login));
+	stream_free(s->stream);
 	arena_free(s->a);
+	free(s);
+	return NEXT_CLOSE;
+}
+
+static enum next leave(struct imap *s)
+{
+	log_info("unauthenticate", log_s("client", s->client),
+		log_s("login", s->login));
+	forget(s);
+	gate_imap_again(s->seat.crew, s->sv, s->stream, s->a, s->client);
 	free(s);
 	return NEXT_CLOSE;
 }
@@ -201,28 +268,45 @@ static enum next say_bye(struct imap *s, const char *why)
 
 /* ---- commands ---- */
 
-static void run(struct imap *s, size_t i, struct imap_in *in)
+static bool may_run(struct imap *s, unsigned st)
 {
-	unsigned st = commands[i].states;
 	struct fault f;
 
-	if ((st & SELECTED) != 0 && s->view.mailbox == 0) {
+	if ((st & SELECTED) != 0 && s->view.box == NULL) {
 		imap_bad(s, "no mailbox is selected");
-		return;
+		return false;
 	}
 	if ((st & WRITES) != 0 && s->view.read_only) {
 		imap_no(s, "[READ-ONLY] the mailbox is selected read-only");
-		return;
+		return false;
 	}
-	/* Changes of others are told before the tagged reply; the numbers
-	 * stay while FETCH, STORE and SEARCH by number run: RFC 3501 7.4.1 */
-	bool numbers = (st & KEEP_NUMBERS) != 0 && !s->uid;
-	if ((st & NO_SYNC) == 0 && s->view.mailbox != 0 &&
-		!view_sync(s, !numbers, &f)) {
+	if ((st & KEEP_NUMBERS) != 0 && s->uidonly && !s->uid) {
+		imap_bad(s, "[UIDREQUIRED] message numbers are off");
+		return false;
+	}
+	if ((st & ROWS) != 0 && !view_refresh(s, &f)) {
+		s->news = NEWS_NONE;
+		s->closing = f.class == FAULT_PERM;
+		if (s->closing)
+			imap_untagged(
+				s, "BYE the selected mailbox was deleted");
 		imap_fault(s, &f);
-		return;
+		return false;
 	}
-	commands[i].fn(s, in);
+	return true;
+}
+
+static void run(struct imap *s, size_t i, struct imap_in *in)
+{
+	unsigned st = commands[i].states;
+
+	/* The numbers stay while FETCH, STORE and SEARCH by number run. */
+	s->news = (st & NO_NEWS) != 0                   ? NEWS_NONE
+		  : (st & KEEP_NUMBERS) != 0 && !s->uid ? NEWS_KEEP_NUMBERS
+							: NEWS_ALL;
+	s->own = (struct view_own){0};
+	if (may_run(s, st))
+		commands[i].fn(s, in);
 }
 
 static long find_command(struct str name)
@@ -250,10 +334,12 @@ void imap_uid(struct imap *s, struct imap_in *in)
 
 static void run_line(struct imap *s)
 {
-	struct imap_in in = {.rest = buf_str(&s->input), .a = s->cmd_a};
+	struct imap_in in = {
+		.rest = buf_str(&s->input), .a = s->cmd_a, .utf8 = s->utf8};
 	struct str name;
 
 	s->uid = false;
+	s->news = NEWS_NONE;
 	s->tag = STR("*");
 	if (!imap_tag(&in, &s->tag) || !imap_space(&in) ||
 		!imap_atom(&in, &name)) {
@@ -275,7 +361,7 @@ static bool idle_line(struct imap *s)
 	struct str line;
 
 	stream_deadline(s->stream, 10000);
-	if (stream_line(s->stream, 1024, false, &line) != LINE_OK) {
+	if (stream_line(s->stream, IDLE_LINE_MAX, false, &line) != LINE_OK) {
 		s->closing = true;
 		return false;
 	}
@@ -290,10 +376,9 @@ static bool idle_line(struct imap *s)
 
 static void idle_news(struct imap *s)
 {
-	struct fault f;
-
-	if (s->view.mailbox != 0 && !view_sync(s, true, &f))
-		log_error("store", log_s("login", s->login), log_fault(&f));
+	s->own = (struct view_own){0};
+	s->news = NEWS_ALL;
+	tell_news(s);
 }
 
 /* What woke us when no bytes did?  True: the session ends. */
@@ -322,6 +407,11 @@ static enum next park(struct imap *s)
 	return NEXT_PARK;
 }
 
+static size_t line_max(const struct imap *s)
+{
+	return s->idling ? IDLE_LINE_MAX : (size_t)s->sv->c->imapd_line_limit;
+}
+
 void imap_idle_seat(struct seat *seat)
 {
 	struct imap *s = imap_of(seat);
@@ -341,10 +431,12 @@ enum next imap_serve(struct seat *seat)
 	bool bytes = seat->readable;
 	seat->timed_out = seat->rung = false;
 	for (;;) {
-		if (!bytes && !stream_buffered(s->stream)) {
+		/* Half a line holds no thread. */
+		if (!stream_has_line(s->stream, line_max(s), bytes)) {
 			enum next next = park(s);
 
-			if (next != NEXT_PARK || !stream_buffered(s->stream))
+			if (next != NEXT_PARK ||
+				!stream_has_line(s->stream, line_max(s), false))
 				return next;
 		}
 		bytes = false;
@@ -358,6 +450,8 @@ enum next imap_serve(struct seat *seat)
 		if (r == READ_OK)
 			run_line(s);
 		arena_reset(s->cmd_a);
+		if (s->leaving)
+			return leave(s);
 		if (s->closing) {
 			stream_flush(s->stream);
 			return end(s);

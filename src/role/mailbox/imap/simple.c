@@ -1,26 +1,43 @@
 /* SPDX-License-Identifier: ISC */
 /* Commands that need no mailbox: CAPABILITY, NOOP, LOGOUT, ID, NAMESPACE,
- * ENABLE, IDLE. */
+ * ENABLE, IDLE, COMPRESS, UNAUTHENTICATE. */
+#include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/imap.h"
 
-void imap_put_capabilities(struct buf *out)
+void imap_put_capabilities(const struct imap *s, struct buf *out)
 {
+	int64_t limit = s->sv->c->message_size_limit;
+
 	buf_puts(out,
-		"IMAP4rev1 SASL-IR LITERAL+ ENABLE ID IDLE NAMESPACE UIDPLUS "
-		"MOVE UNSELECT CHILDREN SPECIAL-USE STATUS=SIZE");
+		"IMAP4rev1 IMAP4rev2 SASL-IR LITERAL+ ENABLE ID IDLE NAMESPACE "
+		"UIDPLUS MOVE UNSELECT CHILDREN SPECIAL-USE CREATE-SPECIAL-USE "
+		"LIST-EXTENDED LIST-STATUS STATUS=SIZE CONDSTORE QRESYNC "
+		"ESEARCH SEARCHRES WITHIN PARTIAL SORT SORT=DISPLAY ESORT "
+		"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS "
+		"SEARCH=FUZZY I18NLEVEL=1 UTF8=ACCEPT BINARY MULTIAPPEND "
+		"CATENATE REPLACE PREVIEW SAVEDATE OBJECTID UIDONLY "
+		"UNAUTHENTICATE");
+	if (!stream_is_compressed(s->stream))
+		buf_puts(out, " COMPRESS=DEFLATE");
+	buf_puts(out, " APPENDLIMIT");
+	if (limit > 0)
+		buf_putf(out, "=%lld", (long long)limit);
 }
 
 void imap_capability(struct imap *s, struct imap_in *in UNUSED)
 {
 	stream_puts(s->stream, "* CAPABILITY ");
-	imap_put_capabilities(stream_out(s->stream));
+	imap_put_capabilities(s, stream_out(s->stream));
 	stream_puts(s->stream, "\r\n");
 	imap_ok(s, "Capability completed");
 }
 
-void imap_noop(struct imap *s, struct imap_in *in UNUSED)
+void imap_noop(struct imap *s, struct imap_in *in)
 {
-	imap_ok(s, "Completed");
+	if (imap_end(in))
+		imap_ok(s, "Completed");
+	else
+		imap_bad(s, "it has no argument");
 }
 
 void imap_logout(struct imap *s, struct imap_in *in UNUSED)
@@ -46,11 +63,83 @@ void imap_namespace(struct imap *s, struct imap_in *in UNUSED)
 	imap_ok(s, "Namespace completed");
 }
 
-/* RFC 5161 3.1: nothing that can be enabled yet; the answer is still due. */
-void imap_enable(struct imap *s, struct imap_in *in UNUSED)
+/* RFC 7162 3.1: the answer of an enabling command comes with where it is */
+static void put_highest(struct imap *s)
 {
-	imap_untagged(s, "ENABLED");
+	if (s->view.box != NULL)
+		imap_untagged(s, "OK [HIGHESTMODSEQ %llu] Highest",
+			(unsigned long long)s->view.modseq);
+}
+
+static bool enable_one(struct imap *s, struct str name)
+{
+	bool had = s->condstore;
+
+	if (str_ieqc(name, "CONDSTORE")) {
+		s->condstore = true;
+	} else if (str_ieqc(name, "QRESYNC")) {
+		s->condstore = s->qresync = true;
+	} else if (str_ieqc(name, "UTF8=ACCEPT")) {
+		s->utf8 = true;
+	} else if (str_ieqc(name, "IMAP4rev2")) {
+		s->rev2 = s->utf8 = true;
+	} else if (str_ieqc(name, "UIDONLY")) {
+		s->uidonly = true;
+	} else {
+		return false;
+	}
+	if (s->condstore && !had)
+		put_highest(s);
+	return true;
+}
+
+/* RFC 5161 3.1: what is unknown is passed over. */
+void imap_enable(struct imap *s, struct imap_in *in)
+{
+	struct buf out CLEANUP(buf_fini);
+	struct str name;
+
+	buf_init(&out, 4096);
+	do {
+		if (!imap_atom(in, &name)) {
+			imap_bad(s, "ENABLE needs names");
+			return;
+		}
+		if (enable_one(s, name)) {
+			buf_putc(&out, ' ');
+			buf_put(&out, name);
+		}
+	} while (imap_space(in));
+	imap_untagged(s, "ENABLED%.*s", STR_ARG(buf_str(&out)));
 	imap_ok(s, "Enabled");
+}
+
+void imap_compress(struct imap *s, struct imap_in *in)
+{
+	if (!imap_word(in, "DEFLATE") || !imap_end(in)) {
+		imap_bad(s, "DEFLATE is all there is");
+		return;
+	}
+	if (stream_is_compressed(s->stream)) { /* RFC 4978 3 */
+		imap_no(s, "[COMPRESSIONACTIVE] it is on already");
+		return;
+	}
+	imap_ok(s, "DEFLATE active");
+	stream_compress(s->stream);
+}
+
+/* RFC 8437: back to where LOGIN is expected; TLS stays, COMPRESS ends. */
+void imap_unauthenticate(struct imap *s, struct imap_in *in)
+{
+	if (!imap_end(in)) {
+		imap_bad(s, "UNAUTHENTICATE has no argument");
+		return;
+	}
+	view_close(s);
+	imap_ok(s, "Now you are nobody");
+	if (stream_is_compressed(s->stream))
+		stream_uncompress(s->stream);
+	s->leaving = true;
 }
 
 void imap_idle(struct imap *s, struct imap_in *in)
@@ -69,6 +158,6 @@ void imap_idle(struct imap *s, struct imap_in *in)
 	s->idle_tag = arena_str(s->a, s->tag);
 	s->idling = true;
 	stream_puts(s->stream, "+ idling\r\n");
-	if (s->view.mailbox != 0 && !view_sync(s, true, &f))
+	if (s->view.box != NULL && !view_sync(s, true, NULL, &f))
 		log_error("store", log_s("login", s->login), log_fault(&f));
 }

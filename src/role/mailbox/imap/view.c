@@ -6,6 +6,8 @@
 #include "base/must.h"
 #include "role/mailbox/imap/imap.h"
 
+enum { NEWS_MAX = 1 << 30 };
+
 static const struct {
 	const char *name;
 	uint32_t flag;
@@ -36,213 +38,514 @@ bool imap_flags_parse(const struct strs *words, struct arena *a,
 	return true;
 }
 
-void view_put_flags(const struct view_row *row, struct buf *out)
+void view_put_flags(uint32_t flags, const char *keywords, struct buf *out)
 {
 	bool any = false;
 
 	buf_putc(out, '(');
 	for (size_t i = 0; i < ARRAY_LEN(system_flags); i++)
-		if ((row->flags & system_flags[i].flag) != 0) {
-			buf_putf(out, "%s%s", any ? " " : "",
-				system_flags[i].name);
+		if ((flags & system_flags[i].flag) != 0) {
+			if (any)
+				buf_putc(out, ' ');
+			buf_puts(out, system_flags[i].name);
 			any = true;
 		}
-	if (row->keywords != NULL)
-		buf_putf(out, "%s%s", any ? " " : "", row->keywords);
+	if (keywords[0] != '\0') {
+		if (any)
+			buf_putc(out, ' ');
+		buf_puts(out, keywords);
+	}
 	buf_putc(out, ')');
 }
 
-long view_find(const struct view *v, uint32_t uid)
+/* ---- what is visible ---- */
+
+static uint64_t told(const struct view *v)
 {
-	size_t low = 0, high = v->n;
-
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-
-		if (v->rows[mid].uid < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < v->n && v->rows[low].uid == uid ? (long)low : -1;
+	return v->user.expunged;
 }
 
-bool view_pick(struct imap *s, const struct imap_set *set, size_t **index_r,
-	size_t *n_r)
+/* Was the client told of the end of this row? */
+static bool is_told_gone(const struct view *v, const struct box_row *row)
 {
-	const struct view *v = &s->view;
-	uint32_t max = v->n == 0 ? 0
-		       : s->uid  ? v->rows[v->n - 1].uid
-				 : (uint32_t)v->n;
-	size_t *index = arena_alloc(s->cmd_a, (v->n + 1) * sizeof(*index));
+	return (row->flags & ROW_GONE) != 0 &&
+	       box_gone_at(v->box, row->uid) <= told(v);
+}
+
+/* Rows before position pos that the client knows as gone. */
+static size_t told_before(const struct view *v, size_t pos)
+{
+	const struct box *box = v->box;
+	uint32_t uid = pos < box->n ? box->rows[pos].uid : UINT32_MAX;
 	size_t n = 0;
 
-	for (size_t i = 0; i < set->n && !s->uid; i++) {
-		/* RFC 3501 9: a number beyond the mailbox is an error */
+	for (size_t i = 0; i < box->n_gone && box->gone[i].uid < uid; i++)
+		n += box->gone[i].modseq <= told(v);
+	return n;
+}
+
+/* Where message seq (from 1) stands. */
+static size_t position_of(const struct view *v, uint32_t seq)
+{
+	const struct box *box = v->box;
+	size_t pos = seq - 1;
+
+	for (size_t i = 0; i < box->n_gone; i++) {
+		if (box->gone[i].modseq > told(v))
+			continue;
+		if (box_lower(box, box->gone[i].uid) > pos)
+			break;
+		pos++;
+	}
+	return pos;
+}
+
+static struct pick pick_of(
+	const struct view *v, const struct box_row *row, uint32_t seq)
+{
+	return (struct pick){.seq = seq,
+		.uid = row->uid,
+		.flags = row->flags,
+		.size = row->size,
+		.received = row->received,
+		.modseq = row->modseq,
+		.keywords = v->box->words[row->keywords]};
+}
+
+bool view_pick(struct imap *s, uint32_t uid, struct pick *pick_r)
+{
+	struct view *v = &s->view;
+	struct box *box = v->box;
+
+	pthread_rwlock_rdlock(&box->lock);
+	size_t pos = box_lower(box, uid);
+	bool found = uid <= v->max_uid && pos < box->n &&
+		     box->rows[pos].uid == uid &&
+		     !is_told_gone(v, &box->rows[pos]);
+	if (found)
+		*pick_r = pick_of(v, &box->rows[pos],
+			(uint32_t)(pos - told_before(v, pos) + 1));
+	pthread_rwlock_unlock(&box->lock);
+	return found;
+}
+
+/* ---- walking ---- */
+
+static int by_first(const void *x, const void *y)
+{
+	const struct imap_range *a = x, *b = y;
+
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+static void normalize(
+	struct view_walk *w, const struct imap_set *set, uint32_t max)
+{
+	size_t n = 0;
+
+	w->ranges = arena_alloc(w->s->cmd_a, (set->n + 1) * sizeof(*w->ranges));
+	for (size_t i = 0; i < set->n; i++) {
+		struct imap_range r = set->v[i];
+
+		if (r.first == IMAP_STAR)
+			r.first = max;
+		if (r.last == IMAP_STAR)
+			r.last = max;
+		if (r.first > r.last)
+			r = (struct imap_range){r.last, r.first};
+		w->ranges[i] = r;
+	}
+	qsort(w->ranges, set->n, sizeof(*w->ranges), by_first);
+	for (size_t i = 0; i < set->n; i++) {
+		struct imap_range *last = n > 0 ? &w->ranges[n - 1] : NULL;
+
+		if (last != NULL &&
+			(last->last == UINT32_MAX ||
+				w->ranges[i].first <= last->last + 1)) {
+			if (w->ranges[i].last > last->last)
+				last->last = w->ranges[i].last;
+		} else {
+			w->ranges[n++] = w->ranges[i];
+		}
+	}
+	w->n_ranges = n;
+}
+
+/* The highest UID that is left, for "*". */
+static uint32_t last_uid(const struct view *v)
+{
+	const struct box *box = v->box;
+	size_t pos = v->max_uid < UINT32_MAX ? box_lower(box, v->max_uid + 1)
+					     : box->n;
+
+	while (pos > 0 && is_told_gone(v, &box->rows[pos - 1]))
+		pos--;
+	return pos > 0 ? box->rows[pos - 1].uid : 0;
+}
+
+uint32_t view_last_uid(struct imap *s)
+{
+	pthread_rwlock_rdlock(&s->view.box->lock);
+	uint32_t uid = last_uid(&s->view);
+	pthread_rwlock_unlock(&s->view.box->lock);
+	return uid;
+}
+
+bool view_walk(struct imap *s, const struct imap_set *set, bool by_uid,
+	struct view_walk **w_r)
+{
+	struct view_walk *w = arena_make(s->cmd_a, struct view_walk);
+	struct view *v = &s->view;
+	uint32_t max;
+
+	w->s = s;
+	w->by_uid = by_uid;
+	*w_r = w;
+	for (size_t i = 0; i < set->n && !by_uid; i++) {
 		const struct imap_range *r = &set->v[i];
 
 		if ((r->first != IMAP_STAR && r->first > v->n) ||
 			(r->last != IMAP_STAR && r->last > v->n) || v->n == 0)
 			return false;
 	}
-	for (size_t i = 0; i < v->n; i++)
-		if (imap_set_has(set,
-			    s->uid ? v->rows[i].uid : (uint32_t)(i + 1), max))
-			index[n++] = i;
-	*index_r = index;
-	*n_r = n;
+	pthread_rwlock_rdlock(&v->box->lock);
+	max = by_uid ? last_uid(v) : (uint32_t)v->n;
+	pthread_rwlock_unlock(&v->box->lock);
+	normalize(w, set, max);
 	return true;
+}
+
+void view_walk_all(struct imap *s, struct view_walk **w_r)
+{
+	struct imap_range all = {1, UINT32_MAX - 1};
+	struct imap_set set = {&all, 1};
+
+	view_walk(s, &set, true, w_r);
+}
+
+/* Position and number of the first row of a range, or of where it goes on. */
+static void enter(struct view_walk *w, size_t *pos_r, uint32_t *seq_r)
+{
+	struct view *v = &w->s->view;
+	const struct imap_range *r = &w->ranges[w->range];
+
+	if (w->inside) {
+		*pos_r = box_lower(v->box, w->uid);
+		*seq_r = w->seq;
+	} else if (w->by_uid) {
+		*pos_r = box_lower(v->box, r->first);
+		*seq_r = (uint32_t)(*pos_r - told_before(v, *pos_r) + 1);
+	} else {
+		*pos_r = position_of(v, r->first);
+		*seq_r = r->first;
+	}
+}
+
+/* Fills the chunk from one range; false at the end of the range. */
+static bool fill_from_range(struct view_walk *w)
+{
+	struct view *v = &w->s->view;
+	const struct box *box = v->box;
+	const struct imap_range *r = &w->ranges[w->range];
+	size_t pos;
+	uint32_t seq;
+
+	for (enter(w, &pos, &seq); w->n < WALK_CHUNK; pos++) {
+		const struct box_row *row = &box->rows[pos];
+
+		if (pos >= box->n || row->uid > v->max_uid ||
+			(w->by_uid ? row->uid : seq) > r->last)
+			return false;
+		if (is_told_gone(v, row))
+			continue;
+		w->chunk[w->n++] = pick_of(v, row, seq++);
+		w->inside = true;
+		w->uid = row->uid + 1;
+		w->seq = seq;
+	}
+	return true;
+}
+
+const struct pick *view_next(struct view_walk *w)
+{
+	struct box *box = w->s->view.box;
+
+	if (w->at < w->n)
+		return &w->chunk[w->at++];
+	w->n = w->at = 0;
+	pthread_rwlock_rdlock(&box->lock);
+	while (w->n < WALK_CHUNK && w->range < w->n_ranges)
+		if (!fill_from_range(w)) {
+			w->range++;
+			w->inside = false;
+		}
+	pthread_rwlock_unlock(&box->lock);
+	return w->n > 0 ? &w->chunk[w->at++] : NULL;
+}
+
+uint32_t *view_uids(struct view_walk *w, size_t *n_r)
+{
+	struct imap *s = w->s;
+	uint32_t *uids = arena_alloc(s->cmd_a, 16 * sizeof(*uids));
+	size_t cap = 16, n = 0;
+	const struct pick *p;
+
+	while ((p = view_next(w)) != NULL) {
+		if (n == cap) {
+			uint32_t *more =
+				arena_alloc(s->cmd_a, cap * 2 * sizeof(*uids));
+
+			memcpy(more, uids, n * sizeof(*uids));
+			uids = more;
+			cap *= 2;
+		}
+		uids[n++] = p->uid;
+	}
+	*n_r = n;
+	return uids;
 }
 
 /* ---- following the store ---- */
 
-struct sync {
-	struct imap *s;
-	bool expunges;
-	bool grew;
-	uint64_t modseq;
-};
-
-static char *join(const struct strs *words)
+bool view_refresh(struct imap *s, struct fault *f)
 {
-	size_t len = 0;
+	bool deleted;
 
-	for (size_t i = 0; i < words->n; i++)
-		len += words->v[i].len + 1;
-	if (len == 0)
-		return NULL;
-	char *out = must_alloc(len + 1);
-	char *at = out;
-	for (size_t i = 0; i < words->n; i++) {
-		if (i > 0)
-			*at++ = ' ';
-		memcpy(at, words->v[i].ptr, words->v[i].len);
-		at += words->v[i].len;
+	if (!box_refresh(s->sv->m->boxes, s->view.box, &deleted, f))
+		return false;
+	return !deleted ||
+	       fault_set(f, FAULT_PERM, 0, 0, 2, "the mailbox was deleted");
+}
+
+static void tell_flags(struct imap *s, const struct pick *p, struct buf *out)
+{
+	imap_put_fetch(s, p->seq, p->uid, out);
+	if (!s->uidonly) {
+		buf_puts(out, "UID ");
+		buf_put_u64(out, p->uid);
+		buf_putc(out, ' ');
 	}
-	return out;
-}
-
-static void append_row(struct view *v, const struct store_row *row)
-{
-	if (v->n == v->cap) {
-		v->cap = v->cap > 0 ? v->cap * 2 : 64;
-		v->rows = must_realloc(v->rows, v->cap * sizeof(*v->rows));
+	buf_puts(out, "FLAGS ");
+	view_put_flags(p->flags, p->keywords, out);
+	if (s->condstore) {
+		buf_puts(out, " MODSEQ (");
+		buf_put_u64(out, p->modseq);
+		buf_putc(out, ')');
 	}
-	v->rows[v->n++] = (struct view_row){.uid = row->uid,
-		.flags = row->flags,
-		.size = row->size,
-		.received = row->received,
-		.keywords = join(&row->keywords)};
-}
-
-static bool same_words(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static void tell_flags(struct imap *s, size_t i)
-{
-	struct buf *out = stream_out(s->stream);
-
-	buf_putf(out, "* %zu FETCH (UID %u FLAGS ", i + 1, s->view.rows[i].uid);
-	view_put_flags(&s->view.rows[i], out);
 	buf_puts(out, ")\r\n");
 }
 
-static void take_row(const struct store_row *row, void *ctx)
+static bool is_own(const struct view_own *own, const struct box_row *row)
 {
-	struct sync *x = ctx;
-	struct view *v = &x->s->view;
-	long i = view_find(v, row->uid);
+	size_t low = 0, high = own != NULL ? own->n : 0;
 
-	if (row->modseq > x->modseq)
-		x->modseq = row->modseq;
-	if (i < 0) {
-		if (v->n == 0 || row->uid > v->rows[v->n - 1].uid) {
-			append_row(v, row);
-			x->grew = true;
-		}
-		return;
-	}
-	struct view_row *r = &v->rows[i];
-	char *words = join(&row->keywords);
-	bool same = r->flags == row->flags && same_words(words, r->keywords);
-	free(r->keywords);
-	r->keywords = words;
-	r->flags = row->flags;
-	if (!same)
-		tell_flags(x->s, (size_t)i);
-}
-
-static void take_vanished(uint32_t uid, void *ctx)
-{
-	struct sync *x = ctx;
-	struct view *v = &x->s->view;
-	long i = view_find(v, uid);
-
-	if (i < 0)
-		return;
-	free(v->rows[i].keywords);
-	memmove(v->rows + i, v->rows + i + 1,
-		(v->n - (size_t)i - 1) * sizeof(*v->rows));
-	v->n--;
-	stream_putf(x->s->stream, "* %ld EXPUNGE\r\n", i + 1);
-}
-
-static bool current_modseq(
-	struct imap *s, uint64_t *modseq_r, bool *gone_r, struct fault *f)
-{
-	struct store_mailbox *boxes;
-	size_t n;
-
-	*gone_r = true;
-	if (!store_mailboxes(
-		    s->sv->m->store, s->account, s->cmd_a, &boxes, &n, f))
+	if (own == NULL || row->modseq != own->modseq)
 		return false;
-	for (size_t i = 0; i < n; i++)
-		if (boxes[i].id == s->view.mailbox) {
-			*gone_r = false;
-			*modseq_r = boxes[i].modseq;
-		}
-	return true;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (own->uids[mid] < row->uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < own->n && own->uids[low] == row->uid;
 }
 
-bool view_sync(struct imap *s, bool expunges, struct fault *f)
+/* With the lock of the box held, as all that tells: into memory, for nobody
+ * may wait for a client while it is. */
+static void tell_changes(
+	struct imap *s, const struct view_own *own, struct buf *out)
 {
 	struct view *v = &s->view;
-	struct sync x = {.s = s, .expunges = expunges, .modseq = v->modseq};
-	uint64_t now = 0;
-	bool gone;
+	const struct box *box = v->box;
+	uint32_t seq = 0;
 
-	if (!current_modseq(s, &now, &gone, f))
-		return false;
-	if (gone) {
+	if (box->changed <= v->modseq)
+		return;
+	for (size_t i = 0; i < box->n && box->rows[i].uid <= v->max_uid; i++) {
+		const struct box_row *row = &box->rows[i];
+
+		if ((row->flags & ROW_GONE) != 0 && is_told_gone(v, row))
+			continue;
+		seq++;
+		if (row->modseq <= v->modseq || (row->flags & ROW_GONE) != 0 ||
+			is_own(own, row))
+			continue;
+		struct pick p = pick_of(v, row, seq);
+		tell_flags(s, &p, out);
+	}
+}
+
+static bool to_tell(const struct view *v, const struct box_gone *gone)
+{
+	return gone->modseq > told(v) && gone->modseq <= v->box->modseq &&
+	       gone->uid <= v->max_uid;
+}
+
+/* RFC 7162 3.2.10, RFC 9586 3.3: UIDs where that was asked for */
+static void tell_vanished(struct imap *s, struct buf *out)
+{
+	struct view *v = &s->view;
+	const struct box *box = v->box;
+	struct imap_set_put put = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < box->n_gone; i++) {
+		if (!to_tell(v, &box->gone[i]))
+			continue;
+		if (!any)
+			buf_puts(out, "* VANISHED ");
+		any = true;
+		v->n--;
+		imap_set_put(&put, box->gone[i].uid, out);
+	}
+	imap_set_put_end(&put, out);
+	if (any)
+		buf_puts(out, "\r\n");
+}
+
+static void tell_expunged(struct imap *s, struct buf *out)
+{
+	struct view *v = &s->view;
+	const struct box *box = v->box;
+	size_t done = 0;
+
+	for (size_t i = 0; i < box->n_gone; i++) {
+		if (!to_tell(v, &box->gone[i]))
+			continue;
+		size_t pos = box_lower(box, box->gone[i].uid);
+		buf_putf(out, "* %zu EXPUNGE\r\n",
+			pos - told_before(v, pos) - done + 1);
+		done++;
+		v->n--;
+	}
+}
+
+static void tell_new(struct imap *s, struct buf *out)
+{
+	struct view *v = &s->view;
+	const struct box *box = v->box;
+	size_t fresh = 0;
+	size_t pos = box_lower(box, v->max_uid + 1);
+
+	if (pos == box->n)
+		return;
+	for (; pos < box->n; pos++)
+		fresh += !is_told_gone(v, &box->rows[pos]);
+	v->max_uid = box->rows[box->n - 1].uid;
+	if (fresh == 0)
+		return;
+	v->n += fresh;
+	buf_putf(out, "* %zu EXISTS\r\n", v->n);
+}
+
+static bool say_deleted(struct imap *s)
+{
+	if (!s->closing)
 		stream_puts(s->stream,
 			"* BYE the selected mailbox was deleted\r\n");
-		s->closing = true;
-		return true;
-	}
-	if (now <= v->modseq)
-		return true;
-	/* While numbers must stay, what vanished stays in the view, and the
-	 * view stays at its modseq: the next sync sees all of it again. */
-	if (!expunges)
-		return true;
-	if (!store_vanished(s->sv->m->store, s->account, v->mailbox, v->modseq,
-		    take_vanished, &x, f) ||
-		!store_rows(s->sv->m->store, s->account, v->mailbox, v->modseq,
-			s->cmd_a, take_row, &x, f))
-		return false;
-	v->modseq = now > x.modseq ? now : x.modseq;
-	if (x.grew)
-		imap_untagged(s, "%zu EXISTS", v->n);
+	s->closing = true;
 	return true;
 }
 
-static void load_row(const struct store_row *row, void *ctx)
+struct glance {
+	uint32_t max_uid;
+	bool numbers; /* something happened that needs them */
+	size_t fresh;
+};
+
+static void glance_row(const struct store_row *row, void *ctx)
 {
-	append_row(&((struct imap *)ctx)->view, row);
+	struct glance *g = ctx;
+
+	if (row->uid <= g->max_uid)
+		g->numbers = true;
+	else
+		g->fresh++;
 }
+
+static void glance_vanished(uint32_t uid, uint64_t modseq UNUSED, void *ctx)
+{
+	struct glance *g = ctx;
+
+	g->numbers |= uid <= g->max_uid;
+}
+
+/* While nobody needs numbers, new mail is told without loading the box. */
+static bool sync_unloaded(struct imap *s, bool *done_r, struct fault *f)
+{
+	struct view *v = &s->view;
+	struct box *box = v->box;
+	struct store_mailbox m;
+	struct glance g = {.max_uid = v->max_uid};
+
+	*done_r = false;
+	pthread_rwlock_rdlock(&box->lock);
+	bool loaded = box->loaded;
+	pthread_rwlock_unlock(&box->lock);
+	if (loaded)
+		return true;
+	if (!store_mailbox(box->store, box->account, box->mailbox, &m, f)) {
+		*done_r = f->class == FAULT_PERM;
+		return *done_r && say_deleted(s);
+	}
+	*done_r = m.modseq <= v->modseq;
+	if (*done_r)
+		return true;
+	if (!store_vanished(box->store, box->account, box->mailbox, v->modseq,
+		    glance_vanished, &g, f) ||
+		!store_rows(box->store, box->account, box->mailbox, v->modseq,
+			glance_row, &g, f))
+		return false;
+	if (g.numbers || m.n_exists != v->n + g.fresh)
+		return true;
+	*done_r = true;
+	v->modseq = m.modseq;
+	__atomic_store_n(&v->user.expunged, m.modseq, __ATOMIC_RELAXED);
+	v->max_uid = m.uidnext - 1;
+	if (m.n_exists > v->n) {
+		v->n = m.n_exists;
+		imap_untagged(s, "%zu EXISTS", v->n);
+	}
+	return true;
+}
+
+bool view_sync(struct imap *s, bool expunges, const struct view_own *own,
+	struct fault *f)
+{
+	struct view *v = &s->view;
+	struct box *box = v->box;
+	bool done;
+
+	if (!sync_unloaded(s, &done, f))
+		return false;
+	if (done)
+		return true;
+	if (!view_refresh(s, f))
+		return f->class == FAULT_PERM && say_deleted(s);
+	struct buf out CLEANUP(buf_fini);
+	buf_init(&out, NEWS_MAX);
+	pthread_rwlock_rdlock(&box->lock);
+	if (box->modseq > v->modseq || box->modseq > told(v)) {
+		tell_changes(s, own, &out);
+		if (expunges) {
+			if (s->qresync || s->uidonly)
+				tell_vanished(s, &out);
+			else
+				tell_expunged(s, &out);
+			__atomic_store_n(&v->user.expunged, box->modseq,
+				__ATOMIC_RELAXED);
+		}
+		v->modseq = box->modseq;
+		tell_new(s, &out);
+	}
+	pthread_rwlock_unlock(&box->lock);
+	stream_put(s->stream, buf_str(&out));
+	return true;
+}
+
+/* ---- open and close ---- */
 
 bool imap_find_mailbox(struct imap *s, struct str name,
 	struct store_mailbox *box_r, bool *found_r, struct fault *f)
@@ -263,33 +566,40 @@ bool imap_find_mailbox(struct imap *s, struct str name,
 }
 
 bool view_open(struct imap *s, struct str name, bool read_only,
-	struct store_mailbox *box_r, struct fault *f)
+	struct store_mailbox *box_r, bool *found_r, struct fault *f)
 {
-	bool found;
+	struct view *v = &s->view;
 
 	view_close(s);
-	if (!imap_find_mailbox(s, name, box_r, &found, f))
+	if (!imap_find_mailbox(s, name, box_r, found_r, f))
 		return false;
-	if (!found)
-		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
-			STR_ARG(name));
-	s->view.mailbox = box_r->id;
-	s->view.name = str_heap(name);
-	s->view.read_only = read_only;
-	s->view.uidvalidity = box_r->uidvalidity;
-	s->view.modseq = box_r->modseq;
-	if (store_rows(s->sv->m->store, s->account, box_r->id, 0, s->cmd_a,
-		    load_row, s, f))
+	if (!*found_r)
 		return true;
-	view_close(s);
-	return false;
+	/* The hold first, then the look: what ends in between is kept. */
+	v->user.expunged = box_r->modseq;
+	v->box = boxes_get(s->sv->m->boxes, s->account, box_r->id, &v->user);
+	v->name = str_heap(name);
+	v->read_only = read_only;
+	if (!store_mailbox(s->sv->m->store, s->account, box_r->id, box_r, f)) {
+		*found_r = f->class != FAULT_PERM;
+		view_close(s);
+		return !*found_r;
+	}
+	box_r->name = name;
+	v->uidvalidity = box_r->uidvalidity;
+	v->modseq = box_r->modseq;
+	v->max_uid = box_r->uidnext - 1;
+	v->n = box_r->n_exists;
+	__atomic_store_n(&v->user.expunged, box_r->modseq, __ATOMIC_RELAXED);
+	return true;
 }
 
 void view_close(struct imap *s)
 {
-	for (size_t i = 0; i < s->view.n; i++)
-		free(s->view.rows[i].keywords);
-	free(s->view.rows);
-	free(s->view.name);
-	s->view = (struct view){0};
+	struct view *v = &s->view;
+
+	if (v->box != NULL)
+		boxes_put(s->sv->m->boxes, v->box, &v->user);
+	free(v->name);
+	*v = (struct view){0};
 }

@@ -350,8 +350,8 @@ static bool load(struct pop3 *s, struct fault *f)
 			s->mailbox = boxes[i].id;
 			s->uidvalidity = boxes[i].uidvalidity;
 		}
-	return store_rows(s->sv->m->store, s->account, s->mailbox, 0, s->cmd_a,
-		load_row, s, f);
+	return store_rows(
+		s->sv->m->store, s->account, s->mailbox, 0, load_row, s, f);
 }
 
 void pop3_begin(struct gate *g)

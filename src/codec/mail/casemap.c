@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+#include "codec/mail/casemap.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unicase.h>
+#include <uninorm.h>
+
+#include "base/utf8.h"
+
+static void put_ascii(struct str s, struct buf *out)
+{
+	if (!buf_reserve(out, s.len))
+		return;
+	char *to = out->data + out->len;
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.ptr[i];
+
+		to[i] = (char)(c + ((unsigned)(c - 'A') < 26u ? 32 : 0));
+	}
+	out->len += s.len;
+}
+
+void casemap_put(struct str s, struct buf *out)
+{
+	size_t len = 0;
+	uint8_t *folded = NULL;
+
+	if (!utf8_is_ascii(s))
+		folded = u8_casefold((const uint8_t *)s.ptr, s.len, NULL,
+			UNINORM_NFKD, NULL, &len);
+	if (folded == NULL) {
+		put_ascii(s, out);
+		return;
+	}
+	buf_put(out, str_of(folded, len));
+	free(folded);
+}
+
+struct str casemap(struct str s, struct arena *a)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	/* NFKD can make eighteen characters of one. */
+	buf_init(&b, s.len * 24 + 64);
+	casemap_put(s, &b);
+	return arena_str(a, buf_str(&b));
+}
+
+bool casemap_has(struct str text, struct str needle, struct buf *scratch)
+{
+	buf_reset(scratch);
+	casemap_put(text, scratch);
+	return needle.len == 0 || memmem(scratch->data, scratch->len,
+					  needle.ptr, needle.len) != NULL;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC */
+/* COPY, MOVE, EXPUNGE: RFC 9051 6.4.3, 6.4.7, 6.4.8, RFC 4315, RFC 7162 */
+#include "role/mailbox/imap/imap.h"
+
+static void put_uids(
+	const uint32_t *uids, const uint32_t *to, size_t n, struct buf *out)
+{
+	struct imap_set_put p = {0};
+
+	for (size_t i = 0; i < n; i++)
+		if (to[i] != 0)
+			imap_set_put(&p, uids[i], out);
+	imap_set_put_end(&p, out);
+}
+
+/* RFC 3501 6.4.7: the client may create the mailbox and try again. */
+void imap_fault_trycreate(struct imap *s, const struct fault *f)
+{
+	if (f->class == FAULT_PERM && f->detail == 2)
+		imap_no(s, "[TRYCREATE] no such mailbox");
+	else
+		imap_fault(s, f);
+}
+
+static void put_copied(struct imap *s, bool move, uint32_t uidvalidity,
+	const uint32_t *uids, const uint32_t *to, size_t n)
+{
+	struct buf from CLEANUP(buf_fini);
+	struct buf fresh CLEANUP(buf_fini);
+
+	buf_init(&from, 16 << 20);
+	buf_init(&fresh, 16 << 20);
+	put_uids(uids, to, n, &from);
+	put_uids(to, to, n, &fresh);
+	if (from.len == 0) {
+		imap_ok(s, "[EXPUNGEISSUED] They are gone");
+		return;
+	}
+	if (!move) {
+		imap_ok(s, "[COPYUID %u %.*s %.*s] Copied", uidvalidity,
+			STR_ARG(buf_str(&from)), STR_ARG(buf_str(&fresh)));
+		return;
+	}
+	/* RFC 6851 4.3: COPYUID comes before the EXPUNGEs. */
+	imap_untagged(s, "OK [COPYUID %u %.*s %.*s] Moved", uidvalidity,
+		STR_ARG(buf_str(&from)), STR_ARG(buf_str(&fresh)));
+	imap_ok_modseq(s, "Move completed");
+}
+
+static void transfer(struct imap *s, struct imap_in *in, bool move)
+{
+	struct imap_set set;
+	struct view_walk *w;
+	struct str name;
+	bool by_uid;
+	size_t n;
+	uint32_t uidvalidity = 0;
+	struct fault f;
+
+	if (!imap_set_or_saved(s, in, &set, &by_uid) || !imap_space(in) ||
+		!imap_mailbox(in, &name) || !imap_end(in)) {
+		imap_bad(s, "numbers and a mailbox were expected");
+		return;
+	}
+	if (!view_walk(s, &set, by_uid, &w)) {
+		imap_bad(s, "a message number is beyond the mailbox");
+		return;
+	}
+	uint32_t *uids = view_uids(w, &n);
+	if (n == 0) {
+		imap_ok(s, "Nothing to do");
+		return;
+	}
+	uint32_t *to = arena_alloc(s->cmd_a, (n + 1) * sizeof(*to));
+	if (!store_copy(s->sv->m->store, s->account, s->view.box->mailbox, uids,
+		    n, name, move, to, &uidvalidity, &f)) {
+		imap_fault_trycreate(s, &f);
+		return;
+	}
+	imap_ring(s);
+	put_copied(s, move, uidvalidity, uids, to, n);
+}
+
+void imap_copy(struct imap *s, struct imap_in *in)
+{
+	transfer(s, in, false);
+}
+
+void imap_move(struct imap *s, struct imap_in *in)
+{
+	transfer(s, in, true);
+}
+
+void imap_expunge(struct imap *s, struct imap_in *in)
+{
+	struct imap_set set = {0};
+	bool by_uid;
+	size_t n = 0;
+	struct fault f;
+
+	/* RFC 4315 2.1: UID EXPUNGE spares what is not named. */
+	if (s->uid ? !imap_set_or_saved(s, in, &set, &by_uid) || !imap_end(in)
+		   : !imap_end(in)) {
+		imap_bad(s, "EXPUNGE has no argument, UID EXPUNGE has UIDs");
+		return;
+	}
+	uint32_t *uids = imap_deleted(s, s->uid ? &set : NULL, &n);
+	if (!store_expunge(s->sv->m->store, s->account, s->view.box->mailbox,
+		    uids, n, &f)) {
+		imap_fault(s, &f);
+		return;
+	}
+	if (n > 0)
+		imap_ring(s);
+	imap_ok_modseq(s, "Expunge completed");
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_MAILBOX_IMAP_FETCH_H
+#define ROLE_MAILBOX_IMAP_FETCH_H
+
+/* fetch: what a FETCH command asks for, and one message's answer to it.
+ * RFC 9051 6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8514, RFC 8970 */
+
+#include "role/mailbox/imap/imap.h"
+#include "role/mailbox/summary.h"
+
+enum { FETCH_ITEMS_MAX = 64 };
+
+enum fetch_kind {
+	I_FLAGS,
+	I_UID,
+	I_INTERNALDATE,
+	I_SIZE,
+	I_MODSEQ,
+	/* of the store */
+	I_SAVEDATE,
+	I_EMAILID,
+	/* of the summary */
+	I_THREADID,
+	I_PREVIEW,
+	I_ENVELOPE,
+	I_STRUCTURE,
+	/* of the bytes */
+	I_BODY,
+	I_RFC822,
+	I_RFC822_HEADER,
+	I_RFC822_TEXT,
+	I_SECTION,
+	I_BINARY,
+	I_BINARY_SIZE
+};
+
+struct fetch_item {
+	enum fetch_kind kind;
+	struct imap_section section;
+};
+
+struct fetch {
+	struct imap *s;
+	struct fetch_item items[FETCH_ITEMS_MAX];
+	size_t n;
+	bool sets_seen;
+	/* modifiers: RFC 7162 3.1.4, 3.2.6; RFC 9394 */
+	uint64_t changed_since;
+	bool has_changed_since;
+	bool vanished;
+	bool has_partial;
+	struct imap_partial partial;
+	struct arena *a; /* reset for each message */
+};
+
+bool fetch_parse(struct fetch *x, struct imap_in *in);
+bool fetch_wants(const struct fetch *x, enum fetch_kind kind);
+
+enum fetch_result {
+	FETCH_DONE,
+	FETCH_MISSING,
+	FETCH_UNKNOWN_CTE,
+	FETCH_FAILED
+};
+/* seen_now: \Seen came by this command.  FETCH_MISSING: it was expunged. */
+enum fetch_result fetch_put(
+	struct fetch *x, const struct pick *p, bool seen_now, struct fault *f);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_MAILBOX_IMAP_SEARCH_H
+#define ROLE_MAILBOX_IMAP_SEARCH_H
+
+/*
+ * search: a search program (RFC 9051 6.4.4, RFC 5032, RFC 7162 3.1.5,
+ * RFC 8474, RFC 8514) as a tree, and one message held against it.
+ *
+ * A message is read from the store only when a key asks for what is not in its
+ * row.  Text keys are substrings, i;unicode-casemap (RFC 5255 4.6).
+ */
+
+#include "role/mailbox/imap/imap.h"
+#include "role/mailbox/summary.h"
+
+struct search_key;
+
+struct search_program {
+	struct search_key *key;
+	bool modseq; /* it has a MODSEQ key */
+	const char *bad; /* why it was refused */
+	bool badcharset;
+};
+
+/* [CHARSET x] key...; up to the end.  False: refused, and why. */
+bool search_parse(struct imap *s, struct imap_in *in, struct search_program *p);
+/* x key...: as SORT and THREAD have it */
+bool search_parse_charset(
+	struct imap *s, struct imap_in *in, struct search_program *p);
+void search_refuse(struct imap *s, const struct search_program *p);
+
+/* One message at a time. */
+struct search_candidate {
+	struct imap *s;
+	const struct pick *p;
+	uint32_t max_uid; /* what "*" is */
+	struct store_message message;
+	struct summary summary;
+	unsigned loaded; /* enum store_part */
+	bool summarized;
+	bool gone;
+	struct arena *a; /* reset for each message */
+};
+void search_begin(struct search_candidate *c, struct imap *s);
+void search_end(struct search_candidate *c);
+bool search_matches(struct search_candidate *c, const struct search_key *k,
+	const struct pick *p);
+/* For those that read more of a message that matched; until the next one. */
+const struct summary *search_summary(struct search_candidate *c);
+
+/* All that match, ascending; in the arena of the command. */
+struct search_found {
+	uint32_t *v; /* numbers, or UIDs in the UID form */
+	uint32_t *uids;
+	size_t n;
+	uint64_t modseq; /* the highest of them */
+	uint64_t *modseqs;
+};
+void search_run(struct imap *s, const struct search_program *p,
+	struct search_found *found_r);
+
+/* RETURN (...): RFC 4731, RFC 5182, RFC 9394 */
+struct search_return {
+	bool given; /* there was a RETURN: an ESEARCH reply */
+	bool min, max, all, count, save;
+	bool has_partial;
+	struct imap_partial partial;
+};
+bool search_return_parse(struct imap_in *in, struct search_return *r);
+void search_save(struct imap *s, const struct search_return *r,
+	const struct search_found *found);
+/* ascending: the order of numbers; else SORT's */
+void search_put_esearch(struct imap *s, const struct search_return *r,
+	const struct search_found *found, bool modseq, bool ascending);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: ISC */
+/* One message held against a search. */
+#include <stdio.h>
+
+#include "codec/mail/address.h"
+#include "codec/mail/casemap.h"
+#include "codec/mail/encword.h"
+#include "codec/mail/header.h"
+#include "role/mailbox/imap/search_key.h"
+
+enum { DECODED_MAX = 64 << 20, DAY_S = 86400, ADDRESSES_MAX = 5000 };
+
+void search_begin(struct search_candidate *c, struct imap *s)
+{
+	*c = (struct search_candidate){
+		.s = s, .max_uid = view_last_uid(s), .a = arena_new(SIZE_MAX)};
+}
+
+static void forget(struct search_candidate *c)
+{
+	store_message_fini(&c->message);
+	c->loaded = 0;
+	c->summarized = c->gone = false;
+	arena_reset(c->a);
+}
+
+void search_end(struct search_candidate *c)
+{
+	forget(c);
+	arena_free(c->a);
+}
+
+/* ---- what a key needs of the store ---- */
+
+static bool load(struct search_candidate *c, unsigned part)
+{
+	struct fault f;
+
+	if (c->gone)
+		return false;
+	if ((c->loaded & part) != 0)
+		return true;
+	/* The bytes come with the cache. */
+	store_message_fini(&c->message);
+	c->gone = !store_message(c->s->sv->m->store, c->s->account,
+		c->s->view.box->mailbox, c->p->uid, part, &c->message, &f);
+	c->loaded = part == STORE_BYTES ? STORE_BYTES | STORE_CACHE : part;
+	c->summarized = false;
+	return !c->gone;
+}
+
+const struct summary *search_summary(struct search_candidate *c)
+{
+	if (!load(c, STORE_CACHE))
+		return NULL;
+	if (c->summarized)
+		return &c->summary;
+	c->summarized = true;
+	if (summary_read(c->message.cache, &c->summary))
+		return &c->summary;
+	/* Not stored: made of the bytes. */
+	if (load(c, STORE_BYTES) &&
+		summary_read(
+			summary_make(c->message.bytes, c->a), &c->summary)) {
+		c->summarized = true;
+		return &c->summary;
+	}
+	return NULL;
+}
+
+/* ---- text ---- */
+
+static bool decoded_has(
+	struct search_candidate *c, struct str value, struct str text)
+{
+	struct buf scratch CLEANUP(buf_fini);
+
+	buf_init(&scratch, DECODED_MAX);
+	return casemap_has(encword_decode(value, c->a), text, &scratch);
+}
+
+/* RFC 9051 6.4.4: FROM and its kin look into the envelope's addresses: without
+ * comments and folds. */
+static bool addresses_match(struct search_candidate *c,
+	const struct search_key *k, struct str value)
+{
+	struct mail_address_list list = {0};
+	struct buf scratch CLEANUP(buf_fini);
+	bool found = false;
+
+	buf_init(&scratch, DECODED_MAX);
+	mail_address_parse(value, ADDRESSES_MAX, c->a, &list);
+	for (size_t i = 0; i < list.n && !found; i++)
+		found = list.v[i].kind == MAIL_MAILBOX &&
+			casemap_has(arena_printf(c->a, "%.*s@%.*s",
+					    STR_ARG(list.v[i].local),
+					    STR_ARG(list.v[i].domain)),
+				k->text, &scratch);
+	return found;
+}
+
+static bool header_matches(
+	struct search_candidate *c, const struct search_key *k)
+{
+	struct str head, body;
+	struct mail_field field;
+
+	if (!load(c, STORE_BYTES))
+		return false;
+	mail_split(c->message.bytes, &head, &body);
+	while (mail_field_next(&head, &field))
+		if (str_ieq(field.name, k->field) &&
+			(k->text.len == 0 ||
+				decoded_has(c, field.value, k->text) ||
+				(k->addresses &&
+					addresses_match(c, k, field.value))))
+			return true;
+	return false;
+}
+
+static bool leaf_matches(const struct mime_part *part, struct str text)
+{
+	struct buf decoded CLEANUP(buf_fini);
+	struct buf utf8 CLEANUP(buf_fini);
+	struct buf scratch CLEANUP(buf_fini);
+
+	buf_init(&decoded, DECODED_MAX);
+	buf_init(&utf8, DECODED_MAX * 2);
+	buf_init(&scratch, DECODED_MAX * 2);
+	if (!mime_is(part, "text", NULL))
+		return casemap_has(part->body, text, &scratch);
+	mime_decode_body(part, &decoded);
+	if (!charset_to_utf8(mime_param(&part->content, "charset"),
+		    buf_str(&decoded), &utf8))
+		return casemap_has(buf_str(&decoded), text, &scratch);
+	return casemap_has(buf_str(&utf8), text, &scratch);
+}
+
+static bool part_matches(const struct mime_part *part, struct str text)
+{
+	if (part->child == NULL)
+		return leaf_matches(part, text);
+	for (const struct mime_part *i = part->child; i != NULL; i = i->next)
+		if (part_matches(i, text))
+			return true;
+	return false;
+}
+
+static bool head_has(
+	struct search_candidate *c, struct str head, struct str text)
+{
+	struct buf scratch CLEANUP(buf_fini);
+	struct mail_field field;
+
+	buf_init(&scratch, DECODED_MAX);
+	while (mail_field_next(&head, &field))
+		if (casemap_has(field.whole, text, &scratch) ||
+			decoded_has(c, field.value, text))
+			return true;
+	return false;
+}
+
+/* RFC 9051 6.4.4: TEXT is in the header, or in a body or its MIME headers. */
+static bool heads_match(struct search_candidate *c,
+	const struct mime_part *part, struct str text)
+{
+	if (head_has(c, part->head, text))
+		return true;
+	for (const struct mime_part *i = part->child; i != NULL; i = i->next)
+		if (heads_match(c, i, text))
+			return true;
+	return false;
+}
+
+static bool text_matches(struct search_candidate *c, const struct search_key *k)
+{
+	if (!load(c, STORE_BYTES))
+		return false;
+	if (k->text.len == 0)
+		return true;
+	const struct mime_part *root = mime_parse(c->message.bytes, c->a);
+	if (k->kind == K_TEXT && heads_match(c, root, k->text))
+		return true;
+	return part_matches(root, k->text);
+}
+
+/* ---- rows ---- */
+
+static bool has_keyword(const char *words, struct str word)
+{
+	struct str rest = str_from(words), one;
+
+	while (str_present(one = str_word(&rest, " ")))
+		if (str_ieq(one, word))
+			return true;
+	return false;
+}
+
+/* kind: BEFORE, ON, SINCE stand behind each other in each triple. */
+static bool day_matches(int64_t at, int64_t day, int kind)
+{
+	if (kind == 0)
+		return at < day;
+	return at >= day && (kind == 2 || at < day + DAY_S);
+}
+
+static bool sent_matches(struct search_candidate *c, const struct search_key *k)
+{
+	const struct summary *sum = search_summary(c);
+
+	/* RFC 9051 6.4.4: the day as written, whatever the zone */
+	return sum != NULL && sum->dated &&
+	       day_matches(sum->sent + (int64_t)sum->zone * 60, k->day,
+		       (int)k->kind - K_SENTBEFORE);
+}
+
+static bool id_matches(struct search_candidate *c, const struct search_key *k)
+{
+	const struct summary *sum;
+	char id[32];
+
+	if (k->kind == K_EMAILID) {
+		if (!load(c, STORE_CACHE))
+			return false;
+		snprintf(id, sizeof(id), "E%llx",
+			(unsigned long long)c->message.blob);
+		return str_eqc(k->text, id);
+	}
+	sum = search_summary(c);
+	if (sum == NULL || sum->thread == 0)
+		return false;
+	snprintf(id, sizeof(id), "T%llx", (unsigned long long)sum->thread);
+	return str_eqc(k->text, id);
+}
+
+static bool matches(struct search_candidate *c, const struct search_key *k);
+
+static bool all_match(struct search_candidate *c, const struct search_key *k)
+{
+	for (; k != NULL; k = k->next)
+		if (!matches(c, k))
+			return false;
+	return true;
+}
+
+static bool saved_matches(
+	struct search_candidate *c, const struct search_key *k)
+{
+	return load(c, STORE_CACHE) && day_matches(c->message.saved, k->day,
+					       (int)k->kind - K_SAVEDBEFORE);
+}
+
+static bool matches(struct search_candidate *c, const struct search_key *k)
+{
+	const struct pick *p = c->p;
+
+	switch (k->kind) {
+	case K_ALL:
+		return true;
+	case K_FLAG:
+		return (p->flags & k->flag) != 0;
+	case K_NOT_FLAG:
+		return (p->flags & k->flag) == 0;
+	case K_KEYWORD:
+		return has_keyword(p->keywords, k->text);
+	case K_NOT_KEYWORD:
+		return !has_keyword(p->keywords, k->text);
+	case K_SET:
+		return imap_set_has(&k->set, p->seq, (uint32_t)c->s->view.n);
+	case K_UID:
+		return imap_set_has(&k->set, p->uid, c->max_uid);
+	case K_BEFORE:
+	case K_ON:
+	case K_SINCE:
+		return day_matches(
+			p->received, k->day, (int)k->kind - K_BEFORE);
+	case K_OLDER:
+		return p->received <= k->day;
+	case K_YOUNGER:
+		return p->received >= k->day;
+	case K_LARGER:
+		return p->size > k->number;
+	case K_SMALLER:
+		return p->size < k->number;
+	case K_MODSEQ:
+		return p->modseq >= k->number;
+	case K_NOT:
+		return !matches(c, k->a);
+	case K_OR:
+		return matches(c, k->a) || matches(c, k->b);
+	case K_AND:
+		return all_match(c, k->a);
+	case K_SENTBEFORE:
+	case K_SENTON:
+	case K_SENTSINCE:
+		return sent_matches(c, k);
+	case K_SAVEDBEFORE:
+	case K_SAVEDON:
+	case K_SAVEDSINCE:
+		return saved_matches(c, k);
+	case K_EMAILID:
+	case K_THREADID:
+		return id_matches(c, k);
+	case K_HEADER:
+		return header_matches(c, k);
+	case K_BODY:
+	case K_TEXT:
+		return text_matches(c, k);
+	}
+	return false;
+}
+
+bool search_matches(struct search_candidate *c, const struct search_key *k,
+	const struct pick *p)
+{
+	forget(c);
+	c->p = p;
+	return matches(c, k);
+}

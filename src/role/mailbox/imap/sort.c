@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: ISC */
+/* SORT: RFC 5256 3, RFC 5267 (RETURN), RFC 5957 (DISPLAY) */
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/imap/envelope.h"
+#include "codec/imap/subject.h"
+#include "codec/mail/casemap.h"
+#include "codec/mail/encword.h"
+#include "role/mailbox/imap/search.h"
+
+enum { CRITERIA_MAX = 16 };
+
+enum criterion {
+	BY_ARRIVAL,
+	BY_SIZE,
+	BY_DATE,
+	BY_SUBJECT,
+	BY_FROM,
+	BY_TO,
+	BY_CC,
+	BY_DISPLAYFROM,
+	BY_DISPLAYTO
+};
+
+static const char *const names[] = {"ARRIVAL", "SIZE", "DATE", "SUBJECT",
+	"FROM", "TO", "CC", "DISPLAYFROM", "DISPLAYTO"};
+
+struct order {
+	struct {
+		enum criterion by;
+		bool reverse;
+	} v[CRITERIA_MAX];
+	size_t n;
+};
+
+union value {
+	int64_t number;
+	struct str text;
+};
+
+struct entry {
+	uint32_t number; /* what is told */
+	uint32_t uid;
+	uint32_t seq;
+	uint64_t modseq;
+	union value *values; /* one each criterion */
+};
+
+static bool parse_order(struct imap_in *in, struct order *o)
+{
+	if (!imap_char(in, '('))
+		return false;
+	do {
+		bool reverse = imap_word(in, "REVERSE");
+		size_t i = 0;
+
+		if ((reverse && !imap_space(in)) || o->n == CRITERIA_MAX)
+			return false;
+		while (i < ARRAY_LEN(names) && !imap_word(in, names[i]))
+			i++;
+		if (i == ARRAY_LEN(names))
+			return false;
+		o->v[o->n].by = (enum criterion)i;
+		o->v[o->n++].reverse = reverse;
+	} while (imap_space(in));
+	return imap_char(in, ')') && imap_space(in);
+}
+
+/* RFC 5957 2: the display name, else the address */
+static struct str display(const struct imap_person *p, struct arena *a)
+{
+	struct str name =
+		str_present(p->name) ? encword_decode(p->name, a) : STR("");
+
+	if (str_trim(name).len > 0)
+		return str_trim(name);
+	if (!str_present(p->mailbox))
+		return STR("");
+	return arena_printf(a, "%.*s@%.*s", STR_ARG(p->mailbox),
+		STR_ARG(str_present(p->host) ? p->host : STR("")));
+}
+
+static struct str subject_of(const struct imap_envelope *e, struct arena *a)
+{
+	bool reply;
+
+	if (!str_present(e->subject))
+		return STR("");
+	return base_subject(encword_decode(e->subject, a), a, &reply);
+}
+
+static struct str text_of(
+	enum criterion by, const struct imap_envelope *e, struct arena *a)
+{
+	if (by == BY_SUBJECT)
+		return subject_of(e, a);
+	if (by == BY_DISPLAYFROM || by == BY_DISPLAYTO)
+		return display(by == BY_DISPLAYTO ? &e->to : &e->from, a);
+	return by == BY_FROM ? e->from.mailbox
+	       : by == BY_TO ? e->to.mailbox
+			     : e->cc.mailbox;
+}
+
+static bool needs_envelope(const struct order *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		if (o->v[i].by >= BY_SUBJECT)
+			return true;
+	return false;
+}
+
+static void fill_values(struct search_candidate *c, const struct order *o,
+	const struct pick *p, struct entry *e, struct arena *a)
+{
+	const struct summary *sum = NULL;
+	struct imap_envelope env = {0};
+
+	for (size_t i = 0; i < o->n; i++)
+		if (o->v[i].by >= BY_DATE)
+			sum = search_summary(c);
+	if (sum != NULL && needs_envelope(o))
+		imap_envelope_read(sum->envelope, c->a, &env);
+	for (size_t i = 0; i < o->n; i++) {
+		union value *v = &e->values[i];
+
+		enum criterion by = o->v[i].by;
+
+		if (by >= BY_SUBJECT)
+			v->text = casemap(text_of(by, &env, c->a), a);
+		else if (by == BY_SIZE)
+			v->number = p->size;
+		else /* RFC 5256 2.2: no date is the arrival */
+			v->number = by == BY_DATE && sum != NULL && sum->dated
+					    ? sum->sent
+					    : p->received;
+	}
+}
+
+static int compare(const void *x, const void *y, void *ctx)
+{
+	const struct entry *a = x, *b = y;
+	const struct order *o = ctx;
+
+	for (size_t i = 0; i < o->n; i++) {
+		const union value *v = &a->values[i], *w = &b->values[i];
+		int r = o->v[i].by >= BY_SUBJECT
+				? str_cmp(v->text, w->text)
+				: (v->number > w->number) -
+					  (v->number < w->number);
+
+		if (r != 0)
+			return o->v[i].reverse ? -r : r;
+	}
+	return (a->seq > b->seq) - (a->seq < b->seq);
+}
+
+struct sorted {
+	struct entry *v;
+	size_t n, cap;
+};
+
+static struct entry *add(struct sorted *s, struct arena *a)
+{
+	if (s->n == s->cap) {
+		struct entry *v;
+
+		s->cap = s->cap > 0 ? s->cap * 2 : 256;
+		v = arena_alloc(a, s->cap * sizeof(*v));
+		if (s->n > 0)
+			memcpy(v, s->v, s->n * sizeof(*v));
+		s->v = v;
+	}
+	return &s->v[s->n++];
+}
+
+static void sort(struct imap *s, const struct search_program *p,
+	struct order *o, struct search_found *found)
+{
+	struct sorted all = {0};
+	struct search_candidate c;
+	struct view_walk *w;
+	const struct pick *pick;
+
+	search_begin(&c, s);
+	view_walk_all(s, &w);
+	while ((pick = view_next(w)) != NULL) {
+		if (!search_matches(&c, p->key, pick))
+			continue;
+		struct entry *e = add(&all, s->cmd_a);
+		*e = (struct entry){.number = s->uid ? pick->uid : pick->seq,
+			.uid = pick->uid,
+			.seq = pick->seq,
+			.modseq = pick->modseq,
+			.values = arena_alloc(
+				s->cmd_a, o->n * sizeof(union value))};
+		fill_values(&c, o, pick, e, s->cmd_a);
+	}
+	search_end(&c);
+	if (all.n > 0)
+		qsort_r(all.v, all.n, sizeof(*all.v), compare, o);
+	*found = (struct search_found){
+		.v = arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint32_t)),
+		.uids = arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint32_t)),
+		.modseqs =
+			arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint64_t)),
+		.n = all.n};
+	for (size_t i = 0; i < all.n; i++) {
+		found->v[i] = all.v[i].number;
+		found->uids[i] = all.v[i].uid;
+		found->modseqs[i] = all.v[i].modseq;
+		if (all.v[i].modseq > found->modseq)
+			found->modseq = all.v[i].modseq;
+	}
+}
+
+void imap_sort(struct imap *s, struct imap_in *in)
+{
+	struct search_program p = {0};
+	struct search_return r;
+	struct search_found found;
+	struct order o = {0};
+
+	if (!search_return_parse(in, &r)) {
+		imap_bad(s, "unknown RETURN option");
+		return;
+	}
+	if (!parse_order(in, &o)) {
+		imap_bad(s, "SORT needs (criteria) charset keys");
+		return;
+	}
+	if (!search_parse_charset(s, in, &p)) {
+		search_refuse(s, &p);
+		return;
+	}
+	sort(s, &p, &o, &found);
+	search_save(s, &r, &found);
+	if (r.given) {
+		search_put_esearch(s, &r, &found, p.modseq, false);
+	} else {
+		stream_puts(s->stream, "* SORT");
+		for (size_t i = 0; i < found.n; i++)
+			stream_putf(s->stream, " %u", found.v[i]);
+		if (p.modseq && found.n > 0) /* RFC 7162 3.1.6 */
+			stream_putf(s->stream, " (MODSEQ %llu)",
+				(unsigned long long)found.modseq);
+		stream_puts(s->stream, "\r\n");
+	}
+	imap_ok(s, "Sort completed");
+}

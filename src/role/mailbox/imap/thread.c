@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: ISC */
+/* THREAD: RFC 5256 */
+#include "codec/imap/thread.h"
+
+#include <string.h>
+
+#include "codec/imap/envelope.h"
+#include "codec/imap/subject.h"
+#include "codec/mail/encword.h"
+#include "role/mailbox/imap/search.h"
+
+static const struct {
+	const char *name;
+	enum imap_thread_kind kind;
+} algorithms[] = {{"ORDEREDSUBJECT", THREAD_ORDEREDSUBJECT},
+	{"REFERENCES", THREAD_REFERENCES}, {"REFS", THREAD_REFS}};
+
+struct messages {
+	struct imap_thread_message *v;
+	size_t n, cap;
+};
+
+static struct imap_thread_message *add(struct messages *m, struct arena *a)
+{
+	if (m->n == m->cap) {
+		struct imap_thread_message *v;
+
+		m->cap = m->cap > 0 ? m->cap * 2 : 256;
+		v = arena_alloc(a, m->cap * sizeof(*v));
+		if (m->n > 0)
+			memcpy(v, m->v, m->n * sizeof(*v));
+		m->v = v;
+	}
+	return &m->v[m->n++];
+}
+
+/* RFC 5256 3: the first id of In-Reply-To where there are no References */
+static struct str references_of(const struct summary *sum,
+	const struct imap_envelope *env, struct arena *a)
+{
+	struct str ids = sum->references;
+
+	if (ids.len == 0 && str_present(env->in_reply_to)) {
+		struct str rest = message_ids(env->in_reply_to, a);
+
+		ids = str_word(&rest, " ");
+	}
+	return str_present(ids) ? arena_str(a, ids) : STR("");
+}
+
+static void describe(struct search_candidate *c, const struct pick *p,
+	struct imap_thread_message *m, struct arena *a)
+{
+	const struct summary *sum = search_summary(c);
+	struct imap_envelope env = {0};
+
+	*m = (struct imap_thread_message){.number = c->s->uid ? p->uid : p->seq,
+		.date = p->received,
+		.subject = STR("")};
+	if (sum == NULL || !imap_envelope_read(sum->envelope, c->a, &env))
+		return;
+	if (sum->dated)
+		m->date = sum->sent;
+	if (str_present(env.subject))
+		m->subject = base_subject(
+			encword_decode(env.subject, c->a), a, &m->reply);
+	if (str_present(env.message_id)) {
+		struct str rest = message_ids(env.message_id, a);
+
+		m->id = str_word(&rest, " ");
+	}
+	m->references = references_of(sum, &env, a);
+}
+
+static void thread(struct imap *s, const struct search_program *p,
+	enum imap_thread_kind kind)
+{
+	struct messages all = {0};
+	struct search_candidate c;
+	struct view_walk *w;
+	const struct pick *pick;
+	struct buf out CLEANUP(buf_fini);
+
+	search_begin(&c, s);
+	view_walk_all(s, &w);
+	while ((pick = view_next(w)) != NULL)
+		if (search_matches(&c, p->key, pick))
+			describe(&c, pick, add(&all, s->cmd_a), s->cmd_a);
+	search_end(&c);
+	buf_init(&out, 256 << 20);
+	buf_puts(&out, all.n > 0 ? "* THREAD " : "* THREAD");
+	imap_thread_put(kind, all.v, all.n, s->cmd_a, &out);
+	buf_puts(&out, "\r\n");
+	stream_put(s->stream, buf_str(&out));
+}
+
+void imap_thread(struct imap *s, struct imap_in *in)
+{
+	struct search_program p = {0};
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(algorithms) && !imap_word(in, algorithms[i].name))
+		i++;
+	if (i == ARRAY_LEN(algorithms) || !imap_space(in)) {
+		imap_bad(s, "THREAD needs an algorithm, a charset and keys");
+		return;
+	}
+	if (!search_parse_charset(s, in, &p)) {
+		search_refuse(s, &p);
+		return;
+	}
+	thread(s, &p, algorithms[i].kind);
+	imap_ok(s, "Thread completed");
+}

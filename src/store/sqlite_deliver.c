@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: ISC */
+/* New messages of the SQLite engine: delivery, APPEND, REPLACE.
+ * The invariants stand at the top of sqlite.c. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "store/sqlite_private.h"
+#include "sys/clock.h"
+
+enum { PRUNE_EVERY = 4096 };
+/* Longer than anybody tries to deliver a message: invariant 10. */
+static const int64_t DELIVERIES_KEPT_S = 30 * 86400;
+
+/* ---- counters: invariants 4 and 6 ---- */
+
+bool store_count(struct db *db, int64_t account, int64_t mailbox,
+	int64_t modseq, const struct store_count *c, struct fault *f)
+{
+	return db_run(db, f,
+		"UPDATE mailboxes SET modseq=?, n_exists=n_exists+?,"
+		" n_unseen=n_unseen+?, n_deleted=n_deleted+?, bytes=bytes+?"
+		" WHERE account=? AND mailbox=?",
+		"iiiiiii", modseq, c->exists, c->unseen, c->deleted, c->bytes,
+		account, mailbox);
+}
+
+bool store_count_new(struct db *db, int64_t account, int64_t mailbox,
+	int64_t modseq, uint32_t flags, int64_t bytes, int64_t *uid_r,
+	int64_t *uidvalidity_r, struct fault *f)
+{
+	sqlite3_stmt *s = db_query(db, f,
+		"UPDATE mailboxes SET uidnext=uidnext+1, modseq=?,"
+		" n_exists=n_exists+1, n_unseen=n_unseen+?,"
+		" n_deleted=n_deleted+?, bytes=bytes+?"
+		" WHERE account=? AND mailbox=?"
+		" RETURNING uidnext-1, uidvalidity",
+		"iiiiii", modseq, (int64_t)((flags & FLAG_SEEN) == 0),
+		(int64_t)((flags & FLAG_DELETED) != 0), bytes, account,
+		mailbox);
+
+	if (db_step(db, s, f) <= 0)
+		return fault_set(f, FAULT_TEMP, 451, 3, 0, "mailbox is gone");
+	*uid_r = db_int(s, 0);
+	*uidvalidity_r = db_int(s, 1);
+	return db_step(db, s, f) == 0;
+}
+
+/* ---- one body ---- */
+
+struct body {
+	struct str bytes;
+	struct str cache;
+	int64_t blob;
+	bool in_file;
+	bool stored; /* its row is there */
+};
+
+static bool write_file(struct store_shard *shard, int64_t blob, struct str body,
+	struct fault *f)
+{
+	char path[4096];
+
+	store_blob_path(shard, blob, path, sizeof(path));
+	int fd CLEANUP(fd_close) = file_tmp(shard->blob_dir, f);
+	return fd >= 0 && file_write(fd, body, f) &&
+	       file_link_fd(fd, path, f) && file_sync(fd, f) &&
+	       dir_sync_of(path, f);
+}
+
+/* The first row that names the blob brings it. */
+static bool store_body(struct db *db, struct body *b, struct fault *f)
+{
+	if (b->stored)
+		return db_run(db, f,
+			"UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
+			b->blob);
+	b->stored = db_run(db, f, "INSERT INTO blobs VALUES(?,1,?,?,?)", "iibb",
+		b->blob, (int64_t)b->bytes.len, b->cache,
+		b->in_file ? STR_NONE : b->bytes);
+	return b->stored;
+}
+
+/* ---- delivery into one shard ---- */
+
+struct delivery {
+	struct store_shard *shard;
+	struct store_target *targets;
+	size_t n;
+	struct body *bodies;
+	size_t *body_of; /* of each target */
+	size_t n_bodies;
+	struct strs gone; /* blob files of what was replaced */
+	struct arena *a;
+};
+
+struct str store_join(const struct strs *keywords, struct arena *a)
+{
+	struct buf b CLEANUP(buf_fini);
+
+	if (keywords->n == 0)
+		return STR_NONE;
+	buf_init(&b, 1 << 20);
+	for (size_t i = 0; i < keywords->n; i++) {
+		if (i > 0)
+			buf_putc(&b, ' ');
+		buf_put(&b, keywords->v[i]);
+	}
+	return arena_str(a, buf_str(&b));
+}
+
+static bool insert_row(struct db *db, struct delivery *d,
+	struct store_target *t, const struct body *body, struct fault *f)
+{
+	const struct store_new *m = t->m;
+	int64_t uid, uidvalidity, modseq = 0;
+	int64_t size = (int64_t)(m->prefix.len + m->body.len);
+
+	if (!store_next_modseq(db, t->account, &modseq, f) ||
+		!store_count_new(db, t->account, t->mailbox, modseq, m->flags,
+			size, &uid, &uidvalidity, f))
+		return false;
+	t->uid = (uint32_t)uid;
+	t->uidvalidity = (uint32_t)uidvalidity;
+	return db_run(db, f,
+		"INSERT INTO messages VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+		"iiiiiitiiiib", t->account, t->mailbox, uid, modseq, modseq,
+		(int64_t)m->flags, store_join(&m->keywords, d->a), size,
+		m->received, clock_unix(), body->blob, m->prefix);
+}
+
+/* Was this message delivered there before?  A retry finds it. */
+static bool note_delivery(struct db *db, const struct store_target *t,
+	bool *have_r, struct fault *f)
+{
+	*have_r = false;
+	if (t->m->msg == 0)
+		return true;
+	if (!db_run(db, f, "INSERT OR IGNORE INTO deliveries VALUES(?,?,?)",
+		    "iii", t->m->msg, t->account, t->mailbox))
+		return false;
+	*have_r = db_changes(db) == 0;
+	return true;
+}
+
+/* Its special use first: people rename their Junk. */
+static bool find_target(struct db *db, struct store_target *t, struct fault *f)
+{
+	t->mailbox = 0;
+	if (t->m->use != ROLE_NONE &&
+		!db_number(db, f, &t->mailbox,
+			"SELECT mailbox FROM mailboxes"
+			" WHERE account=? AND mailbox>0 AND role=?"
+			" ORDER BY mailbox LIMIT 1",
+			"ii", t->account, (int64_t)t->m->use))
+		return false;
+	return t->mailbox > 0 || store_find_mailbox(db, t->account,
+					 t->m->mailbox, &t->mailbox, f);
+}
+
+static bool find_or_make(struct db *db, struct store_target *t, struct fault *f)
+{
+	if (!find_target(db, t, f))
+		return false;
+	if (t->mailbox == 0 && (!store_ensure_account(db, t->account, f) ||
+				       !find_target(db, t, f)))
+		return false;
+	if (t->mailbox != 0)
+		return true;
+	if (!t->m->create)
+		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
+			STR_ARG(t->m->mailbox));
+	return store_make_mailbox(
+		db, t->account, t->m->mailbox, t->m->use, true, &t->mailbox, f);
+}
+
+static bool drop_replaced(struct db *db, struct delivery *d,
+	const struct store_target *t, struct fault *f)
+{
+	int64_t modseq = 0;
+
+	return t->m->instead_uid == 0 ||
+	       (store_next_modseq(db, t->account, &modseq, f) &&
+		       store_drop(db, d->shard, t->account,
+			       t->m->instead_mailbox, t->m->instead_uid, modseq,
+			       d->a, &d->gone, f));
+}
+
+static bool deliver_one(
+	struct db *db, struct delivery *d, size_t i, struct fault *f)
+{
+	struct store_target *t = &d->targets[i];
+	struct body *body = &d->bodies[d->body_of[i]];
+	bool have;
+
+	t->uid = t->uidvalidity = 0;
+	if (!find_or_make(db, t, f) || !note_delivery(db, t, &have, f))
+		return false;
+	return have ||
+	       (store_body(db, body, f) && insert_row(db, d, t, body, f) &&
+		       drop_replaced(db, d, t, f));
+}
+
+/* Now and then: the ids are made of the time. */
+static bool prune(struct db *db, struct fault *f)
+{
+	uint64_t at = (uint64_t)(clock_unix() - DELIVERIES_KEPT_S) * 1000000u;
+
+	return id_new() % PRUNE_EVERY != 0 ||
+	       db_run(db, f, "DELETE FROM deliveries WHERE msg<?", "i",
+		       (int64_t)(at << 12));
+}
+
+static bool deliver_work(struct db *db, void *ctx, struct fault *f)
+{
+	struct delivery *d = ctx;
+
+	for (size_t i = 0; i < d->n_bodies; i++)
+		d->bodies[i].stored = false;
+	d->gone = (struct strs){0};
+	for (size_t i = 0; i < d->n; i++)
+		if (!deliver_one(db, d, i, f))
+			return false;
+	return prune(db, f);
+}
+
+static bool same_body(const struct store_new *a, const struct store_new *b)
+{
+	return a->body.ptr == b->body.ptr && a->body.len == b->body.len;
+}
+
+static bool collect_bodies(struct delivery *d, struct fault *f)
+{
+	d->bodies = arena_alloc(d->a, d->n * sizeof(*d->bodies));
+	d->body_of = arena_alloc(d->a, d->n * sizeof(*d->body_of));
+	for (size_t i = 0; i < d->n; i++) {
+		const struct store_new *m = d->targets[i].m;
+
+		if (i == 0 || !same_body(m, d->targets[i - 1].m)) {
+			struct body *b = &d->bodies[d->n_bodies++];
+
+			*b = (struct body){.bytes = m->body,
+				.cache = m->cache,
+				.blob = (int64_t)id_new(),
+				.in_file = m->body.len > STORE_ROW_MAX};
+			if (b->in_file &&
+				!write_file(d->shard, b->blob, m->body, f))
+				return false;
+		}
+		d->body_of[i] = d->n_bodies - 1;
+	}
+	return true;
+}
+
+static bool deliver_shard(struct store_shard *shard,
+	struct store_target *targets, size_t n, struct fault *f)
+{
+	struct delivery d = {.shard = shard,
+		.targets = targets,
+		.n = n,
+		.a = arena_new(SIZE_MAX)};
+	char path[4096];
+
+	bool ok = collect_bodies(&d, f) &&
+		  committer_run(shard->committer, deliver_work, &d, f);
+	for (size_t i = 0; i < d.n_bodies; i++)
+		if (d.bodies[i].in_file && (!ok || !d.bodies[i].stored)) {
+			store_blob_path(
+				shard, d.bodies[i].blob, path, sizeof(path));
+			unlink(path);
+		}
+	if (ok)
+		store_unlink(&d.gone);
+	arena_free(d.a);
+	return ok;
+}
+
+static int by_shard(const void *x, const void *y, void *ctx)
+{
+	const struct store_target *a = x, *b = y;
+	struct store *s = ctx;
+	struct store_shard *p = store_shard_of(s, a->account);
+	struct store_shard *q = store_shard_of(s, b->account);
+
+	return p < q ? -1 : p > q;
+}
+
+void store_deliver(struct store *s, struct store_target *targets, size_t n)
+{
+	/* The order within one account matters: MULTIAPPEND. */
+	bool mixed = false;
+
+	for (size_t i = 1; i < n; i++)
+		mixed |= targets[i].account != targets[0].account;
+	if (mixed)
+		qsort_r(targets, n, sizeof(*targets), by_shard, s);
+	for (size_t i = 0, end; i < n; i = end) {
+		struct store_shard *shard =
+			store_shard_of(s, targets[i].account);
+		struct fault f = {0};
+
+		for (end = i + 1;
+			end < n &&
+			store_shard_of(s, targets[end].account) == shard;)
+			end++;
+		bool ok = deliver_shard(shard, targets + i, end - i, &f);
+		for (size_t j = i; j < end; j++) {
+			targets[j].ok = ok;
+			targets[j].fault = f;
+		}
+	}
+}

@@ -1,0 +1,570 @@
+# SPDX-License-Identifier: ISC
+"""The extensions of IMAP, by their RFC."""
+
+import re
+import sqlite3
+import time
+
+import pytest
+
+from harness import Postern
+from imap_client import Client
+
+USERS = [f"u{i}@example.test" for i in range(4)]
+PW = "builder-22"
+
+
+def mail(subject="s", body="text", extra=""):
+    return (f"From: A Person <a@b.example>\r\nTo: u0@example.test\r\n"
+            f"Subject: {subject}\r\nDate: Fri, 21 Nov 1997 09:55:06 -0600\r\n"
+            f"{extra}\r\n{body}\r\n")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    p = Postern(tmp_path_factory.mktemp("imapx") / "a",
+                users={u: PW for u in USERS},
+                options={"virtual_mailbox_domains": "example.test"})
+    p.start()
+    yield p
+    p.stop()
+
+
+class Opened(list):
+    def __init__(self, server):
+        self.server = server
+
+    def __call__(self, user=0, **kw):
+        self.append(Client(self.server, USERS[user], **kw))
+        return self[-1]
+
+
+@pytest.fixture
+def client(server):
+    opened = Opened(server)
+    yield opened
+    for c in opened:
+        c.close()
+
+
+@pytest.fixture
+def box(client, request):
+    """An empty mailbox of this test, selected."""
+    name = re.sub(r"\W", "-", request.node.name)
+    c = client()
+    c.cmd(f"DELETE {name}")
+    c.ok(f"CREATE {name}")
+    c.ok(f"SELECT {name}")
+    c.box = name
+    return c
+
+
+def modseq(c):
+    return int(re.search(r"HIGHESTMODSEQ (\d+)", "\n".join(
+        c.ok(f"STATUS {c.box} (HIGHESTMODSEQ)")))[1])
+
+
+# ---- RFC 7162 ----
+
+def test_condstore(box):
+    for i in range(3):
+        box.append(box.box, mail(str(i)))
+    box.ok("NOOP")
+    start = modseq(box)
+    assert start >= 1
+    got = box.ok(r"STORE 2 +FLAGS (\Flagged)")
+    assert re.fullmatch(r"2 FETCH \(FLAGS \(\\Flagged\) MODSEQ \(\d+\)\)",
+                        got[0])
+    changed = box.ok(f"FETCH 1:* (UID) (CHANGEDSINCE {start})")
+    assert len(changed) == 1 and changed[0].startswith("2 FETCH (UID 2 MODSEQ")
+    status = box.cmd(
+        rf"STORE 1:3 (UNCHANGEDSINCE {start}) +FLAGS.SILENT (\Seen)")[1]
+    assert "[MODIFIED 2]" in status
+    assert box.ok("FETCH 1:3 (FLAGS)")[1].startswith(
+        r"2 FETCH (FLAGS (\Flagged)")
+    # .SILENT still tells the MODSEQ (check 27)
+    got = box.ok(r"STORE 3 +FLAGS.SILENT (\Draft)")
+    assert re.fullmatch(r"3 FETCH \(MODSEQ \(\d+\)\)", got[0])
+    got = box.ok(f"SEARCH MODSEQ {start + 1}")
+    assert got[0].startswith("SEARCH 1 2 3 (MODSEQ ")
+    assert box.ok(f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq(box)})") == []
+
+
+def test_a_change_of_nothing_changes_no_modseq(box):
+    box.append(box.box, mail(), r"(\Seen) ")
+    before = modseq(box)
+    box.ok(r"STORE 1 +FLAGS (\Seen)")
+    assert modseq(box) == before
+
+
+def test_qresync(client, box):
+    other = client()
+    uids = [box.append(box.box, mail(str(i))) for i in range(6)]
+    box.ok("NOOP")
+    validity = int(re.search(r"UIDVALIDITY (\d+)", "\n".join(
+        box.ok(f"STATUS {box.box} (UIDVALIDITY)")))[1])
+    since = modseq(box)
+    other.ok(f"SELECT {box.box}")
+    other.ok(rf"UID STORE {uids[1]},{uids[2]},{uids[5]} +FLAGS (\Deleted)")
+    other.ok("EXPUNGE")
+    other.ok(rf"UID STORE {uids[3]} +FLAGS (\Answered)")
+    late = client()
+    assert any("ENABLED QRESYNC" in r for r in late.ok("ENABLE QRESYNC"))
+    got = late.ok(f"SELECT {box.box} (QRESYNC ({validity} {since}))")
+    # The highest UID that went is named, too (check 25).
+    assert f"VANISHED (EARLIER) {uids[1]}:{uids[2]},{uids[5]}" in got
+    assert any(re.match(
+        rf"2 FETCH \(UID {uids[3]} FLAGS \(\\Answered\) MODSEQ", r)
+        for r in got)
+    # Only what the client says it knows (check 26).
+    got = late.ok(f"SELECT {box.box} (QRESYNC ({validity} {since} "
+                  f"{uids[1]}:{uids[3]}))")
+    assert f"VANISHED (EARLIER) {uids[1]}:{uids[2]}" in got
+    assert "OK [CLOSED] Previous mailbox closed" in got
+    # Another UIDVALIDITY: nothing of it
+    got = late.ok(f"SELECT {box.box} (QRESYNC ({validity + 1} {since}))")
+    assert not any(r.startswith("VANISHED") for r in got)
+    # VANISHED where others get EXPUNGE
+    other.ok(rf"UID STORE {uids[0]} +FLAGS (\Deleted)")
+    other.ok("EXPUNGE")
+    assert f"VANISHED {uids[0]}" in late.ok("NOOP")
+    assert "1 EXPUNGE" in box.ok("NOOP")
+    got = late.ok(f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {since} VANISHED)")
+    assert got[0].startswith("VANISHED (EARLIER) ")
+    late.ok(rf"UID STORE {uids[3]} +FLAGS (\Deleted)")
+    assert "HIGHESTMODSEQ" in late.code("EXPUNGE")
+
+
+def test_numbers_are_those_the_client_knows(client, box):
+    """What another session expunged is told behind the command, not before:
+    its numbers are the client's."""
+    other = client()
+    uids = [box.append(box.box, mail(str(i))) for i in range(4)]
+    box.cmd("DELETE copies")
+    box.ok("CREATE copies")
+    other.ok(f"SELECT {box.box}")
+    other.ok(rf"UID STORE {uids[0]} +FLAGS (\Deleted)")
+    other.ok("EXPUNGE")
+    assert box.ok("FETCH 3 (UID)")[0] == f"3 FETCH (UID {uids[2]})"
+    assert box.code("COPY 4 copies").split()[2] == str(uids[3])
+    other.ok(rf"UID STORE {uids[1]} +FLAGS (\Deleted)")
+    other.ok("EXPUNGE")
+    replies, status = box.cmd("MOVE 2 copies")
+    assert f" {uids[2]} " in replies[0].decode(), (replies, status)
+
+
+def test_fetch_of_what_is_gone(client, box):
+    other = client()
+    for i in range(3):
+        box.append(box.box, mail(str(i)))
+    box.ok("NOOP")
+    other.ok(f"SELECT {box.box}")
+    other.ok(r"STORE 2 +FLAGS (\Deleted)")
+    other.ok("EXPUNGE")
+    replies, status = box.cmd("FETCH 1:3 (BODY.PEEK[])")
+    assert len([r for r in replies if b"FETCH" in r]) == 2
+    assert "EXPUNGEISSUED" in status
+    assert "2 EXPUNGE" in box.ok("NOOP")
+
+
+# ---- RFC 4731, 5182, 9394, 5032 ----
+
+def test_esearch_and_saved_results(box):
+    for i in range(10):
+        box.append(box.box, mail(str(i)), r"(\Seen) " if i % 2 else "")
+    box.ok("NOOP")
+    got = box.ok("SEARCH RETURN (MIN MAX COUNT ALL) UNSEEN")[0]
+    assert re.fullmatch(
+        r'ESEARCH \(TAG "x\d+"\) MIN 1 MAX 9 COUNT 5 ALL 1,3,5,7,9', got)
+    assert "UID MIN 1" in box.ok("UID SEARCH RETURN (MIN) ALL")[0]
+    assert box.ok("SEARCH RETURN (SAVE) SEEN") == []
+    assert [r.split()[0] for r in box.ok("FETCH $ (UID)")] == [
+        "2", "4", "6", "8", "10"]
+    assert box.ok("SEARCH $ SUBJECT 3") == ["SEARCH 4"]
+    box.ok("SEARCH RETURN (SAVE MIN) UNSEEN")
+    assert box.ok("FETCH $ (UID)") == ["1 FETCH (UID 1)"]
+    assert "PARTIAL (1:3 1:3)" in box.ok("SEARCH RETURN (PARTIAL 1:3) ALL")[0]
+    assert "PARTIAL (-1:-2 9:10)" in box.ok(
+        "SEARCH RETURN (PARTIAL -1:-2) ALL")[0]
+    assert "PARTIAL (50:60 NIL)" in box.ok(
+        "SEARCH RETURN (PARTIAL 50:60) ALL")[0]
+    assert [r.split()[0] for r in box.ok(
+        "UID FETCH 1:* (FLAGS) (PARTIAL -1:-3)")] == ["8", "9", "10"]
+    assert box.ok("SEARCH YOUNGER 3600")[0] == "SEARCH " + " ".join(
+        map(str, range(1, 11)))
+    assert box.ok("SEARCH OLDER 3600") == ["SEARCH"]
+    box.bad("SEARCH RETURN (NONSENSE) ALL")
+    assert "BADCHARSET" in box.no("SEARCH RETURN (SAVE) CHARSET x-y ALL")
+    assert box.ok("FETCH $ (UID)") == []
+
+
+# ---- RFC 5256, 5957 ----
+
+def test_sort_and_thread(box):
+    def put(subject, date, mid, refs="", who="z@x.example"):
+        box.append(box.box, f"From: {who}\r\nSubject: {subject}\r\n"
+                   f"Date: {date}\r\nMessage-ID: <{mid}>\r\n"
+                   + (f"References: {refs}\r\n" if refs else "") + "\r\nx\r\n")
+
+    put("Bananas", "Fri, 21 Nov 1997 10:00:00 +0000", "1@x", who="zoe@x.example")
+    put("=?utf-8?q?=C3=84pfel?=", "Fri, 21 Nov 1997 09:00:00 +0000", "2@x",
+        who='"Bob" <q@x.example>')
+    put("Re: [list] bananas", "Fri, 21 Nov 1997 12:00:00 +0000", "3@x", "<1@x>",
+        who="amy@x.example")
+    put("zebra", "Fri, 21 Nov 1997 11:00:00 +0000", "4@x", "<9@x> <8@x>")
+    put("other", "Fri, 21 Nov 1997 13:00:00 +0000", "5@x", "<9@x>")
+    box.ok("NOOP")
+    assert box.ok("SORT (DATE) UTF-8 ALL") == ["SORT 2 1 4 3 5"]
+    assert box.ok("SORT (REVERSE DATE) UTF-8 ALL") == ["SORT 5 3 4 1 2"]
+    # i;unicode-casemap folds and decomposes: "a" + diaeresis before "b"
+    assert box.ok("SORT (SUBJECT DATE) UTF-8 ALL") == ["SORT 2 1 3 5 4"]
+    assert box.ok("SORT (DISPLAYFROM) UTF-8 1:3") == ["SORT 3 2 1"]
+    assert box.ok("SORT RETURN (COUNT ALL) (DATE) UTF-8 1:3")[0].endswith(
+        "COUNT 3 ALL 2,1,3")
+    assert box.ok("SEARCH SUBJECT {6+}\r\n\u00e4PFEL") == ["SEARCH 2"]
+    assert box.ok("THREAD REFERENCES UTF-8 ALL") == ["THREAD (2)(1 3)((4)(5))"]
+    assert box.ok("THREAD REFS UTF-8 ALL") == ["THREAD (2)(1 3)((4)(5))"]
+    assert box.ok("THREAD ORDEREDSUBJECT UTF-8 ALL") == [
+        "THREAD (2)(1 3)(4)(5)"]
+    box.bad("THREAD NOSUCH UTF-8 ALL")
+    box.bad("SORT (NOSUCH) UTF-8 ALL")
+    assert "BADCHARSET" in box.no("SORT (DATE) x-y ALL")
+
+
+# ---- RFC 5258, 5819, 6154 ----
+
+def test_list_extended(client):
+    c = client(1)
+    for name in ("a", "a/b", "a/b/c", "lone"):
+        c.ok(f"CREATE {name}")
+    c.ok("SUBSCRIBE a/b/c")
+
+    def names(text):
+        return {r.split('"/" ')[1].strip('"'): r for r in c.ok(text)
+                if r.startswith("LIST")}
+
+    assert set(names('LIST (SUBSCRIBED) "" *')) >= {"a/b/c"}
+    assert "lone" not in names('LIST (SUBSCRIBED) "" *')
+    got = c.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" "%"')
+    assert any('"a" (CHILDINFO ("SUBSCRIBED"))' in r for r in got)
+    assert set(names('LIST "" ("a/%" "lone")')) == {"a/b", "lone"}
+    got = names('LIST "" * RETURN (SUBSCRIBED CHILDREN)')
+    assert "\\Subscribed" in got["a/b/c"] and "\\HasChildren" in got["a"]
+    special = names('LIST (SPECIAL-USE) "" *')
+    assert set(special) == {"Drafts", "Sent", "Junk", "Trash", "Archive"}
+    got = c.ok('LIST "" lone RETURN (STATUS (MESSAGES UIDNEXT MAILBOXID))')
+    assert len(got) == 2 and re.match(
+        r'STATUS "lone" \(MESSAGES 0 UIDNEXT 1 MAILBOXID \(M\S+\)\)', got[1])
+    assert any("\\Inbox" in r for r in c.ok('XLIST "" *'))
+    c.ok("CREATE mine (USE (\\All))")
+    assert "\\All" in names('LIST "" mine')["mine"]
+    assert "USEATTR" in c.no("CREATE twice (USE (\\All))")
+    assert "USEATTR" in c.no("CREATE odd (USE (\\NoSuchUse))")
+    c.bad('LIST (RECURSIVEMATCH) "" *')
+    c.bad('LIST "" * RETURN (NONSENSE)')
+
+
+# ---- RFC 9051, 9755 ----
+
+def test_imap4rev2(client):
+    c = client(2)
+    c.append("INBOX", mail("x"))
+    assert "ENABLED IMAP4rev2" in c.ok("ENABLE IMAP4rev2 NONSENSE")
+    got = c.ok("SELECT inbox")
+    assert 'LIST () "/" "INBOX"' in got
+    assert not any("RECENT" in r or "UNSEEN" in r for r in got)
+    assert c.ok("SEARCH ALL")[0].endswith("ALL 1")
+    c.ok('CREATE "Grüße & Küsse"')
+    assert any('"Grüße & Küsse"' in r for r in c.ok('LIST "" Gr*'))
+    old = client(2)
+    assert any("&-" in r and "Gr&APwA3w-e" in r for r in old.ok('LIST "" Gr*'))
+    assert any("DELETED 0" in r for r in c.ok("STATUS INBOX (DELETED SIZE)"))
+    c.ok("SELECT INBOX")
+    assert "OK [CLOSED] Previous mailbox closed" in c.ok("SELECT INBOX")
+
+
+def test_uidonly(client, box):
+    uids = [box.append(box.box, mail(str(i))) for i in range(3)]
+    c = client()
+    c.ok("ENABLE UIDONLY")
+    c.ok(f"SELECT {box.box}")
+    assert c.ok("UID FETCH 2 (UID FLAGS)") == ["2 UIDFETCH (FLAGS ())"]
+    assert "UIDREQUIRED" in c.bad("FETCH 1 (FLAGS)")
+    assert "UIDREQUIRED" in c.bad("UID SEARCH 1:2")
+    box.ok("NOOP")
+    box.ok(r"STORE 1 +FLAGS (\Deleted)")
+    assert r"1 UIDFETCH (FLAGS (\Deleted))" in c.ok("NOOP")
+    box.ok("EXPUNGE")
+    assert f"VANISHED {uids[0]}" in c.ok("NOOP")
+
+
+# ---- RFC 3516, 3502, 4469, 8508 ----
+
+def test_binary(box):
+    text = (b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b"
+            b"\r\n\r\n--b\r\nContent-Type: application/octet-stream\r\n"
+            b"Content-Transfer-Encoding: base64\r\n\r\nAAECAw==\r\n--b\r\n"
+            b"Content-Transfer-Encoding: x-odd\r\n\r\nx\r\n--b--\r\n")
+    box.append(box.box, text)
+    box.ok("NOOP")
+    assert box.cmd("FETCH 1 (BINARY.PEEK[1] BINARY.SIZE[1])")[0] == [
+        b"1 FETCH (BINARY[1] ~{4}\r\n\0\1\2\3 BINARY.SIZE[1] 4)"]
+    assert box.cmd("FETCH 1 (BINARY.PEEK[1]<1.2>)")[0] == [
+        b"1 FETCH (BINARY[1]<1> {2}\r\n\1\2)"]
+    assert "UNKNOWN-CTE" in box.no("FETCH 1 (BINARY.PEEK[2])")
+    # It must not fail where the text itself can be given.
+    box.ok("FETCH 1 (BODY.PEEK[2])")
+
+
+def test_multiappend_is_atomic(box):
+    a, b = mail("one").encode(), mail("two").encode()
+    status = box.cmd(
+        b"APPEND %s (\\Seen) {%d+}\r\n%s {%d+}\r\n%s" % (
+            box.box.encode(), len(a), a, len(b), b))[1]
+    assert re.match(r"OK \[APPENDUID \d+ 1:2\]", status)
+    status = box.cmd(b"APPEND %s {%d+}\r\n%s {0+}\r\n" % (
+        box.box.encode(), len(a), a))[1]
+    assert status.startswith("NO")
+    assert any("MESSAGES 2" in r for r in box.ok(
+        f"STATUS {box.box} (MESSAGES)"))
+    box.cmd("DELETE atomic")
+    status = box.cmd(b"APPEND atomic {%d+}\r\n%s" % (len(a), a))[1]
+    assert status.startswith("NO [TRYCREATE]")
+
+
+def test_catenate(box):
+    uid = box.append(box.box, mail("one", "the body"))
+    box.ok("NOOP")
+    url = f"/{box.box}/;UID={uid}/;SECTION=TEXT"
+    head = "Subject: two\r\n\r\n"
+    status = box.cmd(
+        f'APPEND {box.box} CATENATE (TEXT {{{len(head)}+}}\r\n{head} '
+        f'URL "{url}" URL ";UID={uid}/;SECTION=HEADER.FIELDS%20(SUBJECT)")')[1]
+    assert status.startswith("OK [APPENDUID"), status
+    got = box.cmd("FETCH 2 (BODY.PEEK[])")[0][0]
+    assert got.endswith(b"Subject: two\r\n\r\nthe body\r\nSubject: one\r\n\r\n)")
+    assert "BADURL" in box.no(
+        f'APPEND {box.box} CATENATE (URL "/nowhere/;UID=1")')
+    assert "BADURL" in box.no(
+        f'APPEND {box.box} CATENATE (URL "imap://elsewhere/INBOX/;UID=1")')
+
+
+def test_replace(box):
+    uids = [box.append(box.box, mail(str(i))) for i in range(3)]
+    box.ok("NOOP")
+    text = mail("new").encode()
+    replies, status = box.cmd(b"REPLACE 2 %s (\\Draft) {%d+}\r\n%s" % (
+        box.box.encode(), len(text), text))
+    assert status.startswith("OK")
+    assert replies[0].startswith(b"OK [APPENDUID ")
+    assert b"2 EXPUNGE" in replies and b"3 EXISTS" in replies
+    assert box.ok("FETCH 1:* (UID)") == [
+        f"1 FETCH (UID {uids[0]})", f"2 FETCH (UID {uids[2]})",
+        f"3 FETCH (UID {uids[2] + 1})"]
+    assert "NONEXISTENT" in box.no(f"UID REPLACE {uids[1]} {box.box} "
+                                   f"{{{len(text)}+}}\r\n{text.decode()}")
+    # Nothing is lost where it cannot go.
+    assert "TRYCREATE" in box.no(f"REPLACE 1 nowhere {{{len(text)}+}}\r\n"
+                                 f"{text.decode()}")
+    assert len(box.ok("FETCH 1:* (UID)")) == 3
+
+
+# ---- RFC 8474, 8514, 8970 ----
+
+def test_object_ids_are_stable(client, box):
+    box.append(box.box, mail("x", extra="Message-ID: <root@x>\r\n"))
+    box.append(box.box, mail("Re: x", extra="Message-ID: <2@x>\r\n"
+                             "References: <root@x>\r\n"))
+    box.ok("NOOP")
+
+    def ids(c, n):
+        got = c.ok(f"FETCH {n} (EMAILID THREADID)")[0]
+        return re.search(r"EMAILID \((\S+)\) THREADID \(([^)]+)\)", got).groups()
+
+    one, two = ids(box, 1), ids(box, 2)
+    assert one[1] == two[1] and one[0] != two[0]
+    box.cmd("DELETE elsewhere")
+    box.ok("CREATE elsewhere")
+    box.ok("COPY 1 elsewhere")
+    box.ok("MOVE 2 elsewhere")
+    c = client()
+    got = c.ok("SELECT elsewhere")
+    mailbox_id = re.search(r"MAILBOXID \((\S+)\)", "\n".join(got))[1]
+    assert (ids(c, 1), ids(c, 2)) == (one, two)
+    assert c.ok(f"SEARCH EMAILID {two[0]}") == ["SEARCH 2"]
+    assert c.ok(f"SEARCH THREADID {one[1]}") == ["SEARCH 1 2"]
+    c.ok("RENAME elsewhere moved-away")
+    assert mailbox_id in "\n".join(c.ok("STATUS moved-away (MAILBOXID)"))
+    c.ok("DELETE moved-away")
+    fresh = c.code("CREATE moved-away")
+    assert mailbox_id not in fresh
+
+
+def test_preview_and_savedate(box):
+    html = ("<html><head><style>p { color: red }</style></head><body><p>Hello"
+            "&nbsp;&amp; welcome<br>to <b>us</b></p></body></html>")
+    box.append(box.box, mail("x", html, "Content-Type: text/html\r\n"))
+    box.append(box.box, mail("x", "  many   words\r\n\r\n" + "wörd " * 200,
+                             "Content-Type: text/plain; charset=utf-8\r\n"))
+    box.ok("NOOP")
+    assert box.ok("FETCH 1 (PREVIEW)") == [
+        '1 FETCH (PREVIEW "Hello & welcome to us")']
+    got = box.cmd("FETCH 2 (PREVIEW (LAZY))")[0][0]
+    m = re.match(rb"2 FETCH \(PREVIEW \{(\d+)\}\r\n(.*)\)$", got, re.S)
+    text = m[2].decode()
+    assert text.startswith("many words wörd") and len(text) <= 200
+    assert re.fullmatch(r'1 FETCH \(SAVEDATE ".+ \+0000"\)',
+                        box.ok("FETCH 1 (SAVEDATE)")[0])
+    today = time.strftime("%d-%b-%Y", time.gmtime()).lstrip("0")
+    assert box.ok("SEARCH SAVEDBEFORE 1-Jan-2020") == ["SEARCH"]
+    assert box.ok(f"SEARCH SAVEDSINCE 1-Jan-2020 SAVEDATESUPPORTED") == [
+        "SEARCH 1 2"]
+    assert len(today) >= 10
+
+
+# ---- RFC 4978, 8437 ----
+
+def test_compress(client, box):
+    c = client()
+    c.compress()
+    assert "COMPRESSIONACTIVE" in c.no("COMPRESS DEFLATE")
+    c.ok(f"SELECT {box.box}")
+    body = "compressible " * 50000
+    uid = c.append(box.box, mail("big", body))
+    got = c.cmd(f"UID FETCH {uid} (BODY.PEEK[TEXT])")[0]
+    assert body.encode() in b"".join(got)
+    # Commands in one packet, and one in many
+    c.send(b"p1 NOOP\r\np2 NOOP\r\n")
+    c.until("p1")
+    c.until("p2")
+    for i in range(3):
+        c.send(b"p3 NOOP\r\n"[i * 3:i * 3 + 3])
+    c.until("p3")
+
+
+def test_a_compressed_bomb_is_bounded(client, server):
+    c = client()
+    c.compress()
+    # A gigabyte of one line: refused as too long, in pieces, and then gone.
+    line = c.deflate.compress(b"A" * (64 << 20))
+    with pytest.raises(OSError):
+        for _ in range(4):
+            c.sock.sendall(line)
+            line = c.deflate.compress(b"A" * (64 << 20))
+        while True:
+            c.line()
+    client().ok("NOOP")
+
+
+def test_unauthenticate(client):
+    c = client(3)
+    c.ok("SELECT INBOX")
+    c.ok("UNAUTHENTICATE")
+    c.bad("SELECT INBOX")
+    c.ok(f'LOGIN "{USERS[1]}" "{PW}"')
+    c.compress()
+    c.ok("UNAUTHENTICATE")
+    c.inflate = c.deflate = None
+    c.ok(f'LOGIN "{USERS[3]}" "{PW}"')
+    c.ok("SELECT INBOX")
+
+
+# ---- a store of the version before ----
+
+OLD_STORE = """
+CREATE TABLE mailboxes(account INT, mailbox INT, name TEXT NOT NULL,
+ role INT NOT NULL, subscribed INT NOT NULL, uidvalidity INT NOT NULL,
+ uidnext INT NOT NULL, modseq INT NOT NULL, n_exists INT NOT NULL,
+ n_unseen INT NOT NULL, bytes INT NOT NULL,
+ PRIMARY KEY(account, mailbox)) WITHOUT ROWID;
+CREATE TABLE messages(account INT, mailbox INT, uid INT, msg INT NOT NULL,
+ modseq INT NOT NULL, flags INT NOT NULL, keywords TEXT, size INT NOT NULL,
+ received INT NOT NULL, savedate INT NOT NULL, blob INT NOT NULL,
+ prefix BLOB, cache BLOB, PRIMARY KEY(account, mailbox, uid)) WITHOUT ROWID;
+CREATE INDEX messages_modseq ON messages(account, mailbox, modseq);
+CREATE UNIQUE INDEX messages_msg ON messages(account, mailbox, msg);
+CREATE TABLE vanished(account INT, mailbox INT, modseq INT, uid INT,
+ PRIMARY KEY(account, mailbox, modseq, uid)) WITHOUT ROWID;
+CREATE TABLE blobs(blob INTEGER PRIMARY KEY, refs INT NOT NULL,
+ size INT NOT NULL, data BLOB);
+INSERT INTO mailboxes VALUES(1,0,'',0,0,0,701,9,0,0,0);
+INSERT INTO mailboxes VALUES(1,1,'INBOX',0,1,700,8,9,2,1,64);
+INSERT INTO mailboxes VALUES(1,2,'Old',0,1,701,1,0,0,0,0);
+INSERT INTO messages VALUES(1,1,5,51,8,1,'$Done',32,1000000000,1000000001,
+ 61,CAST('X: 1' || char(13,10) AS BLOB),CAST('?' AS BLOB));
+INSERT INTO messages VALUES(1,1,7,52,7,8,NULL,26,1000000000,1000000001,
+ 62,NULL,NULL);
+INSERT INTO vanished VALUES(1,1,9,6);
+INSERT INTO blobs VALUES(61,1,26,CAST('Subject: first' || char(13,10,13,10)
+ || 'one' || char(13,10) AS BLOB));
+INSERT INTO blobs VALUES(62,1,26,CAST('Subject: other' || char(13,10,13,10)
+ || 'two' || char(13,10) AS BLOB));
+PRAGMA user_version=1;
+"""
+
+
+def test_an_old_store_is_brought_up(tmp_path):
+    p = Postern(tmp_path / "a", users={USERS[0]: PW}, options={
+        "virtual_mailbox_domains": "example.test"})
+    store = tmp_path / "a" / "data" / "mail"
+    store.mkdir(parents=True)
+    (store / "shards").write_text("1\n")
+    with sqlite3.connect(store / "mail.0.db") as db:
+        db.executescript(OLD_STORE)
+    p.start()
+    try:
+        c = Client(p, USERS[0])
+        got = c.ok("SELECT INBOX")
+        for line in ("2 EXISTS", "OK [UNSEEN 2] First unseen",
+                     "OK [UIDVALIDITY 700] UIDs valid",
+                     "OK [UIDNEXT 8] Predicted next UID",
+                     "OK [HIGHESTMODSEQ 9] Highest"):
+            assert line in got
+        assert c.ok("FETCH 1:2 (UID FLAGS RFC822.SIZE PREVIEW)") == [
+            r'1 FETCH (UID 5 FLAGS (\Seen $Done) RFC822.SIZE 32 PREVIEW "one")',
+            r'2 FETCH (UID 7 FLAGS (\Deleted) RFC822.SIZE 26 PREVIEW "two")']
+        assert c.cmd("FETCH 1 (BODY.PEEK[])")[0][0].endswith(
+            b"X: 1\r\nSubject: first\r\n\r\none\r\n)")
+        assert "UID 5" in c.ok("FETCH 1:* (UID) (CHANGEDSINCE 7)")[0]
+        assert "1 FETCH (ENVELOPE (NIL \"first\"" in c.ok("FETCH 1 ENVELOPE")[0]
+        assert c.append("INBOX", mail("new")) == 8
+        assert any("DELETED 1" in r for r in c.ok("STATUS INBOX (DELETED)"))
+        c.ok("DELETE Old")
+        c.ok("CREATE New")
+        assert "UIDVALIDITY" in "".join(c.ok("STATUS New (UIDVALIDITY)"))
+        c.close()
+    finally:
+        p.stop()
+
+
+# ---- the greeting says all of it ----
+
+def test_capabilities_are_true(client, box):
+    """What is offered answers something else than BAD."""
+    words = box.ok("CAPABILITY")[0].split()
+    for word in ("IMAP4rev1", "IMAP4rev2", "QRESYNC", "PARTIAL", "OBJECTID",
+                 "THREAD=REFS", "SORT=DISPLAY", "COMPRESS=DEFLATE"):
+        assert word in words
+    assert "APPENDLIMIT=10240000" in words
+
+
+def test_idle_shares_one_box(client, server):
+    """A hundred sessions of one mailbox hear of a new message each."""
+    watchers = [client(3) for _ in range(100)]
+    for w in watchers:
+        w.ok("SELECT INBOX")
+        w.send(b"i1 IDLE\r\n")
+        assert w.line().startswith(b"+ ")
+    n = client(3)
+    n.append("INBOX", mail("news"))
+    for w in watchers:
+        assert re.fullmatch(rb"\* \d+ EXISTS", w.line())
+    n.ok("SELECT INBOX")
+    n.ok(r"STORE 1 +FLAGS (\Flagged)")
+    for w in watchers:
+        assert rb"FLAGS (\Flagged)" in w.line()
+    n.ok(r"STORE 1 +FLAGS.SILENT (\Deleted)")
+    n.ok("EXPUNGE")
+    for w in watchers:
+        while w.line() != b"* 1 EXPUNGE":
+            pass
