@@ -19,7 +19,7 @@ static bool address(struct imap_in *in, struct imap_person *p)
 	       nstring(in, &p->host) && imap_char(in, ')');
 }
 
-/* The first that is no start of a group. */
+/* The first; of a group, that is its name (RFC 5256 3, CC). */
 static bool addresses(struct imap_in *in, struct imap_person *p_r)
 {
 	struct imap_person p;
@@ -33,7 +33,7 @@ static bool addresses(struct imap_in *in, struct imap_person *p_r)
 	while (!imap_char(in, ')')) {
 		if (!address(in, &p))
 			return false;
-		if (!have && str_present(p.host)) {
+		if (!have) {
 			*p_r = p;
 			have = true;
 		}

@@ -95,7 +95,7 @@ static bool put_addresses(
 	struct mail_address_list list = {0};
 	struct mail_field field;
 
-	while (mail_field_next(&head, &field))
+	while (mail_field_find(&head, &field))
 		if (str_ieqc(field.name, name))
 			mail_address_parse(
 				field.value, ADDRESSES_MAX, a, &list);
@@ -168,20 +168,45 @@ static void put_disposition(const struct mime_part *part, struct buf *out)
 	buf_putc(out, ')');
 }
 
+/* RFC 3282: tags with commas between */
+static void put_languages(struct str value, struct buf *out)
+{
+	bool any = false;
+
+	while (str_present(value)) {
+		struct str tag = str_trim(str_cut(&value, ','));
+
+		if (tag.len == 0)
+			continue;
+		buf_putc(out, any ? ' ' : '(');
+		imap_put_string(tag, out);
+		any = true;
+	}
+	buf_puts(out, any ? ")" : "NIL");
+}
+
 /* disposition, language, location */
 static void put_extension(
 	const struct mime_part *part, struct arena *a, struct buf *out)
 {
 	put_disposition(part, out);
 	buf_putc(out, ' ');
-	put_unfolded(part->head, "Content-Language", a, out);
+	put_languages(mail_field_value(part->head, "Content-Language"), out);
 	buf_putc(out, ' ');
 	put_unfolded(part->head, "Content-Location", a, out);
 }
 
+#define EMPTY_PART                                                             \
+	"(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0"
+
 static void put_multipart(const struct mime_part *part, bool extensions,
 	struct arena *a, struct buf *out)
 {
+	/* RFC 2046 5.1.1 wants one part at least: where there is none, an empty
+	 * one is shown, and the container stays what it says it is. */
+	if (part->child == NULL)
+		buf_puts(out, extensions ? EMPTY_PART " NIL NIL NIL NIL)"
+					 : EMPTY_PART ")");
 	for (const struct mime_part *c = part->child; c != NULL; c = c->next)
 		imap_put_bodystructure(c, extensions, a, out);
 	buf_putc(out, ' ');
@@ -194,29 +219,32 @@ static void put_multipart(const struct mime_part *part, bool extensions,
 	put_extension(part, a, out);
 }
 
+/* RFC 9051 7.5.2: what has no charset is us-ascii. */
+static void add_ascii(struct mime_value *v, struct arena *a)
+{
+	struct mime_param *params =
+		arena_alloc(a, (v->n_params + 1) * sizeof(*params));
+
+	for (size_t i = 0; i < v->n_params; i++)
+		params[i] = v->params[i];
+	params[v->n_params++] =
+		(struct mime_param){STR("charset"), STR("us-ascii")};
+	v->params = params;
+}
+
 static void put_leaf(const struct mime_part *part, bool extensions,
 	struct arena *a, struct buf *out)
 {
-	static const struct mime_param ascii = {
-		{"charset", 7}, {"us-ascii", 8}};
 	struct mime_value content = part->content;
-	struct mime_param params[1] = {ascii};
-	bool multipart = mime_is(part, "multipart", NULL);
 
-	/* A multipart without parts is shown as what it is: text. */
-	if (multipart)
-		content = (struct mime_value){
-			.type = STR("text"), .subtype = STR("plain")};
 	/* An encoded message cannot be looked into: RFC 2046 5.2.1 forbids it.
 	 */
 	if (mime_is(part, "message", "rfc822") && part->child == NULL)
 		content = (struct mime_value){.type = STR("application"),
 			.subtype = STR("octet-stream")};
 	bool text = str_eqc(content.type, "text");
-	if (text && content.n_params == 0) {
-		content.params = params;
-		content.n_params = 1;
-	}
+	if (text && !str_present(mime_param(&content, "charset")))
+		add_ascii(&content, a);
 	imap_put_string(content.type, out);
 	buf_putc(out, ' ');
 	imap_put_string(content.subtype, out);
@@ -250,7 +278,7 @@ void imap_put_bodystructure(const struct mime_part *part, bool extensions,
 	struct arena *a, struct buf *out)
 {
 	buf_putc(out, '(');
-	if (mime_is(part, "multipart", NULL) && part->child != NULL)
+	if (mime_is(part, "multipart", NULL))
 		put_multipart(part, extensions, a, out);
 	else
 		put_leaf(part, extensions, a, out);

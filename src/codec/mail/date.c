@@ -126,12 +126,45 @@ static bool day_month_year(
 	return true;
 }
 
+/* RFC 5322 4.3: comments anywhere, and blanks around the colons of the time.
+ * What is longer than a date can be is cut. */
+static struct str without_cfws(struct str in, char *out, size_t room)
+{
+	size_t n = 0;
+	int depth = 0;
+
+	for (size_t i = 0; i < in.len && n < room; i++) {
+		char c = in.ptr[i];
+
+		if (c == '\\' && depth > 0) {
+			i++;
+		} else if (c == '(') {
+			depth++;
+		} else if (c == ')' && depth > 0) {
+			depth--;
+			c = ' ';
+		}
+		if (depth > 0 || c == '(')
+			continue;
+		bool blank = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+		if (c == ':')
+			while (n > 0 && out[n - 1] == ' ')
+				n--;
+		if (blank && n > 0 && out[n - 1] == ':')
+			continue;
+		out[n++] = blank ? ' ' : c;
+	}
+	return str_of(out, n);
+}
+
 bool mail_date_parse(struct str value, int64_t *at_r, int *zone_minutes_r)
 {
+	char plain[128];
 	int64_t at, seconds;
 	int zone = 0;
-	ptrdiff_t comma = str_find(value, ',');
 
+	value = without_cfws(value, plain, sizeof(plain));
+	ptrdiff_t comma = str_find(value, ',');
 	if (comma >= 0)
 		value = str_from_at(value, (size_t)comma + 1);
 	const char *blanks = " \t\r\n";

@@ -3,43 +3,10 @@
 
 #include "base/utf8.h"
 #include "codec/mail/base64.h"
+#include "codec/mail/charset.h"
 #include "codec/mail/header.h"
 
 /* Windows-1252 0x80..0x9f; ISO-8859-1 is read the same way, as browsers do */
-static const uint16_t cp1252[32] = {0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026,
-	0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d, 0x8f,
-	0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc,
-	0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178};
-
-static bool is_latin(struct str charset)
-{
-	return str_ieqc(charset, "iso-8859-1") ||
-	       str_ieqc(charset, "windows-1252") ||
-	       str_ieqc(charset, "iso-8859-15") || str_ieqc(charset, "latin1");
-}
-
-bool charset_to_utf8(struct str charset, struct str in, struct buf *out)
-{
-	if (charset.len == 0 || str_ieqc(charset, "utf-8") ||
-		str_ieqc(charset, "utf8") || str_ieqc(charset, "us-ascii") ||
-		str_ieqc(charset, "ascii")) {
-		buf_put(out, in);
-		return true;
-	}
-	if (!is_latin(charset))
-		return false;
-	for (size_t i = 0; i < in.len; i++) {
-		unsigned char b = (unsigned char)in.ptr[i];
-		char utf8[4];
-		uint32_t c = b >= 0x80 && b < 0xa0 ? cp1252[b - 0x80] : b;
-
-		if (b == 0xa4 && str_ieqc(charset, "iso-8859-15"))
-			c = 0x20ac;
-		buf_put_mem(out, utf8, utf8_encode(c, utf8));
-	}
-	return true;
-}
-
 /* Q encoding, RFC 2047 4.2: "_" is a blank */
 static void q_decode(struct str in, struct buf *out)
 {

@@ -3,9 +3,8 @@
 #define CODEC_MAIL_ENCWORD_H
 
 /*
- * Encoded words in header text, RFC 2047.  Decoding knows UTF-8, US-ASCII,
- * ISO-8859-1 and Windows-1252; a word in another charset or a broken one is
- * left as it stands.  Pure.
+ * Encoded words in header text, RFC 2047.  A word in a charset that
+ * charset.h does not know, or a broken one, is left as it stands.  Pure.
  */
 
 #include "base/arena.h"
@@ -19,8 +18,5 @@ struct str encword_decode(struct str value, struct arena *a);
  * of at most 75 characters, folded.  column: characters on the line so far.
  */
 void encword_put(struct str text, size_t column, struct buf *out);
-
-/* Appends bytes of the charset as UTF-8; false for an unknown charset. */
-bool charset_to_utf8(struct str charset, struct str in, struct buf *out);
 
 #endif

@@ -39,13 +39,24 @@ bool mail_field_next(struct str *rest, struct mail_field *field_r)
 	return true;
 }
 
-void mail_split(struct str message, struct str *head_r, struct str *body_r)
+static bool at_blank_line(struct str s)
 {
-	struct str rest = message;
-	struct mail_field field;
+	return s.len == 0 || s.ptr[0] == '\n' || str_starts(s, "\r\n");
+}
 
-	while (mail_field_next(&rest, &field))
-		;
+bool mail_field_find(struct str *rest, struct mail_field *field_r)
+{
+	while (!at_blank_line(*rest)) {
+		if (mail_field_next(rest, field_r))
+			return true;
+		*rest = str_from_at(*rest, line_length(*rest));
+	}
+	return false;
+}
+
+static void cut_blank_line(struct str message, struct str rest,
+	struct str *head_r, struct str *body_r)
+{
 	*head_r = str_sub(message, 0, message.len - rest.len);
 	if (str_starts(rest, "\r\n"))
 		rest = str_from_at(rest, 2);
@@ -54,11 +65,31 @@ void mail_split(struct str message, struct str *head_r, struct str *body_r)
 	*body_r = rest;
 }
 
+void mail_split_blank(
+	struct str message, struct str *head_r, struct str *body_r)
+{
+	struct str rest = message;
+
+	while (!at_blank_line(rest))
+		rest = str_from_at(rest, line_length(rest));
+	cut_blank_line(message, rest, head_r, body_r);
+}
+
+void mail_split(struct str message, struct str *head_r, struct str *body_r)
+{
+	struct str rest = message;
+	struct mail_field field;
+
+	while (mail_field_next(&rest, &field))
+		;
+	cut_blank_line(message, rest, head_r, body_r);
+}
+
 struct str mail_field_value(struct str head, const char *name)
 {
 	struct mail_field field;
 
-	while (mail_field_next(&head, &field))
+	while (mail_field_find(&head, &field))
 		if (str_ieqc(field.name, name))
 			return field.value;
 	return STR_NONE;
@@ -69,7 +100,7 @@ size_t mail_field_count(struct str head, const char *name)
 	struct mail_field field;
 	size_t n = 0;
 
-	while (mail_field_next(&head, &field))
+	while (mail_field_find(&head, &field))
 		n += str_ieqc(field.name, name);
 	return n;
 }

@@ -24,10 +24,21 @@ struct mail_field {
  */
 bool mail_field_next(struct str *rest, struct mail_field *field_r);
 
+/*
+ * The same, but lines that are no field are passed over up to the blank line:
+ * for mail that is there and is shown to people.  What comes in by SMTP has a
+ * blank line in front of the first such line (mail_split).
+ */
+bool mail_field_find(struct str *rest, struct mail_field *field_r);
+/* The header goes up to the first blank line, whatever is in it. */
+void mail_split_blank(
+	struct str message, struct str *head_r, struct str *body_r);
+
 /* Cuts a message into header (with its last CRLF) and body. */
 void mail_split(struct str message, struct str *head_r, struct str *body_r);
 
-/* First field of that name in head; its value, absent without. */
+/* First field of that name in head, as mail_field_find goes through it; its
+ * value, absent without. */
 struct str mail_field_value(struct str head, const char *name);
 size_t mail_field_count(struct str head, const char *name);
 

@@ -256,7 +256,7 @@ static struct mime_part *parse_part(
 	struct mime_part *part = arena_make(p->a, struct mime_part);
 
 	p->parts++;
-	mail_split(message, &part->head, &part->body);
+	mail_split_blank(message, &part->head, &part->body);
 	read_fields(p, part, in_digest);
 	part->lines = count_lines(part->body);
 	if (depth >= MIME_DEPTH_MAX)
@@ -293,17 +293,23 @@ const struct mime_part *mime_part_at(
 {
 	const struct mime_part *part = root;
 
+	/* A message that is no multipart has one part, 1; a leaf has none. */
+	bool whole = true;
+
 	for (size_t i = 0; i < n && part != NULL; i++) {
 		/* Inside a message/rfc822 the numbers go on in its message. */
 		if (i > 0 && mime_is(part, "message", "rfc822") &&
-			part->child != NULL)
+			part->child != NULL) {
 			part = part->child;
+			whole = true;
+		}
 		if (path[i] == 0)
 			return NULL;
-		if (mime_is(part, "multipart", NULL) && part->child != NULL)
+		if (mime_is(part, "multipart", NULL))
 			part = nth_child(part, path[i]);
-		else if (path[i] != 1)
+		else if (path[i] != 1 || !whole)
 			return NULL;
+		whole = false;
 	}
 	return part;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The mailbox role: owner of the store's files. */
 #include "base/must.h"
+#include "codec/mail/charset.h"
 #include "role/ipc_server.h"
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/box.h"
@@ -88,6 +89,7 @@ int role_mailbox(struct role *r)
 	for (unsigned i = 0; i < r->n_listeners; i++)
 		services[i] = service_new(m, r->listeners[i].service);
 	role_may_write(r, c->mail_storage_directory);
+	charset_prepare();
 	/* Before the first thread: a sandbox holds the threads born in it. */
 	role_sandbox(r, false);
 	m->store = store_open(arena_cstr(r->a, c->mail_storage_directory),

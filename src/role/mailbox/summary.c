@@ -5,8 +5,8 @@
 
 #include "base/utf8.h"
 #include "codec/imap/structure.h"
+#include "codec/mail/charset.h"
 #include "codec/mail/date.h"
-#include "codec/mail/encword.h"
 #include "codec/mail/header.h"
 #include "codec/mail/mime.h"
 #include "ipc/wire.h"

@@ -212,7 +212,7 @@ static void put_rfc822(struct one *one, const struct fetch_item *it)
 {
 	struct str head, body, all = one->message.bytes;
 
-	mail_split(all, &head, &body);
+	mail_split_blank(all, &head, &body);
 	if (it->kind == I_RFC822_HEADER) {
 		buf_puts(one->out, "RFC822.HEADER ");
 		put_bytes(one, str_sub(all, 0, all.len - body.len));

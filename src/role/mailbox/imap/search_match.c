@@ -4,6 +4,7 @@
 
 #include "codec/mail/address.h"
 #include "codec/mail/casemap.h"
+#include "codec/mail/charset.h"
 #include "codec/mail/encword.h"
 #include "codec/mail/header.h"
 #include "role/mailbox/imap/search_key.h"
@@ -107,8 +108,8 @@ static bool header_matches(
 
 	if (!load(c, STORE_BYTES))
 		return false;
-	mail_split(c->message.bytes, &head, &body);
-	while (mail_field_next(&head, &field))
+	mail_split_blank(c->message.bytes, &head, &body);
+	while (mail_field_find(&head, &field))
 		if (str_ieq(field.name, k->field) &&
 			(k->text.len == 0 ||
 				decoded_has(c, field.value, k->text) ||
@@ -127,8 +128,10 @@ static bool leaf_matches(const struct mime_part *part, struct str text)
 	buf_init(&decoded, DECODED_MAX);
 	buf_init(&utf8, DECODED_MAX * 2);
 	buf_init(&scratch, DECODED_MAX * 2);
-	if (!mime_is(part, "text", NULL))
-		return casemap_has(part->body, text, &scratch);
+	/* A picture in base64 holds many a word that nobody wrote. */
+	if (!mime_is(part, "text", NULL) && !mime_is(part, "message", NULL) &&
+		!mime_is(part, "multipart", NULL))
+		return false;
 	mime_decode_body(part, &decoded);
 	if (!charset_to_utf8(mime_param(&part->content, "charset"),
 		    buf_str(&decoded), &utf8))
@@ -153,9 +156,10 @@ static bool head_has(
 	struct mail_field field;
 
 	buf_init(&scratch, DECODED_MAX);
-	while (mail_field_next(&head, &field))
-		if (casemap_has(field.whole, text, &scratch) ||
-			decoded_has(c, field.value, text))
+	if (casemap_has(head, text, &scratch))
+		return true;
+	while (mail_field_find(&head, &field))
+		if (decoded_has(c, field.value, text))
 			return true;
 	return false;
 }

@@ -106,7 +106,7 @@ static struct str pick_fields(
 	struct mail_field field;
 
 	buf_init(&out, head.len + 16);
-	while (mail_field_next(&head, &field))
+	while (mail_field_find(&head, &field))
 		if (wanted(s, field.name))
 			buf_put(&out, field.whole);
 	buf_puts(&out, "\r\n");

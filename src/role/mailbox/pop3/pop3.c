@@ -129,7 +129,7 @@ static struct str cut_lines(struct str message, uint64_t lines)
 
 	if (lines == UINT64_MAX)
 		return message;
-	mail_split(message, &head, &body);
+	mail_split_blank(message, &head, &body);
 	while (lines-- > 0 && at < body.len) {
 		ptrdiff_t nl = str_find(str_from_at(body, at), '\n');
 
