@@ -521,6 +521,8 @@ static void check_all(const char *dir, struct problems *p)
 	check_sni(x.c, x.tables, p);
 	check_client_tls(x.c, x.tables, p);
 	check_authentication(x.c, x.tables, p);
+	maps_open(x.tables, x.c, "mailbox_quota_maps", x.c->mailbox_quota_maps,
+		0, p);
 	check_oauth(x.c, p);
 	milter_list_parse(
 		x.c, "non_smtpd_milters", x.c->non_smtpd_milters, x.c->a, p);

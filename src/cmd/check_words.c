@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "conf/quota.h"
 
 enum { WORDS_MAX = 5 };
 
@@ -37,6 +38,29 @@ static void check_one(const struct conf *c, struct problems *p,
 				STR_ARG(item)),
 			write);
 	}
+}
+
+static void check_quota(const struct conf *c, struct problems *p)
+{
+	struct str rest = c->mailbox_quota_warning, word;
+	uint64_t bytes, messages, percent;
+
+	if (!quota_parse(c->mailbox_quota, &bytes, &messages))
+		conf_problem(c, p, PROBLEM_ERROR, "mailbox_quota",
+			arena_printf(c->a,
+				"mailbox_quota: \"%.*s\" is no quota",
+				STR_ARG(c->mailbox_quota)),
+			STR("write a size (10G), perhaps a number of messages "
+			    "behind it (10G 100000), or 0"));
+	while (str_present(word = str_word(&rest, ", \t")))
+		if (!str_u64(word, &percent) || percent == 0 || percent > 100)
+			conf_problem(c, p, PROBLEM_ERROR,
+				"mailbox_quota_warning",
+				arena_printf(c->a,
+					"mailbox_quota_warning: \"%.*s\" is no "
+					"percentage",
+					STR_ARG(word)),
+				STR("write numbers from 1 to 100"));
 }
 
 void check_words(const struct conf *c, struct problems *p)
@@ -76,6 +100,7 @@ void check_words(const struct conf *c, struct problems *p)
 		classes);
 	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
 		languages);
+	check_quota(c, p);
 	check_one(c, p, "smtpd_spf_policy", c->smtpd_spf_policy, PROBLEM_ERROR,
 		spf);
 	check_one(c, p, "smtpd_dmarc_policy", c->smtpd_dmarc_policy,

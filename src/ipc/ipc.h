@@ -43,6 +43,7 @@ enum ipc_type {
 
 	/* to mailbox */
 	IPC_DELIVER = 60, /* envelope, text -> OK results */
+	IPC_MAILBOX_ROOM, /* str address, u64 bytes -> OK u8 */
 
 	/* to report */
 	IPC_DMARC_SEEN = 70, /* dmarc_seen -> OK */

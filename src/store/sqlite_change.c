@@ -55,6 +55,7 @@ struct selection {
 	struct store_flags *change;
 	struct str to;
 	bool move;
+	const struct store_quota *quota;
 	uint32_t *to_r;
 	uint32_t uidvalidity;
 	struct strs gone;
@@ -347,6 +348,13 @@ bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
 	return ok;
 }
 
+/* After the copies are there: nobody knows their size before. */
+static bool still_within(
+	struct db *db, const struct selection *x, struct fault *f)
+{
+	return x->move || store_within(db, x->account, x->quota, 0, 0, f);
+}
+
 static bool copy_work(struct db *db, void *ctx, struct fault *f)
 {
 	struct selection *x = ctx;
@@ -376,12 +384,13 @@ static bool copy_work(struct db *db, void *ctx, struct fault *f)
 			return false;
 	}
 	x->uidvalidity = (uint32_t)uidvalidity;
-	return true;
+	return still_within(db, x, f);
 }
 
 bool store_copy(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct str to, bool move,
-	uint32_t *to_r, uint32_t *uidvalidity_r, struct fault *f)
+	const struct store_quota *quota, uint32_t *to_r,
+	uint32_t *uidvalidity_r, struct fault *f)
 {
 	struct selection x = {.account = account,
 		.mailbox = mailbox,
@@ -389,6 +398,7 @@ bool store_copy(struct store *s, int64_t account, int64_t mailbox,
 		.n = n,
 		.to = to,
 		.move = move,
+		.quota = quota,
 		.to_r = to_r};
 
 	if (!run(s, &x, copy_work, f))

@@ -46,6 +46,27 @@ bool store_count_new(struct db *db, int64_t account, int64_t mailbox,
 	return db_step(db, s, f) == 0;
 }
 
+bool store_within(struct db *db, int64_t account,
+	const struct store_quota *quota, uint64_t bytes, uint64_t messages,
+	struct fault *f)
+{
+	if (quota == NULL || (quota->bytes == 0 && quota->messages == 0))
+		return true;
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT total(bytes), total(n_exists) FROM mailboxes"
+		" WHERE account=? AND mailbox>0",
+		"i", account);
+	if (db_step(db, q, f) <= 0)
+		return false;
+	bytes += (uint64_t)db_int(q, 0);
+	messages += (uint64_t)db_int(q, 1);
+	db_reset(q);
+	if ((quota->bytes == 0 || bytes <= quota->bytes) &&
+		(quota->messages == 0 || messages <= quota->messages))
+		return true;
+	return fault_set(f, FAULT_PERM, 552, 2, 2, "the mailbox is full");
+}
+
 /* ---- one body ---- */
 
 struct body {
@@ -197,8 +218,11 @@ static bool deliver_one(
 	if (!find_or_make(db, t, f) || !note_delivery(db, t, &have, f))
 		return false;
 	return have ||
-	       (store_body(db, body, f) && insert_row(db, d, t, body, f) &&
-		       drop_replaced(db, d, t, f));
+	       (drop_replaced(db, d, t, f) &&
+		       store_within(db, t->account, &t->m->quota,
+			       t->m->prefix.len + t->m->body.len, 1, f) &&
+		       store_body(db, body, f) &&
+		       insert_row(db, d, t, body, f));
 }
 
 /* Now and then: the ids are made of the time. */
@@ -282,7 +306,31 @@ static int by_shard(const void *x, const void *y, void *ctx)
 	struct store_shard *p = store_shard_of(s, a->account);
 	struct store_shard *q = store_shard_of(s, b->account);
 
-	return p < q ? -1 : p > q;
+	if (p != q)
+		return p < q ? -1 : 1;
+	return (a->account > b->account) - (a->account < b->account);
+}
+
+static void deliver_group(
+	struct store_shard *shard, struct store_target *targets, size_t n)
+{
+	struct fault f = {0};
+	bool ok = deliver_shard(shard, targets, n, &f);
+	bool alone = targets[n - 1].account == targets[0].account;
+
+	for (size_t i = 0; i < n; i++) {
+		targets[i].ok = ok;
+		targets[i].fault = f;
+	}
+	if (ok || alone || f.class != FAULT_PERM)
+		return;
+	/* The mailbox of one is full: the others get their mail. */
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1;
+			end < n && targets[end].account == targets[i].account;)
+			end++;
+		deliver_group(shard, targets + i, end - i);
+	}
 }
 
 void store_deliver(struct store *s, struct store_target *targets, size_t n)
@@ -297,16 +345,11 @@ void store_deliver(struct store *s, struct store_target *targets, size_t n)
 	for (size_t i = 0, end; i < n; i = end) {
 		struct store_shard *shard =
 			store_shard_of(s, targets[i].account);
-		struct fault f = {0};
 
 		for (end = i + 1;
 			end < n &&
 			store_shard_of(s, targets[end].account) == shard;)
 			end++;
-		bool ok = deliver_shard(shard, targets + i, end - i, &f);
-		for (size_t j = i; j < end; j++) {
-			targets[j].ok = ok;
-			targets[j].fault = f;
-		}
+		deliver_group(shard, targets + i, end - i);
 	}
 }

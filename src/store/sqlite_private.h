@@ -55,6 +55,11 @@ bool store_count_new(struct db *db, int64_t account, int64_t mailbox,
 	int64_t modseq, uint32_t flags, int64_t bytes, int64_t *uid_r,
 	int64_t *uidvalidity_r, struct fault *f);
 
+/* Is there room for so much more? */
+bool store_within(struct db *db, int64_t account,
+	const struct store_quota *quota, uint64_t bytes, uint64_t messages,
+	struct fault *f);
+
 /* Words as the column keywords has them: blanks between. */
 struct str store_join(const struct strs *keywords, struct arena *a);
 

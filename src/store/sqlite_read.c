@@ -115,6 +115,48 @@ bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
 	return r == 0;
 }
 
+static bool count_deleted(struct db *db, int64_t account, int64_t mailbox,
+	struct store_usage *u, struct fault *f)
+{
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT count(*), total(size) FROM messages"
+		" WHERE account=?1 AND mailbox>=?2 AND (?2=0 OR mailbox=?2)"
+		" AND flags & 8",
+		"ii", account, mailbox);
+
+	if (db_step(db, q, f) <= 0)
+		return false;
+	u->deleted_messages = (uint64_t)db_int(q, 0);
+	u->deleted_bytes = (uint64_t)db_int(q, 1);
+	db_reset(q);
+	return true;
+}
+
+bool store_usage(struct store *s, int64_t account, int64_t mailbox,
+	bool deleted, struct store_usage *usage_r, struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct db *db = readers_get(shard->readers, f);
+
+	*usage_r = (struct store_usage){0};
+	if (db == NULL)
+		return false;
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT total(bytes), total(n_exists) FROM mailboxes"
+		" WHERE account=?1 AND mailbox>0 AND (?2=0 OR mailbox=?2)",
+		"ii", account, mailbox);
+	bool ok = db_step(db, q, f) > 0;
+	if (ok) {
+		usage_r->bytes = (uint64_t)db_int(q, 0);
+		usage_r->messages = (uint64_t)db_int(q, 1);
+		db_reset(q);
+	}
+	ok = ok &&
+	     (!deleted || count_deleted(db, account, mailbox, usage_r, f));
+	readers_put(shard->readers, db);
+	return ok;
+}
+
 /* cache, prefix and body behind each other in one piece of memory */
 static bool take_message(struct store_shard *shard, sqlite3_stmt *q, bool bytes,
 	struct store_message *m, struct fault *f)

@@ -92,6 +92,18 @@ bool store_change_mailbox(struct store *s, int64_t account,
 
 /* ---- messages ---- */
 
+/* What an account may hold; 0: no limit.  Beyond it: FAULT_PERM, 5.2.2. */
+struct store_quota {
+	uint64_t bytes, messages;
+};
+struct store_usage {
+	uint64_t bytes, messages;
+	uint64_t deleted_messages, deleted_bytes; /* with FLAG_DELETED */
+};
+/* Of one mailbox, or of the account (mailbox 0); deleted: count that, too. */
+bool store_usage(struct store *s, int64_t account, int64_t mailbox,
+	bool deleted, struct store_usage *usage_r, struct fault *f);
+
 struct store_new {
 	struct str mailbox; /* by name; made when missing with .create */
 	bool create;
@@ -100,6 +112,7 @@ struct store_new {
 	uint32_t flags;
 	struct strs keywords;
 	int64_t received; /* Unix seconds */
+	struct store_quota quota;
 	struct str prefix; /* header lines in front of the body */
 	struct str body;
 	struct str cache; /* of the body, see role: ready to send */
@@ -169,10 +182,12 @@ struct store_flags {
 bool store_flags(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct store_flags *change,
 	struct fault *f);
-/* Copies or moves; to_r[i] is the new UID of uids[i], 0 where it was gone. */
+/* Copies (within the quota; NULL: none) or moves; to_r[i] is the new UID of
+ * uids[i], 0 where it was gone. */
 bool store_copy(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct str to, bool move,
-	uint32_t *to_r, uint32_t *uidvalidity_r, struct fault *f);
+	const struct store_quota *quota, uint32_t *to_r,
+	uint32_t *uidvalidity_r, struct fault *f);
 bool store_expunge(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct fault *f);
 

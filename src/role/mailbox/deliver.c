@@ -5,6 +5,7 @@
 #include "codec/smtp/path.h"
 #include "role/accounts.h"
 #include "role/mailbox/mailbox.h"
+#include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
 
 struct str mailbox_prefix(
@@ -23,26 +24,54 @@ static void add(struct outcomes *o, struct outcome_of one)
 
 /* user+ext@domain belongs to user@domain. */
 static enum table_result find_account(struct mailbox_role *m,
-	struct str address, struct arena *a, int64_t *id_r, struct fault *f)
+	struct str address, struct arena *a, int64_t *id_r,
+	struct str *account_r, struct fault *f)
 {
 	struct str local, domain, user, ext;
 	enum table_result r =
 		accounts_id(m->role->accounts, address, a, id_r, f);
 
+	*account_r = address;
 	if (r != TABLE_NONE)
 		return r;
 	smtp_address_split(address, &local, &domain);
 	if (!address_extension(local, m->role->conf->recipient_delimiter,
 		    m->role->conf->owner_request_special, &user, &ext))
 		return TABLE_NONE;
-	return accounts_id(m->role->accounts,
-		arena_printf(a, "%.*s@%.*s", STR_ARG(user), STR_ARG(domain)), a,
-		id_r, f);
+	*account_r =
+		arena_printf(a, "%.*s@%.*s", STR_ARG(user), STR_ARG(domain));
+	return accounts_id(m->role->accounts, *account_r, a, id_r, f);
+}
+
+bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
+	struct arena *a, bool *full_r, struct fault *f)
+{
+	struct store_quota quota;
+	struct store_usage used;
+	struct str name;
+	int64_t account;
+
+	*full_r = false;
+	switch (find_account(m, address, a, &account, &name, f)) {
+	case TABLE_FOUND:
+		break;
+	case TABLE_NONE:
+		return true;
+	case TABLE_ERROR:
+		return false;
+	}
+	if (!quota_of(m->quotas, name, a, &quota, f) ||
+		!store_usage(m->store, account, 0, false, &used, f))
+		return false;
+	*full_r = (quota.bytes > 0 && used.bytes + bytes > quota.bytes) ||
+		  (quota.messages > 0 && used.messages >= quota.messages);
+	return true;
 }
 
 struct batch {
 	struct store_target *targets;
 	uint32_t *index; /* of the recipient, as .m->msg order is lost */
+	struct str *names; /* of the account */
 	uint32_t n;
 };
 
@@ -51,11 +80,13 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 	struct arena *a, struct outcomes *o)
 {
 	const struct recipient *r = &e->rcpts[n];
+	struct store_quota quota;
+	struct str name;
 	int64_t account;
 	struct fault f;
 	struct outcome_of one;
 
-	switch (find_account(m, r->address, a, &account, &f)) {
+	switch (find_account(m, r->address, a, &account, &name, &f)) {
 	case TABLE_FOUND:
 		break;
 	case TABLE_NONE:
@@ -70,6 +101,11 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		add(o, one);
 		return;
 	}
+	if (!quota_of(m->quotas, name, a, &quota, &f)) {
+		outcome_fault(&one, n, &f, a);
+		add(o, one);
+		return;
+	}
 	struct store_new *msg = arena_make(a, struct store_new);
 	bool junk = (e->flags & ENV_JUNK) != 0;
 
@@ -77,10 +113,12 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		.use = junk ? ROLE_JUNK : ROLE_NONE,
 		.create = true,
 		.received = clock_unix(),
+		.quota = quota,
 		.prefix = mailbox_prefix(e, r, a),
 		.body = body,
 		.cache = cache,
 		.msg = (int64_t)e->id};
+	b->names[b->n] = name;
 	b->targets[b->n] = (struct store_target){.account = account, .m = msg};
 	b->index[b->n++] = n;
 }
@@ -99,6 +137,20 @@ static void log_delivered(const struct envelope *e, const struct recipient *r,
 			log_s("to", r->address), log_fault(f));
 }
 
+static void delivered(struct mailbox_role *m, const struct store_target *t,
+	struct str name, struct arena *a)
+{
+	const struct store_quota *quota = &t->m->quota;
+	struct store_usage used;
+	struct fault f;
+
+	if (t->uid != 0 && (quota->bytes > 0 || quota->messages > 0) &&
+		store_usage(m->store, t->account, 0, false, &used, &f))
+		quota_warn(m, t->account, name, quota, &used,
+			t->m->prefix.len + t->m->body.len, a);
+	bells_ring(m->bells, t->account);
+}
+
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 	const uint32_t *pick, uint32_t n, const struct text *body,
 	struct arena *a, struct outcomes *o)
@@ -106,7 +158,8 @@ void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct batch b = {
 		.targets = arena_alloc(a, (n + 1) * sizeof(*b.targets)),
-		.index = arena_alloc(a, (n + 1) * sizeof(*b.index))};
+		.index = arena_alloc(a, (n + 1) * sizeof(*b.index)),
+		.names = arena_alloc(a, (n + 1) * sizeof(*b.names))};
 	struct fault f;
 
 	if (!text_map(body, &map, &f)) {
@@ -137,7 +190,7 @@ void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 			log_delivered(e, &e->rcpts[b.index[i]], sorted[j].ok,
 				&sorted[j].fault);
 			if (sorted[j].ok)
-				bells_ring(m->bells, sorted[j].account);
+				delivered(m, &sorted[j], b.names[i], a);
 		}
 		add(o, one);
 	}

@@ -15,6 +15,7 @@
 
 struct bells;
 struct boxes;
+struct quotas;
 
 struct mailbox_role {
 	struct role *role;
@@ -22,6 +23,7 @@ struct mailbox_role {
 	struct policy *policy;
 	struct bells *bells;
 	struct boxes *boxes;
+	struct quotas *quotas;
 };
 
 struct mailbox_service {
@@ -49,6 +51,10 @@ void bells_ring(struct bells *b, int64_t account);
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 	const uint32_t *pick, uint32_t n, const struct text *body,
 	struct arena *a, struct outcomes *o);
+/* Is there no room for so many bytes?  An address without an account has no
+ * quota. */
+bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
+	struct arena *a, bool *full_r, struct fault *f);
 agent_deliver_f mailbox_job;
 
 /* local.c: aliases and the system's own users */

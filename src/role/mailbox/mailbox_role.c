@@ -5,20 +5,20 @@
 #include "role/ipc_server.h"
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/box.h"
+#include "role/mailbox/quota.h"
 
 enum { AGENTS = 32 };
 
-static bool handle(struct ipc_session *s, struct ipc_frame *frame)
+static bool handle_deliver(
+	struct ipc_session *s, struct ipc_frame *frame, struct arena *a)
 {
-	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct buf b CLEANUP(buf_fini);
 	struct wire w = {.rest = buf_str(&frame->payload)};
 	struct text text CLEANUP(text_fini) = {.fd = -1};
 	struct outcomes o = {0};
 	struct envelope e;
 
-	if (frame->type != IPC_DELIVER || !envelope_read(&w, a, &e) ||
-		!text_read(&w, frame, &text))
+	if (!envelope_read(&w, a, &e) || !text_read(&w, frame, &text))
 		return false;
 	uint32_t *all = arena_alloc(a, (e.n_rcpts + 1) * sizeof(*all));
 	for (uint32_t i = 0; i < e.n_rcpts; i++)
@@ -28,6 +28,34 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	outcomes_put(&b, &o);
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+}
+
+/* Is there room?  The answer of one moment: delivery looks again. */
+static bool handle_room(
+	struct ipc_session *s, struct ipc_frame *frame, struct arena *a)
+{
+	struct wire w = {.rest = buf_str(&frame->payload)};
+	struct str address = wire_str(&w);
+	uint64_t bytes = wire_u64(&w);
+	char room;
+	bool full;
+	struct fault f;
+
+	if (!wire_ok(&w))
+		return false;
+	if (!mailbox_is_full(s->role_ctx, address, bytes, a, &full, &f))
+		return ipc_answer_fault(s, &f);
+	room = !full;
+	return ipc_answer(s, IPC_OK, str_of(&room, 1), -1);
+}
+
+static bool handle(struct ipc_session *s, struct ipc_frame *frame)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+
+	if (frame->type == IPC_DELIVER)
+		return handle_deliver(s, frame, a);
+	return frame->type == IPC_MAILBOX_ROOM && handle_room(s, frame, a);
 }
 
 static struct mailbox_service *service_new(
@@ -88,6 +116,7 @@ int role_mailbox(struct role *r)
 		role_may_read_tables(r, lists[i]);
 	for (unsigned i = 0; i < r->n_listeners; i++)
 		services[i] = service_new(m, r->listeners[i].service);
+	m->quotas = quotas_new(r);
 	role_may_write(r, c->mail_storage_directory);
 	charset_prepare();
 	/* Before the first thread: a sandbox holds the threads born in it. */

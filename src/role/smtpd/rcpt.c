@@ -5,6 +5,8 @@
 #include "policy/rewrite.h"
 #include "role/smtpd/milters.h"
 
+enum { ROOM_TIMEOUT_MS = 10000 };
+
 static const enum restriction_stage before[] = {
 	STAGE_CLIENT, STAGE_HELO, STAGE_SENDER};
 
@@ -45,6 +47,36 @@ static bool refused(struct session *s, struct check *c)
 		return false;
 	smtpd_refuse_decision(s, c, &d, "rcpt");
 	return true;
+}
+
+/* Before the message is sent: a full mailbox costs nobody a bounce.  Where the
+ * store cannot be asked, delivery will tell. */
+static bool is_full(struct session *s, struct check *c, struct str address)
+{
+	const struct conf *conf = s->sv->c;
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+	struct str local, domain;
+	enum address_class class;
+	struct fault f;
+
+	ipc_frame_init(&reply);
+	buf_init(&b, 4096);
+	if (conf->mailbox_quota_maps.len == 0 &&
+		str_eqc(conf->mailbox_quota, "0"))
+		return false;
+	smtp_address_split(address, &local, &domain);
+	if (!policy_class(c->policy, domain, s->cmd_a, &class, &f) ||
+		class != CLASS_VIRTUAL_MAILBOX)
+		return false;
+	wire_put_str(&b, address);
+	wire_put_u64(&b, s->tx.mail.size);
+	if (ipc_call(s->sv->role->mailbox, IPC_MAILBOX_ROOM, buf_str(&b), -1,
+		    ROOM_TIMEOUT_MS, &reply, &f))
+		return buf_str(&reply.payload).len == 1 &&
+		       reply.payload.data[0] == 0;
+	log_warn("quota", log_s("to", address), log_fault(&f));
+	return false;
 }
 
 static bool have_rcpt(const struct session *s, struct str address)
@@ -124,6 +156,13 @@ void smtpd_rcpt(struct session *s, struct str args)
 	} else if (!rewrite_recipient(s->sv->policy, r.original, s->tx_a,
 			   &r.address, &f)) {
 		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
+		return;
+	}
+	if (is_full(s, &check, r.address)) {
+		smtpd_refuse(s, 552,
+			"5.2.2 <%.*s>: Recipient address rejected:"
+			" the mailbox is full",
+			STR_ARG(r.original));
 		return;
 	}
 	if (milters_rcpt(s, check.recipient))

@@ -8,6 +8,7 @@
 #include "codec/mail/date.h"
 #include "codec/mail/downgrade.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
 
 enum { MESSAGES_MAX = 1000 };
@@ -15,6 +16,7 @@ enum { MESSAGES_MAX = 1000 };
 struct append {
 	struct imap *s;
 	struct str mailbox;
+	struct store_quota quota;
 	struct store_new *v[MESSAGES_MAX];
 	size_t n;
 	const char *bad; /* what to answer BAD with */
@@ -186,6 +188,7 @@ static bool take_message(struct append *x, struct imap_in *in)
 	if (out.len == 0)
 		return no(x, "[CANNOT] an empty message");
 	m->mailbox = x->mailbox;
+	m->quota = x->quota;
 	m->body = arena_str(s->cmd_a, buf_str(&out));
 	m->cache = summary_make(m->body, s->cmd_a);
 	x->v[x->n++] = m;
@@ -229,9 +232,14 @@ void imap_append(struct imap *s, struct imap_in *in)
 	struct append *x = arena_make(s->cmd_a, struct append);
 	struct buf uids CLEANUP(buf_fini);
 	uint32_t uidvalidity;
+	struct fault f;
 
 	buf_init(&uids, 1 << 20);
 	x->s = s;
+	if (!quota_of(s->sv->m->quotas, s->login, s->cmd_a, &x->quota, &f)) {
+		imap_fault(s, &f);
+		return;
+	}
 	if (!imap_mailbox(in, &x->mailbox) || !imap_space(in)) {
 		answer_refusal(x);
 		return;
@@ -258,9 +266,14 @@ void imap_replace(struct imap *s, struct imap_in *in)
 	struct view_walk *w;
 	const struct pick *p;
 	uint32_t uidvalidity;
+	struct fault f;
 
 	buf_init(&uids, 1 << 20);
 	x->s = s;
+	if (!quota_of(s->sv->m->quotas, s->login, s->cmd_a, &x->quota, &f)) {
+		imap_fault(s, &f);
+		return;
+	}
 	bool number = imap_char(in, '*') ||
 		      (imap_number(in, &one.first) && one.first != 0);
 	one.last = one.first;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* COPY, MOVE, EXPUNGE: RFC 9051 6.4.3, 6.4.7, 6.4.8, RFC 4315, RFC 7162 */
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/quota.h"
 
 static void put_uids(
 	const uint32_t *uids, const uint32_t *to, size_t n, struct buf *out)
@@ -16,7 +17,7 @@ static void put_uids(
 /* RFC 3501 6.4.7: the client may create the mailbox and try again. */
 void imap_fault_trycreate(struct imap *s, const struct fault *f)
 {
-	if (f->class == FAULT_PERM && f->detail == 2)
+	if (f->class == FAULT_PERM && f->subject == 0 && f->detail == 2)
 		imap_no(s, "[TRYCREATE] no such mailbox");
 	else
 		imap_fault(s, f);
@@ -55,6 +56,7 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 	bool by_uid;
 	size_t n;
 	uint32_t uidvalidity = 0;
+	struct store_quota quota;
 	struct fault f;
 
 	if (!imap_set_or_saved(s, in, &set, &by_uid) || !imap_space(in) ||
@@ -72,8 +74,9 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 		return;
 	}
 	uint32_t *to = arena_alloc(s->cmd_a, (n + 1) * sizeof(*to));
-	if (!store_copy(s->sv->m->store, s->account, s->view.box->mailbox, uids,
-		    n, name, move, to, &uidvalidity, &f)) {
+	if (!quota_of(s->sv->m->quotas, s->login, s->cmd_a, &quota, &f) ||
+		!store_copy(s->sv->m->store, s->account, s->view.box->mailbox,
+			uids, n, name, move, &quota, to, &uidvalidity, &f)) {
 		imap_fault_trycreate(s, &f);
 		return;
 	}

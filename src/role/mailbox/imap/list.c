@@ -67,6 +67,21 @@ struct status_item {
 	uint64_t value;
 };
 
+/* RFC 9208 4.1.4: what EXPUNGE would free, in octets */
+static bool put_deleted_storage(
+	struct imap *s, const struct store_mailbox *b, struct buf *out)
+{
+	struct store_usage used = {0};
+	struct fault f;
+
+	if (b->id != 0 && !store_usage(s->sv->m->store, s->account, b->id, true,
+				  &used, &f))
+		log_error("store", log_s("login", s->login), log_fault(&f));
+	buf_putf(out, "DELETED-STORAGE %llu",
+		(unsigned long long)used.deleted_bytes);
+	return true;
+}
+
 static bool put_status_item(struct imap *s, struct imap_in *in,
 	const struct store_mailbox *b, struct buf *out)
 {
@@ -83,6 +98,8 @@ static bool put_status_item(struct imap *s, struct imap_in *in,
 			MAILBOX_ID_ARG(s->account, b->uidvalidity));
 		return true;
 	}
+	if (imap_word(in, "DELETED-STORAGE"))
+		return put_deleted_storage(s, b, out);
 	for (size_t i = 0; i < ARRAY_LEN(items); i++)
 		if (imap_word(in, items[i].name)) {
 			/* RFC 7162 3.1.7 */

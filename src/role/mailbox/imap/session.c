@@ -50,6 +50,9 @@ static const struct {
 	{"LSUB", imap_lsub, ANY},
 	{"XLIST", imap_xlist, ANY},
 	{"STATUS", imap_status, ANY},
+	{"GETQUOTA", imap_getquota, ANY},
+	{"GETQUOTAROOT", imap_getquotaroot, ANY},
+	{"SETQUOTA", imap_setquota, ANY},
 	{"APPEND", imap_append, ANY},
 	{"CLOSE", imap_close, SELECTED | NO_NEWS | ROWS},
 	{"UNSELECT", imap_unselect, SELECTED | NO_NEWS},
@@ -165,6 +168,7 @@ void imap_fault(struct imap *s, const struct fault *f)
 {
 	/* store.h: detail 1 exists, 2 no mailbox, 3 gone, 4 use; RFC 5530 3 */
 	const char *code = f->class == FAULT_TEMP ? "[UNAVAILABLE] "
+			   : f->subject == 2      ? "[OVERQUOTA] "
 			   : f->detail == 1       ? "[ALREADYEXISTS] "
 			   : f->detail == 2       ? "[NONEXISTENT] "
 			   : f->detail == 3       ? "[EXPUNGEISSUED] "

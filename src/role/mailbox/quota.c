@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/mailbox/quota.h"
+
+#include "base/must.h"
+#include "codec/mail/date.h"
+#include "codec/smtp/path.h"
+#include "conf/quota.h"
+#include "role/mailbox/summary.h"
+
+struct quotas {
+	struct role *role;
+	struct maps *maps; /* NULL: none */
+	struct store_quota everyone;
+};
+
+struct quotas *quotas_new(struct role *r)
+{
+	struct quotas *q = must_alloc(sizeof(*q));
+	struct problems ignored = {.a = r->a};
+
+	q->role = r;
+	q->maps = maps_open(r->tables, r->conf, "mailbox_quota_maps",
+		r->conf->mailbox_quota_maps, 0, &ignored);
+	role_may_read_tables(r, r->conf->mailbox_quota_maps);
+	/* postern check has refused what does not read. */
+	quota_parse(r->conf->mailbox_quota, &q->everyone.bytes,
+		&q->everyone.messages);
+	return q;
+}
+
+bool quotas_any(const struct quotas *q)
+{
+	return q->maps != NULL || q->everyone.bytes > 0 ||
+	       q->everyone.messages > 0;
+}
+
+bool quota_of(struct quotas *q, struct str address, struct arena *a,
+	struct store_quota *quota_r, struct fault *f)
+{
+	struct address_keys keys = {.delimiter =
+					    q->role->conf->recipient_delimiter};
+	struct str value, ext;
+
+	*quota_r = q->everyone;
+	if (q->maps == NULL)
+		return true;
+	switch (maps_lookup_address(
+		q->maps, arena_lower(a, address), &keys, a, &value, &ext, f)) {
+	case TABLE_FOUND:
+		break;
+	case TABLE_NONE:
+		return true;
+	case TABLE_ERROR:
+		return false;
+	}
+	if (quota_parse(value, &quota_r->bytes, &quota_r->messages))
+		return true;
+	log_error("quota", log_s("address", address), log_s("value", value),
+		log_z("problem", "not a quota: 10G, or 10G 100000"));
+	*quota_r = q->everyone;
+	return true;
+}
+
+/* ---- the warning ---- */
+
+static unsigned percent_of(
+	const struct store_quota *q, uint64_t bytes, uint64_t messages)
+{
+	uint64_t a = q->bytes > 0 ? bytes / (q->bytes / 100 + 1) : 0;
+	uint64_t b = q->messages > 0 ? messages * 100 / q->messages : 0;
+	uint64_t p = a > b ? a : b;
+
+	return p > 1000 ? 1000 : (unsigned)p;
+}
+
+/* The highest mark between before and now; 0: none was passed. */
+static unsigned passed(struct str marks, unsigned before, unsigned now)
+{
+	struct str word;
+	unsigned found = 0;
+	uint64_t mark;
+
+	while (str_present(word = str_word(&marks, ", \t")))
+		if (str_u64(word, &mark) && before < mark && mark <= now &&
+			mark > found)
+			found = (unsigned)mark;
+	return found;
+}
+
+static struct str warning(const struct conf *c, struct str address,
+	unsigned percent, struct arena *a)
+{
+	struct buf b CLEANUP(buf_fini);
+	bool german = str_ieqc(c->bounce_language, "de");
+	char id[ID_TEXT];
+
+	buf_init(&b, 65536);
+	id_text(id_new(), id);
+	buf_putf(&b, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\n",
+		STR_ARG(c->myhostname));
+	buf_putf(&b, "To: %.*s\r\nSubject: %s %u%%%s\r\nDate: ",
+		STR_ARG(address),
+		german ? "Ihr Postfach ist zu" : "Your mailbox is", percent,
+		german ? " voll" : " full");
+	mail_date_put(clock_unix(), 0, &b);
+	buf_putf(&b, "\r\nMessage-ID: <%s@%.*s>\r\nMIME-Version: 1.0\r\n", id,
+		STR_ARG(c->myhostname));
+	buf_puts(&b, "Content-Type: text/plain; charset=utf-8\r\n"
+		     "Auto-Submitted: auto-generated\r\n\r\n");
+	if (german)
+		buf_putf(&b,
+			"Ihr Postfach %.*s ist zu %u%% voll.\r\n"
+			"Ist es ganz voll, wird neue Post abgewiesen und geht "
+			"an den Absender zurück.\r\n"
+			"Löschen Sie, was Sie nicht brauchen, und leeren Sie "
+			"den Papierkorb.\r\n",
+			STR_ARG(address), percent);
+	else
+		buf_putf(&b,
+			"Your mailbox %.*s holds %u%% of what it may hold.\r\n"
+			"When it is full, new mail is refused and goes back to "
+			"who sent it.\r\n"
+			"Delete what you do not need, and empty the Trash.\r\n",
+			STR_ARG(address), percent);
+	return arena_str(a, buf_str(&b));
+}
+
+void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
+	const struct store_quota *quota, const struct store_usage *used,
+	uint64_t added, struct arena *a)
+{
+	const struct conf *c = m->role->conf;
+	unsigned now = percent_of(quota, used->bytes, used->messages);
+	unsigned before =
+		percent_of(quota, used->bytes - added, used->messages - 1);
+	unsigned mark = passed(c->mailbox_quota_warning, before, now);
+
+	if (mark == 0)
+		return;
+	struct str text = warning(c, address, mark, a);
+	struct store_new message = {.mailbox = STR("INBOX"),
+		.create = true,
+		.received = clock_unix(),
+		.body = text,
+		.cache = summary_make(text, a)};
+	struct store_target t = {.account = account, .m = &message};
+	store_deliver(m->store, &t, 1);
+	if (t.ok)
+		log_info("quota", log_s("address", address),
+			log_n("percent", (int64_t)mark));
+	else
+		log_warn("quota", log_s("address", address),
+			log_fault(&t.fault));
+}

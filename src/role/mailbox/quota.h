@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_MAILBOX_QUOTA_H
+#define ROLE_MAILBOX_QUOTA_H
+
+/*
+ * quota: how much an account may hold (mailbox_quota_maps, mailbox_quota), and
+ * the mail that warns its owner (mailbox_quota_warning).
+ */
+
+#include "role/mailbox/mailbox.h"
+
+struct quotas;
+
+/* Before the sandbox.  Lives as long as the role. */
+struct quotas *quotas_new(struct role *r);
+bool quotas_any(const struct quotas *q); /* may any account have one? */
+
+/* The limits of user@domain; false where the tables cannot be asked. */
+bool quota_of(struct quotas *q, struct str address, struct arena *a,
+	struct store_quota *quota_r, struct fault *f);
+
+/* Something came in: used is what the account holds now, added what came.
+ * Puts a warning into its INBOX where a percentage was passed. */
+void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
+	const struct store_quota *quota, const struct store_usage *used,
+	uint64_t added_bytes, struct arena *a);
+
+#endif

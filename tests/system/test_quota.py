@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: ISC
+"""What an account may hold: at RCPT, at APPEND and COPY, and the warning."""
+
+import re
+import smtplib
+
+import pytest
+
+from harness import Postern, wait_for
+from imap_client import Client
+
+PW = "builder-22"
+SMALL, FEW, FREE = (f"{n}@example.test" for n in ("small", "few", "free"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    p = Postern(tmp_path_factory.mktemp("quota") / "a",
+                users={SMALL: PW, FEW: PW, FREE: PW},
+                options={"virtual_mailbox_domains": "example.test",
+                         "mail_storage_shards": "1",
+                         "mailbox_quota": "1G",
+                         "mailbox_quota_maps":
+                             f"inline:{{ {{{SMALL} = 20K}} "
+                             f"{{{FEW} = 0 4}} {{@free.test = 1M}} }}"})
+    p.start()
+    yield p
+    p.stop()
+
+
+@pytest.fixture
+def login(server):
+    made = []
+
+    def one(user):
+        made.append(Client(server, user))
+        c = made[-1]
+        for box in ("INBOX", "Trash"):
+            c.ok(f"SELECT {box}")
+            c.ok(r"STORE 1:* +FLAGS.SILENT (\Deleted)") \
+                if "0 EXISTS" not in c.ok(f"SELECT {box}") else None
+            c.ok("EXPUNGE")
+        c.ok("SELECT INBOX")
+        return c
+
+    yield one
+    for c in made:
+        c.close()
+
+
+def mail(size):
+    return b"Subject: s\r\n\r\n" + b"x" * 70 + b"\r\n" + (
+        (b"y" * 70 + b"\r\n") * (size // 72))
+
+
+def smtp(server):
+    return smtplib.SMTP(server.host, server.port["smtp"], timeout=30)
+
+
+def test_a_full_mailbox_is_refused_at_rcpt(server, login):
+    c = login(SMALL)
+    with smtp(server) as s:
+        s.ehlo("x.example")
+        assert s.docmd("MAIL", "FROM:<a@b.example> SIZE=30000")[0] == 250
+        code, text = s.rcpt(SMALL)
+        assert (code, text[:5]) == (552, b"5.2.2")
+        # The others of the transaction are as they were.
+        assert s.rcpt(FREE)[0] == 250
+        assert s.rcpt(SMALL)[0] == 552
+        assert s.data(mail(100))[0] == 250
+    c.append("INBOX", mail(15000))
+    with smtp(server) as s:
+        assert s.sendmail("a@b.example", [SMALL], mail(1000)) == {}
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            s.sendmail("a@b.example", [SMALL], mail(9000))
+        # No SIZE, and there was room at RCPT: delivery looks again.
+        # The other recipient gets the message all the same.
+        assert s.docmd("MAIL", "FROM:<>")[0] == 250
+        assert s.rcpt(SMALL)[0] == s.rcpt(FREE)[0] == 250
+        assert s.data(b"X: unique\r\n" + mail(9000))[0] == 250
+    wait_for("the refusal", lambda: "the mailbox is full" in server.log())
+    other = Client(server, FREE)
+    other.ok("SELECT INBOX")
+    assert other.ok("SEARCH HEADER X unique") != ["SEARCH"]
+    other.close()
+    c.ok("NOOP")
+    sizes = [int(re.search(r"SIZE (\d+)", r)[1])
+             for r in c.ok("FETCH 1:* (RFC822.SIZE)")]
+    assert sum(sizes) <= 20 * 1024
+
+
+def test_append_and_copy(login):
+    c = login(SMALL)
+    c.append("INBOX", mail(12000))
+    m = mail(12000)
+    status = c.cmd(b"APPEND INBOX {%d+}\r\n%s" % (len(m), m))[1]
+    assert status.startswith("NO [OVERQUOTA]")
+    c.ok("NOOP")
+    assert "[OVERQUOTA]" in c.no("COPY 1 Trash")
+    assert any("MESSAGES 0" in r for r in c.ok("STATUS Trash (MESSAGES)"))
+    # A move needs no room; nor does a smaller message in place of a large one.
+    c.ok("MOVE 1 Trash")
+    c.ok("SELECT Trash")
+    m = mail(19000)
+    status = c.cmd(b"REPLACE 1 Trash {%d+}\r\n%s" % (len(m), m))[1]
+    assert status.startswith("OK"), status
+    m = mail(21000)
+    status = c.cmd(b"REPLACE 1 Trash {%d+}\r\n%s" % (len(m), m))[1]
+    assert status.startswith("NO [OVERQUOTA]"), status
+    assert len(c.ok("FETCH 1:* (UID)")) == 1
+
+
+def test_a_number_of_messages(server, login):
+    c = login(FEW)
+    for _ in range(3):
+        c.append("INBOX", mail(10))
+    m = mail(10)
+    two = c.cmd(b"APPEND INBOX {%d+}\r\n%s {%d+}\r\n%s" % (
+        len(m), m, len(m), m))[1]
+    assert two.startswith("NO [OVERQUOTA]")
+    assert any("MESSAGES 3" in r for r in c.ok("STATUS INBOX (MESSAGES)"))
+    c.append("INBOX", m)
+    with smtp(server) as s, pytest.raises(smtplib.SMTPRecipientsRefused):
+        s.sendmail("a@b.example", [FEW], m)
+
+
+def test_the_quota_command(login):
+    c = login(SMALL)
+    c.append("Trash", mail(3500))
+    got = c.ok("GETQUOTAROOT Trash")
+    assert got[0] == 'QUOTAROOT "Trash" ""'
+    assert got[1] == 'QUOTA "" (STORAGE 4 20)'
+    assert c.ok('GETQUOTA ""') == ['QUOTA "" (STORAGE 4 20)']
+    assert "NOPERM" in c.no('SETQUOTA "" (STORAGE 500)')
+    c.no("GETQUOTA nonsense")
+    c.no("GETQUOTAROOT nowhere")
+    c.ok("SELECT Trash")
+    c.ok(r"STORE 1 +FLAGS (\Deleted)")
+    got = c.ok("STATUS Trash (DELETED DELETED-STORAGE)")[-1]
+    assert re.search(r"DELETED 1 DELETED-STORAGE \d{4}\)", got)
+    few = login(FEW)
+    assert few.ok('GETQUOTA ""') == ['QUOTA "" (MESSAGE 0 4)']
+
+
+def test_the_owner_is_warned_once(server, login):
+    c = login(SMALL)
+
+    def warnings():
+        c.ok("NOOP")
+        return c.ok('SEARCH HEADER Subject "Your mailbox is"')[-1].split()[1:]
+
+    def send(size):
+        with smtp(server) as s:
+            s.sendmail("a@b.example", [SMALL], mail(size))
+
+    send(14000)
+    assert warnings() == []
+    send(2500)
+    n = wait_for("the warning", warnings)
+    assert len(n) == 1
+    text = c.cmd(f"FETCH {n[0]} (BODY.PEEK[])")[0][0].decode()
+    assert "Subject: Your mailbox is 80% full" in text
+    assert "Auto-Submitted: auto-generated" in text
+    send(100)
+    assert warnings() == n
+    send(1500)
+    assert len(wait_for("the next", lambda: warnings()[1:])) == 1
+
+
+def test_check(server):
+    path = server.dir / "main.cf"
+    text = path.read_text()
+    try:
+        path.write_text(text + "mailbox_quota = ten\n"
+                        "mailbox_quota_warning = 80, 120\n")
+        r = server.run("check", check=False)
+        assert r.returncode != 0
+        assert '"ten" is no quota' in r.stdout + r.stderr
+        assert '"120" is no percentage' in r.stdout + r.stderr
+    finally:
+        path.write_text(text)
