@@ -16,6 +16,7 @@
 struct bells;
 struct boxes;
 struct quotas;
+struct pop3_logins;
 
 struct mailbox_role {
 	struct role *role;
@@ -24,6 +25,7 @@ struct mailbox_role {
 	struct bells *bells;
 	struct boxes *boxes;
 	struct quotas *quotas;
+	struct pop3_logins *pop3_logins;
 };
 
 struct mailbox_service {

@@ -5,6 +5,7 @@
 #include "role/ipc_server.h"
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/box.h"
+#include "role/mailbox/pop3/pop3.h"
 #include "role/mailbox/quota.h"
 
 enum { AGENTS = 32 };
@@ -126,6 +127,7 @@ int role_mailbox(struct role *r)
 	if (m->store == NULL)
 		role_die(r, &f);
 	m->boxes = boxes_new(m->store);
+	m->pop3_logins = pop3_logins_new();
 	r->crew = crew_new((unsigned)c->mailbox_threads);
 	ipc_serve(r->crew, r->ipc_fd, &handlers, m);
 	agent_start(r, AGENT_MAILBOX, AGENTS, mailbox_job, m);

@@ -37,8 +37,8 @@ bool quotas_any(const struct quotas *q)
 bool quota_of(struct quotas *q, struct str address, struct arena *a,
 	struct store_quota *quota_r, struct fault *f)
 {
-	struct address_keys keys = {.delimiter =
-					    q->role->conf->recipient_delimiter};
+	struct address_keys keys = {
+		.delimiter = q->role->conf->recipient_delimiter};
 	struct str value, ext;
 
 	*quota_r = q->everyone;
@@ -98,8 +98,8 @@ static struct str warning(const struct conf *c, struct str address,
 	id_text(id_new(), id);
 	buf_putf(&b, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\n",
 		STR_ARG(c->myhostname));
-	buf_putf(&b, "To: %.*s\r\nSubject: %s %u%%%s\r\nDate: ",
-		STR_ARG(address),
+	buf_putf(&b,
+		"To: %.*s\r\nSubject: %s %u%%%s\r\nDate: ", STR_ARG(address),
 		german ? "Ihr Postfach ist zu" : "Your mailbox is", percent,
 		german ? " voll" : " full");
 	mail_date_put(clock_unix(), 0, &b);

@@ -23,9 +23,9 @@ static void err(struct gate *g, const char *text)
 static void capa(struct gate *g, struct str args UNUSED)
 {
 	ok(g, "capabilities follow");
-	stream_puts(g->stream,
-		"TOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
-		"EXPIRE NEVER\r\n");
+	pop3_put_capabilities(g->sv, g->stream);
+	/* Strangers learn no version. */
+	stream_puts(g->stream, "IMPLEMENTATION postern\r\n");
 	if (!stream_is_tls(g->stream) && g->sv->tls != NULL)
 		stream_puts(g->stream, "STLS\r\n");
 	if (gate_may_login(g)) {
@@ -136,6 +136,21 @@ static void auth(struct gate *g, struct str args)
 		g->closing = true;
 }
 
+/* RFC 6856 2.1: text goes as it is in the store in any case, as it does with
+ * other servers: refusing it would lock people out of their mail. */
+static void utf8(struct gate *g, struct str args)
+{
+	if (args.len > 0)
+		err(g, "UTF8 has no argument");
+	else
+		ok(g, "UTF8 enabled");
+}
+
+static void lang(struct gate *g, struct str args)
+{
+	pop3_lang(g->stream, args);
+}
+
 static void quit(struct gate *g, struct str args UNUSED)
 {
 	ok(g, "bye");
@@ -151,7 +166,8 @@ static const struct {
 	const char *name;
 	gate_command_f *fn;
 } commands[] = {{"CAPA", capa}, {"STLS", stls}, {"USER", user}, {"PASS", pass},
-	{"AUTH", auth}, {"QUIT", quit}, {"NOOP", noop}};
+	{"AUTH", auth}, {"UTF8", utf8}, {"LANG", lang}, {"QUIT", quit},
+	{"NOOP", noop}};
 
 static void run(struct gate *g, struct str line)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* GETQUOTA, GETQUOTAROOT, SETQUOTA: RFC 9208.  One root, "", for the account. */
+/* GETQUOTA, GETQUOTAROOT, SETQUOTA: RFC 9208.  One root, "", for the account.
+ */
 #include "role/mailbox/quota.h"
 #include "role/mailbox/imap/imap.h"
 

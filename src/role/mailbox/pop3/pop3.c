@@ -11,8 +11,9 @@
 
 struct entry {
 	uint32_t uid;
-	uint64_t size;
 	bool deleted;
+	bool read; /* becomes \Seen when the session ends */
+	uint64_t size;
 };
 
 struct pop3 {
@@ -138,6 +139,17 @@ static struct str cut_lines(struct str message, uint64_t lines)
 	return str_sub(message, 0, message.len - body.len + at);
 }
 
+/* Clients stumble over NUL: it goes as 0x80. */
+static struct str without_nul(struct str text, struct arena *a)
+{
+	if (str_find(text, '\0') < 0)
+		return text;
+	char *out = arena_alloc(a, text.len + 1);
+	for (size_t i = 0; i < text.len; i++)
+		out[i] = text.ptr[i] != '\0' ? text.ptr[i] : (char)0x80;
+	return str_of(out, text.len);
+}
+
 static void send_message(struct pop3 *s, const struct entry *e, uint64_t lines)
 {
 	struct store_message m = {0};
@@ -152,7 +164,7 @@ static void send_message(struct pop3 *s, const struct entry *e, uint64_t lines)
 			fault(s, &f);
 		return;
 	}
-	struct str text = cut_lines(m.bytes, lines);
+	struct str text = without_nul(cut_lines(m.bytes, lines), s->cmd_a);
 	stream_putf(
 		s->stream, "+OK %llu octets\r\n", (unsigned long long)e->size);
 	for (size_t at = 0; at < text.len; at += 32768) {
@@ -170,8 +182,10 @@ static void retr_command(struct pop3 *s, struct str args)
 {
 	struct entry *e = entry_of(s, args);
 
-	if (e != NULL)
-		send_message(s, e, UINT64_MAX);
+	if (e == NULL)
+		return;
+	send_message(s, e, UINT64_MAX);
+	e->read = true;
 }
 
 static void top_command(struct pop3 *s, struct str args)
@@ -215,10 +229,36 @@ static void noop_command(struct pop3 *s, struct str args UNUSED)
 static void capa_command(struct pop3 *s, struct str args UNUSED)
 {
 	ok(s, "capabilities follow");
+	pop3_put_capabilities(s->sv, s->stream);
 	stream_puts(s->stream,
-		"TOP\r\nUIDL\r\nUSER\r\nPIPELINING\r\nRESP-CODES\r\n"
-		"AUTH-RESP-CODE\r\n"
-		"EXPIRE NEVER\r\nIMPLEMENTATION postern\r\n.\r\n");
+		"USER\r\nIMPLEMENTATION postern " POSTERN_VERSION "\r\n.\r\n");
+}
+
+static void lang_command(struct pop3 *s, struct str args)
+{
+	pop3_lang(s->stream, args);
+}
+
+/* What was read is \Seen for IMAP. */
+static void mark_read(struct pop3 *s)
+{
+	uint32_t *uids = arena_alloc(s->cmd_a, (s->n + 1) * sizeof(*uids));
+	struct store_flags change = {.op = FLAGS_ADD, .flags = FLAG_SEEN};
+	size_t n = 0;
+	struct fault f;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->v[i].read && !s->v[i].deleted)
+			uids[n++] = s->v[i].uid;
+		s->v[i].read = false;
+	}
+	if (n == 0)
+		return;
+	if (!store_flags(s->sv->m->store, s->account, s->mailbox, uids, n,
+		    &change, &f))
+		log_error("store", log_s("login", s->login), log_fault(&f));
+	else if (change.modseq != 0)
+		bells_ring(s->sv->m->bells, s->account);
 }
 
 /* The UPDATE state: what was marked goes, before +OK. RFC 1939 6 */
@@ -232,6 +272,7 @@ static void quit_command(struct pop3 *s, struct str args UNUSED)
 		if (s->v[i].deleted)
 			uids[n++] = s->v[i].uid;
 	s->closing = true;
+	mark_read(s);
 	if (!store_expunge(
 		    s->sv->m->store, s->account, s->mailbox, uids, n, &f)) {
 		fault(s, &f);
@@ -248,7 +289,7 @@ static const struct {
 } commands[] = {{"STAT", stat_command}, {"LIST", list_command},
 	{"UIDL", uidl_command}, {"RETR", retr_command}, {"TOP", top_command},
 	{"DELE", dele_command}, {"RSET", rset_command}, {"NOOP", noop_command},
-	{"CAPA", capa_command}, {"QUIT", quit_command}};
+	{"CAPA", capa_command}, {"LANG", lang_command}, {"QUIT", quit_command}};
 
 static void run(struct pop3 *s, struct str line)
 {
@@ -268,6 +309,7 @@ static void run(struct pop3 *s, struct str line)
 
 static enum next end(struct pop3 *s)
 {
+	mark_read(s);
 	log_info("disconnect", log_s("client", s->client),
 		log_s("login", s->login));
 	stream_free(s->stream);
@@ -371,7 +413,14 @@ void pop3_begin(struct gate *g)
 	s->seat.serve = serve;
 	s->seat.idle = idle;
 	free(g);
-	if (load(s, &f)) {
+	int64_t wait = pop3_login_wait(s->sv, s->account);
+	if (wait > 0) {
+		/* RFC 2449 8.1.1 */
+		stream_putf(s->stream,
+			"-ERR [LOGIN-DELAY] come again in %lld seconds\r\n",
+			(long long)wait);
+		s->closing = true;
+	} else if (load(s, &f)) {
 		stream_putf(s->stream, "+OK %zu messages\r\n", s->n);
 	} else {
 		fault(s, &f);

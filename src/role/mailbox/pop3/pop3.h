@@ -9,4 +9,13 @@
 
 void pop3_begin(struct gate *g);
 
+/* offer.c */
+/* The lines of CAPA that are the same before and after login. */
+void pop3_put_capabilities(
+	const struct mailbox_service *sv, struct stream *stream);
+void pop3_lang(struct stream *stream, struct str args);
+/* Seconds until this account may log in again; 0: now, and it counts. */
+int64_t pop3_login_wait(const struct mailbox_service *sv, int64_t account);
+struct pop3_logins *pop3_logins_new(void);
+
 #endif
