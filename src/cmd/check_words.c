@@ -76,6 +76,7 @@ void check_words(const struct conf *c, struct problems *p)
 	static const char *const classes[WORDS_MAX] = {
 		"2bounce", "bounce", "delay"};
 	static const char *const languages[WORDS_MAX] = {"en", "de"};
+	static const char *const indexes[WORDS_MAX] = {"auto", "always", "no"};
 	static const char *const dmarc[WORDS_MAX] = {"none", "mark", "enforce"};
 	const struct {
 		const char *param;
@@ -101,6 +102,8 @@ void check_words(const struct conf *c, struct problems *p)
 	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
 		languages);
 	check_quota(c, p);
+	check_one(c, p, "mailbox_search_index", c->mailbox_search_index,
+		PROBLEM_ERROR, indexes);
 	check_one(c, p, "smtpd_spf_policy", c->smtpd_spf_policy, PROBLEM_ERROR,
 		spf);
 	check_one(c, p, "smtpd_dmarc_policy", c->smtpd_dmarc_policy,

@@ -12,12 +12,12 @@ static void give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
 {
 	struct store_row row = {(uint32_t)db_int(q, 0), (uint32_t)db_int(q, 1),
 		(uint64_t)db_int(q, 2), (uint64_t)db_int(q, 3), db_int(q, 4),
-		db_text(q, 5)};
+		db_int(q, 5), db_text(q, 6)};
 
 	fn(&row, ctx);
 }
 
-#define ROW "SELECT uid, flags, modseq, size, received, keywords"
+#define ROW "SELECT uid, flags, modseq, size, received, blob, keywords"
 
 /* Where what was born after modseq since begins: invariant 8. */
 static bool find_born(struct db *db, int64_t account, int64_t mailbox,
@@ -69,7 +69,8 @@ static bool rows_since(struct db *db, int64_t account, int64_t mailbox,
 }
 
 bool store_rows(struct store *s, int64_t account, int64_t mailbox,
-	uint64_t since, store_row_f *fn, void *ctx, struct fault *f)
+	uint64_t since, uint32_t from_uid, store_row_f *fn, void *ctx,
+	struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct db *db = readers_get(shard->readers, f);
@@ -88,8 +89,9 @@ bool store_rows(struct store *s, int64_t account, int64_t mailbox,
 		return ok;
 	}
 	sqlite3_stmt *q = db_query(db, f,
-		ROW " FROM messages WHERE account=? AND mailbox=? ORDER BY uid",
-		"ii", account, mailbox);
+		ROW " FROM messages WHERE account=? AND mailbox=? AND uid>=?"
+		    " ORDER BY uid",
+		"iii", account, mailbox, (int64_t)from_uid);
 	while ((r = db_step(db, q, f)) > 0)
 		give_row(q, fn, ctx);
 	readers_put(shard->readers, db);

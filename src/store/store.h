@@ -142,12 +142,14 @@ struct store_row {
 	uint64_t modseq;
 	uint64_t size;
 	int64_t received;
+	int64_t blob; /* what copies share: the same bytes, the same number */
 	struct str keywords; /* blanks between; good in the call only */
 };
-/* Rows with modseq above since; 0 gives all.  By UID. */
+/* Rows with modseq above since; 0 gives all from this UID on.  By UID. */
 typedef void store_row_f(const struct store_row *row, void *ctx);
 bool store_rows(struct store *s, int64_t account, int64_t mailbox,
-	uint64_t since, store_row_f *fn, void *ctx, struct fault *f);
+	uint64_t since, uint32_t from_uid, store_row_f *fn, void *ctx,
+	struct fault *f);
 /* UIDs that vanished after modseq since, and when; by modseq. */
 typedef void store_vanished_f(uint32_t uid, uint64_t modseq, void *ctx);
 bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
@@ -157,7 +159,7 @@ bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
 struct store_message {
 	struct str bytes; /* STORE_BYTES */
 	struct str cache; /* absent: none was given */
-	int64_t blob; /* what copies share: the same bytes, the same number */
+	int64_t blob; /* of store_row */
 	int64_t saved; /* Unix seconds */
 	char *memory; /* what store_message_fini frees */
 };

@@ -4,6 +4,7 @@
 
 #include "codec/smtp/path.h"
 #include "role/accounts.h"
+#include "role/mailbox/indexer.h"
 #include "role/mailbox/mailbox.h"
 #include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
@@ -149,6 +150,7 @@ static void delivered(struct mailbox_role *m, const struct store_target *t,
 		quota_warn(m, t->account, name, quota, &used,
 			t->m->prefix.len + t->m->body.len, a);
 	bells_ring(m->bells, t->account);
+	indexer_note(m->indexer, t->account);
 }
 
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,

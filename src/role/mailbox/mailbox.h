@@ -17,6 +17,7 @@ struct bells;
 struct boxes;
 struct quotas;
 struct pop3_logins;
+struct indexer;
 
 struct mailbox_role {
 	struct role *role;
@@ -26,6 +27,7 @@ struct mailbox_role {
 	struct boxes *boxes;
 	struct quotas *quotas;
 	struct pop3_logins *pop3_logins;
+	struct indexer *indexer; /* NULL: none */
 };
 
 struct mailbox_service {

@@ -5,6 +5,7 @@
 #include "role/ipc_server.h"
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/box.h"
+#include "role/mailbox/indexer.h"
 #include "role/mailbox/pop3/pop3.h"
 #include "role/mailbox/quota.h"
 
@@ -127,6 +128,7 @@ int role_mailbox(struct role *r)
 	if (m->store == NULL)
 		role_die(r, &f);
 	m->boxes = boxes_new(m->store);
+	m->indexer = indexer_new(m->store, c);
 	m->pop3_logins = pop3_logins_new();
 	r->crew = crew_new((unsigned)c->mailbox_threads);
 	ipc_serve(r->crew, r->ipc_fd, &handlers, m);

@@ -8,6 +8,7 @@
 #include "codec/mail/date.h"
 #include "codec/mail/downgrade.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/indexer.h"
 #include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
 
@@ -224,6 +225,7 @@ static bool put_all(struct append *x, struct buf *uids, uint32_t *uidvalidity)
 	imap_set_put_end(&put, uids);
 	*uidvalidity = t[0].uidvalidity;
 	imap_ring(s);
+	indexer_note(s->sv->m->indexer, s->account);
 	return true;
 }
 

@@ -183,6 +183,7 @@ static void take_row(const struct store_row *row, void *ctx)
 		.size = row->size < UINT32_MAX ? (uint32_t)row->size
 					       : UINT32_MAX,
 		.received = row->received,
+		.blob = row->blob,
 		.modseq = row->modseq};
 
 	if (box->n > 0 && row->uid <= box->rows[box->n - 1].uid) {
@@ -286,7 +287,7 @@ static bool load(
 	struct boxes *b, struct box *box, uint64_t now, struct fault *f)
 {
 	box->n = box->n_gone = 0;
-	if (!store_rows(box->store, box->account, box->mailbox, 0, take_row,
+	if (!store_rows(box->store, box->account, box->mailbox, 0, 0, take_row,
 		    box, f) ||
 		!store_vanished(box->store, box->account, box->mailbox,
 			told_by_all(b, box), take_vanished, box, f))
@@ -311,7 +312,7 @@ static bool catch_up(
 	if (!store_vanished(box->store, box->account, box->mailbox, box->modseq,
 		    take_vanished, box, f) ||
 		!store_rows(box->store, box->account, box->mailbox, box->modseq,
-			take_row, box, f))
+			0, take_row, box, f))
 		return false;
 	box->modseq = now;
 	return true;

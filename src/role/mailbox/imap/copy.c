@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* COPY, MOVE, EXPUNGE: RFC 9051 6.4.3, 6.4.7, 6.4.8, RFC 4315, RFC 7162 */
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/indexer.h"
 #include "role/mailbox/quota.h"
 
 static void put_uids(
@@ -81,6 +82,7 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 		return;
 	}
 	imap_ring(s);
+	indexer_note(s->sv->m->indexer, s->account);
 	put_copied(s, move, uidvalidity, uids, to, n);
 }
 

@@ -52,6 +52,7 @@ void search_run(struct imap *s, const struct search_program *p,
 	const struct pick *pick;
 
 	*found_r = (struct search_found){0};
+	search_ask_index(s, p);
 	search_begin(&c, s);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL)

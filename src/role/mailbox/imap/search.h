@@ -29,6 +29,9 @@ bool search_parse_charset(
 	struct imap *s, struct imap_in *in, struct search_program *p);
 void search_refuse(struct imap *s, const struct search_program *p);
 
+/* search_index.c: lets the index rule out what it can. */
+void search_ask_index(struct imap *s, const struct search_program *p);
+
 /* One message at a time. */
 struct search_candidate {
 	struct imap *s;

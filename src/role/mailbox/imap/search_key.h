@@ -47,6 +47,10 @@ struct search_key {
 	struct imap_set set;
 	int64_t day; /* Unix seconds */
 	uint64_t number;
+	/* By the index: of the messages up to this UID, only these may match */
+	uint32_t indexed;
+	int64_t *blobs;
+	size_t n_blobs;
 	struct search_key *a, *b; /* NOT, OR; AND: list through next */
 	struct search_key *next;
 };

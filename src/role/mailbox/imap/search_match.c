@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /* One message held against a search. */
 #include <stdio.h>
+#include <string.h>
 
 #include "codec/mail/address.h"
 #include "codec/mail/casemap.h"
-#include "codec/mail/charset.h"
 #include "codec/mail/encword.h"
 #include "codec/mail/header.h"
 #include "role/mailbox/imap/search_key.h"
+#include "role/mailbox/text_of.h"
 
 enum { DECODED_MAX = 64 << 20, DAY_S = 86400, ADDRESSES_MAX = 5000 };
 
@@ -119,73 +120,48 @@ static bool header_matches(
 	return false;
 }
 
-static bool leaf_matches(const struct mime_part *part, struct str text)
+static bool has(const struct buf *text, struct str needle)
 {
-	struct buf decoded CLEANUP(buf_fini);
-	struct buf utf8 CLEANUP(buf_fini);
-	struct buf scratch CLEANUP(buf_fini);
-
-	buf_init(&decoded, DECODED_MAX);
-	buf_init(&utf8, DECODED_MAX * 2);
-	buf_init(&scratch, DECODED_MAX * 2);
-	/* A picture in base64 holds many a word that nobody wrote. */
-	if (!mime_is(part, "text", NULL) && !mime_is(part, "message", NULL) &&
-		!mime_is(part, "multipart", NULL))
-		return false;
-	mime_decode_body(part, &decoded);
-	if (!charset_to_utf8(mime_param(&part->content, "charset"),
-		    buf_str(&decoded), &utf8))
-		return casemap_has(buf_str(&decoded), text, &scratch);
-	return casemap_has(buf_str(&utf8), text, &scratch);
-}
-
-static bool part_matches(const struct mime_part *part, struct str text)
-{
-	if (part->child == NULL)
-		return leaf_matches(part, text);
-	for (const struct mime_part *i = part->child; i != NULL; i = i->next)
-		if (part_matches(i, text))
-			return true;
-	return false;
-}
-
-static bool head_has(
-	struct search_candidate *c, struct str head, struct str text)
-{
-	struct buf scratch CLEANUP(buf_fini);
-	struct mail_field field;
-
-	buf_init(&scratch, DECODED_MAX);
-	if (casemap_has(head, text, &scratch))
-		return true;
-	while (mail_field_find(&head, &field))
-		if (decoded_has(c, field.value, text))
-			return true;
-	return false;
-}
-
-/* RFC 9051 6.4.4: TEXT is in the header, or in a body or its MIME headers. */
-static bool heads_match(struct search_candidate *c,
-	const struct mime_part *part, struct str text)
-{
-	if (head_has(c, part->head, text))
-		return true;
-	for (const struct mime_part *i = part->child; i != NULL; i = i->next)
-		if (heads_match(c, i, text))
-			return true;
-	return false;
+	return memmem(text->data, text->len, needle.ptr, needle.len) != NULL;
 }
 
 static bool text_matches(struct search_candidate *c, const struct search_key *k)
 {
+	struct buf text CLEANUP(buf_fini);
+
 	if (!load(c, STORE_BYTES))
 		return false;
 	if (k->text.len == 0)
 		return true;
 	const struct mime_part *root = mime_parse(c->message.bytes, c->a);
-	if (k->kind == K_TEXT && heads_match(c, root, k->text))
+	buf_init(&text, DECODED_MAX * 4);
+	text_of_body(root, &text);
+	if (has(&text, k->text))
 		return true;
-	return part_matches(root, k->text);
+	if (k->kind != K_TEXT)
+		return false;
+	buf_reset(&text);
+	text_of_headers(root, c->a, &text);
+	return has(&text, k->text);
+}
+
+/* The index says that it cannot be. */
+static bool ruled_out(
+	const struct search_candidate *c, const struct search_key *k)
+{
+	size_t low = 0, high = k->n_blobs;
+
+	if (c->p->uid > k->indexed)
+		return false;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (k->blobs[mid] < c->p->blob)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low == k->n_blobs || k->blobs[low] != c->p->blob;
 }
 
 /* ---- rows ---- */
@@ -224,10 +200,8 @@ static bool id_matches(struct search_candidate *c, const struct search_key *k)
 	char id[32];
 
 	if (k->kind == K_EMAILID) {
-		if (!load(c, STORE_CACHE))
-			return false;
 		snprintf(id, sizeof(id), "E%llx",
-			(unsigned long long)c->message.blob);
+			(unsigned long long)c->p->blob);
 		return str_eqc(k->text, id);
 	}
 	sum = search_summary(c);
@@ -306,10 +280,10 @@ static bool matches(struct search_candidate *c, const struct search_key *k)
 	case K_THREADID:
 		return id_matches(c, k);
 	case K_HEADER:
-		return header_matches(c, k);
+		return !ruled_out(c, k) && header_matches(c, k);
 	case K_BODY:
 	case K_TEXT:
-		return text_matches(c, k);
+		return !ruled_out(c, k) && text_matches(c, k);
 	}
 	return false;
 }

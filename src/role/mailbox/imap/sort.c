@@ -182,6 +182,7 @@ static void sort(struct imap *s, const struct search_program *p,
 	struct view_walk *w;
 	const struct pick *pick;
 
+	search_ask_index(s, p);
 	search_begin(&c, s);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {

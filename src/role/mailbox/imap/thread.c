@@ -81,6 +81,7 @@ static void thread(struct imap *s, const struct search_program *p,
 	const struct pick *pick;
 	struct buf out CLEANUP(buf_fini);
 
+	search_ask_index(s, p);
 	search_begin(&c, s);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL)

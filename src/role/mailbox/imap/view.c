@@ -109,6 +109,7 @@ static struct pick pick_of(
 		.size = row->size,
 		.received = row->received,
 		.modseq = row->modseq,
+		.blob = row->blob,
 		.keywords = v->box->words[row->keywords]};
 }
 
@@ -496,7 +497,7 @@ static bool sync_unloaded(struct imap *s, bool *done_r, struct fault *f)
 	if (!store_vanished(box->store, box->account, box->mailbox, v->modseq,
 		    glance_vanished, &g, f) ||
 		!store_rows(box->store, box->account, box->mailbox, v->modseq,
-			glance_row, &g, f))
+			0, glance_row, &g, f))
 		return false;
 	if (g.numbers || m.n_exists != v->n + g.fresh)
 		return true;

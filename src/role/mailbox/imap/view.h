@@ -35,6 +35,7 @@ struct pick {
 	uint32_t flags; /* of store.h, and ROW_GONE */
 	uint32_t size;
 	int64_t received;
+	int64_t blob;
 	uint64_t modseq;
 	const char *keywords; /* good while the view is open */
 };

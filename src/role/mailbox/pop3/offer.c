@@ -21,8 +21,8 @@ void pop3_put_capabilities(
 void pop3_lang(struct stream *stream, struct str args)
 {
 	if (args.len == 0)
-		stream_puts(stream,
-			"+OK languages follow\r\nen English\r\n.\r\n");
+		stream_puts(
+			stream, "+OK languages follow\r\nen English\r\n.\r\n");
 	else if (str_eqc(args, "*") || str_ieqc(args, "en") ||
 		 str_istarts(args, "en-"))
 		stream_puts(stream, "+OK en English it is\r\n");

@@ -393,7 +393,7 @@ static bool load(struct pop3 *s, struct fault *f)
 			s->uidvalidity = boxes[i].uidvalidity;
 		}
 	return store_rows(
-		s->sv->m->store, s->account, s->mailbox, 0, load_row, s, f);
+		s->sv->m->store, s->account, s->mailbox, 0, 0, load_row, s, f);
 }
 
 void pop3_begin(struct gate *g)
