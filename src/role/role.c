@@ -177,6 +177,7 @@ void role_begin(struct role *r, int argc, char **argv)
 		if (strcmp(argv[i], "--listen") == 0)
 			add_listener(r, argv[i + 1]);
 	map_board(r, board, slot);
+	id_lane((unsigned)slot);
 	if (anvil >= 0)
 		r->anvil = anvil_attach(
 			map_shared(anvil, anvil_bytes()), (unsigned)slot);

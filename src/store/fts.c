@@ -120,7 +120,9 @@ static bool put_words(
 			word = STR(LONG);
 		if (map_set(seen, word, seen) != NULL)
 			continue;
-		ok = db_run(t->db, f, "INSERT OR IGNORE INTO terms(term) VALUES(?)", "b", word);
+		ok = db_run(t->db, f,
+			"INSERT OR IGNORE INTO terms(term) VALUES(?)", "b",
+			word);
 		buf_put(out, word);
 		buf_putc(out, ' ');
 	}
@@ -225,8 +227,8 @@ static void keep(struct found *l, int64_t blob)
 	l->v[l->n++] = blob;
 }
 
-static bool ask(struct fts *t, struct buf *expression, struct found *l,
-	struct fault *f)
+static bool ask(
+	struct fts *t, struct buf *expression, struct found *l, struct fault *f)
 {
 	int r;
 
@@ -275,8 +277,8 @@ static bool ask_all(struct fts *t, enum fts_column column, struct str run,
 	buf_init(&expression, BATCH * (WORD_MAX + 20) * 2);
 	add_word(&expression, column, STR(LONG));
 	while (at < all.len) {
-		const char *hit = memmem(
-			all.ptr + at, all.len - at, run.ptr, run.len);
+		const char *hit =
+			memmem(all.ptr + at, all.len - at, run.ptr, run.len);
 
 		if (hit == NULL)
 			break;

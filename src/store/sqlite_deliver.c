@@ -230,7 +230,7 @@ static bool prune(struct db *db, struct fault *f)
 {
 	uint64_t at = (uint64_t)(clock_unix() - DELIVERIES_KEPT_S) * 1000000u;
 
-	return id_new() % PRUNE_EVERY != 0 ||
+	return random_u64() % PRUNE_EVERY != 0 ||
 	       db_run(db, f, "DELETE FROM deliveries WHERE msg<?", "i",
 		       (int64_t)(at << 12));
 }

@@ -63,25 +63,47 @@ uint64_t random_u64(void)
 	return v;
 }
 
-/* Ids are no secrets: the kernel is asked once for many. */
-static uint64_t id_noise(void)
-{
-	static _Thread_local uint16_t pool[64];
-	static _Thread_local size_t left;
+/* ---- ids: microseconds, lane, number ---- */
 
-	if (left == 0) {
-		random_fill(pool, sizeof(pool));
-		left = sizeof(pool) / sizeof(pool[0]);
+enum { LANE_BITS = 6, NUMBER_BITS = 6 };
+
+static uint64_t id_last; /* microseconds and number of the last one */
+static uint64_t id_lane_plus_1; /* 0: not chosen yet */
+
+void id_lane(unsigned lane)
+{
+	__atomic_store_n(&id_lane_plus_1, lane % (1u << LANE_BITS) + 1,
+		__ATOMIC_RELAXED);
+}
+
+static uint64_t lane_of_process(void)
+{
+	uint64_t lane = __atomic_load_n(&id_lane_plus_1, __ATOMIC_RELAXED);
+
+	if (lane == 0) {
+		id_lane((unsigned)random_u64());
+		lane = __atomic_load_n(&id_lane_plus_1, __ATOMIC_RELAXED);
 	}
-	return pool[--left] & 0xfff;
+	return lane - 1;
 }
 
 uint64_t id_new(void)
 {
 	/* 51 bits of microseconds last until the year 2041 in 63 bits. */
 	uint64_t us = (uint64_t)clock_unix_us() & ((1ULL << 51) - 1);
+	uint64_t last = __atomic_load_n(&id_last, __ATOMIC_RELAXED);
+	uint64_t next;
 
-	return us << 12 | id_noise();
+	/* Each is above the last, whatever the clock says. */
+	do {
+		next = us << NUMBER_BITS;
+		if (next <= last)
+			next = last + 1;
+	} while (!__atomic_compare_exchange_n(&id_last, &last, next, true,
+		__ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return next >> NUMBER_BITS << (LANE_BITS + NUMBER_BITS) |
+	       lane_of_process() << NUMBER_BITS |
+	       (next & ((1u << NUMBER_BITS) - 1));
 }
 
 void id_text(uint64_t id, char out[ID_TEXT])

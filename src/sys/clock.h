@@ -16,10 +16,12 @@ void random_fill(void *p, size_t len);
 uint64_t random_u64(void);
 
 /*
- * A new id: microseconds since 1970 above 12 random bits, so that ids sort
- * by time and two processes never make the same one.
+ * A new id: microseconds since 1970 above 12 bits, so that ids sort by time.
+ * They are the process's lane and a number, which makes each id above the last
+ * one of its process and unlike those of processes with another lane.
  */
 uint64_t id_new(void);
+void id_lane(unsigned lane); /* of 64; by chance where nobody says */
 enum { ID_TEXT = 14 };
 /* 13 characters of 0-9 and consonants, NUL behind; and back. */
 void id_text(uint64_t id, char out[ID_TEXT]);

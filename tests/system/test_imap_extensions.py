@@ -332,6 +332,17 @@ def test_multiappend_is_atomic(box):
     assert status.startswith("NO [TRYCREATE]")
 
 
+def test_a_thousand_at_once(box):
+    """Each has an id of its own, however fast they come."""
+    m = mail().encode()
+    part = b" {%d+}\r\n%s" % (len(m), m)
+    for i in range(5):
+        status = box.cmd(b"APPEND " + box.box.encode() + part * 1000)[1]
+        assert re.match(r"OK \[APPENDUID \d+ ", status), status
+    assert any("MESSAGES 5000" in r for r in box.ok(
+        f"STATUS {box.box} (MESSAGES)"))
+
+
 def test_catenate(box):
     uid = box.append(box.box, mail("one", "the body"))
     box.ok("NOOP")

@@ -67,16 +67,14 @@ static bool add_message(struct indexer *x, struct fts *fts, int64_t account,
 	struct buf body CLEANUP(buf_fini);
 	struct store_message m;
 
-	if (!store_message(
-		    x->store, account, mailbox, uid, STORE_BYTES, &m, f))
+	if (!store_message(x->store, account, mailbox, uid, STORE_BYTES, &m, f))
 		return f->class == FAULT_PERM; /* gone meanwhile */
 	buf_init(&header, TEXT_MAX);
 	buf_init(&body, TEXT_MAX);
 	const struct mime_part *root = mime_parse(m.bytes, a);
 	text_of_headers(root, a, &header);
 	text_of_body(root, &body);
-	bool ok = fts_add(
-		fts, m.blob, buf_str(&header), buf_str(&body), f);
+	bool ok = fts_add(fts, m.blob, buf_str(&header), buf_str(&body), f);
 	store_message_fini(&m);
 	return ok;
 }
