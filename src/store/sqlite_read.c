@@ -234,6 +234,29 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 	return ok;
 }
 
+bool store_caches(struct store *s, int64_t account, int64_t mailbox,
+	uint32_t from_uid, uint32_t to_uid, store_cache_f *fn, void *ctx,
+	struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct db *db = readers_get(shard->readers, f);
+	int r;
+
+	if (db == NULL)
+		return false;
+	/* The order of the join is said: messages by UID, then their blobs. */
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT m.uid, m.savedate, b.cache"
+		" FROM messages m CROSS JOIN blobs b ON b.blob=m.blob"
+		" WHERE m.account=? AND m.mailbox=? AND m.uid BETWEEN ? AND ?"
+		" ORDER BY m.uid",
+		"iiii", account, mailbox, (int64_t)from_uid, (int64_t)to_uid);
+	while ((r = db_step(db, q, f)) > 0)
+		fn((uint32_t)db_int(q, 0), db_int(q, 1), db_blob(q, 2), ctx);
+	readers_put(shard->readers, db);
+	return r == 0;
+}
+
 void store_message_fini(struct store_message *m)
 {
 	free(m->memory);

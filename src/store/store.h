@@ -170,6 +170,14 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 	struct fault *f);
 void store_message_fini(struct store_message *m);
 
+/* The summaries from one UID to another, by UID; views that are good in the
+ * call only.  fn must not wait. */
+typedef void store_cache_f(
+	uint32_t uid, int64_t saved, struct str cache, void *ctx);
+bool store_caches(struct store *s, int64_t account, int64_t mailbox,
+	uint32_t from_uid, uint32_t to_uid, store_cache_f *fn, void *ctx,
+	struct fault *f);
+
 enum store_flag_op { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
 struct store_flags {
 	enum store_flag_op op;

@@ -292,12 +292,22 @@ static bool run_listed(struct run *r, struct view_walk *w)
 
 static bool run_streamed(struct run *r, struct view_walk *w)
 {
+	struct prefetch ahead;
 	const struct pick *p;
+	bool ok = true;
 
-	while ((p = view_next(w)) != NULL)
-		if (is_wanted(r->x, p) && !run_one(r, p))
-			return false;
-	return true;
+	prefetch_init(&ahead);
+	if (fetch_is_summary(r->x))
+		r->x->ahead = &ahead;
+	while (ok && (p = view_next(w)) != NULL) {
+		if (r->x->ahead != NULL && view_at_chunk(w))
+			prefetch_chunk(&ahead, r->x->s, w);
+		if (is_wanted(r->x, p))
+			ok = run_one(r, p);
+	}
+	r->x->ahead = NULL;
+	prefetch_fini(&ahead);
+	return ok;
 }
 
 static void fetch(struct imap *s, struct fetch *x, struct view_walk *w)

@@ -6,6 +6,7 @@
  * RFC 9051 6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8514, RFC 8970 */
 
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/prefetch.h"
 #include "role/mailbox/summary.h"
 
 enum { FETCH_ITEMS_MAX = 64 };
@@ -51,9 +52,12 @@ struct fetch {
 	bool has_partial;
 	struct imap_partial partial;
 	struct arena *a; /* reset for each message */
+	struct prefetch *ahead; /* NULL: none */
 };
 
 bool fetch_parse(struct fetch *x, struct imap_in *in);
+/* Does it read no more of a message than its summary? */
+bool fetch_is_summary(const struct fetch *x);
 bool fetch_wants(const struct fetch *x, enum fetch_kind kind);
 
 enum fetch_result {

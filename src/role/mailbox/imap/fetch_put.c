@@ -169,7 +169,7 @@ static void put_savedate(struct one *one, const struct fetch_item *it UNUSED)
 static void put_emailid(struct one *one, const struct fetch_item *it UNUSED)
 {
 	buf_putf(one->out, "EMAILID (E%llx)",
-		(unsigned long long)one->message.blob);
+		(unsigned long long)one->p->blob);
 }
 
 static void put_threadid(struct one *one, const struct fetch_item *it UNUSED)
@@ -264,6 +264,13 @@ static enum fetch_kind highest(const struct fetch *x)
 	return kind;
 }
 
+bool fetch_is_summary(const struct fetch *x)
+{
+	enum fetch_kind kind = highest(x);
+
+	return kind > I_MODSEQ && kind < I_BODY;
+}
+
 static bool needs_summary(const struct fetch *x)
 {
 	for (size_t i = 0; i < x->n; i++)
@@ -288,6 +295,12 @@ static enum fetch_result load(struct one *one, struct fault *f)
 	bool bytes = kind >= I_BODY;
 
 	if (kind <= I_MODSEQ)
+		return FETCH_DONE;
+	if (one->x->ahead != NULL &&
+		prefetch_get(one->x->ahead, one->p->uid, &one->message.saved,
+			&one->message.cache) &&
+		(!needs_summary(one->x) ||
+			summary_read(one->message.cache, &one->summary)))
 		return FETCH_DONE;
 	if (!get(one, bytes ? STORE_BYTES : STORE_CACHE, f))
 		return f->class == FAULT_PERM ? FETCH_MISSING : FETCH_FAILED;

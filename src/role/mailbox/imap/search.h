@@ -11,6 +11,7 @@
  */
 
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/prefetch.h"
 #include "role/mailbox/summary.h"
 
 struct search_key;
@@ -39,6 +40,7 @@ struct search_candidate {
 	uint32_t max_uid; /* what "*" is */
 	struct store_message message;
 	struct summary summary;
+	struct prefetch ahead;
 	unsigned loaded; /* enum store_part */
 	bool summarized;
 	bool gone;
@@ -46,6 +48,8 @@ struct search_candidate {
 };
 void search_begin(struct search_candidate *c, struct imap *s);
 void search_end(struct search_candidate *c);
+/* For who will ask for the summary of most: at each step of its walk. */
+void search_ahead(struct search_candidate *c, const struct view_walk *w);
 bool search_matches(struct search_candidate *c, const struct search_key *k,
 	const struct pick *p);
 /* For those that read more of a message that matched; until the next one. */

@@ -16,6 +16,13 @@ void search_begin(struct search_candidate *c, struct imap *s)
 {
 	*c = (struct search_candidate){
 		.s = s, .max_uid = view_last_uid(s), .a = arena_new(SIZE_MAX)};
+	prefetch_init(&c->ahead);
+}
+
+void search_ahead(struct search_candidate *c, const struct view_walk *w)
+{
+	if (view_at_chunk(w))
+		prefetch_chunk(&c->ahead, c->s, w);
 }
 
 static void forget(struct search_candidate *c)
@@ -29,6 +36,7 @@ static void forget(struct search_candidate *c)
 void search_end(struct search_candidate *c)
 {
 	forget(c);
+	prefetch_fini(&c->ahead);
 	arena_free(c->a);
 }
 
@@ -42,6 +50,12 @@ static bool load(struct search_candidate *c, unsigned part)
 		return false;
 	if ((c->loaded & part) != 0)
 		return true;
+	if (part == STORE_CACHE &&
+		prefetch_get(&c->ahead, c->p->uid, &c->message.saved,
+			&c->message.cache)) {
+		c->loaded |= STORE_CACHE;
+		return true;
+	}
 	/* The bytes come with the cache. */
 	store_message_fini(&c->message);
 	c->gone = !store_message(c->s->sv->m->store, c->s->account,

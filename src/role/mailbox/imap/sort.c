@@ -186,6 +186,7 @@ static void sort(struct imap *s, const struct search_program *p,
 	search_begin(&c, s);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
+		search_ahead(&c, w);
 		if (!search_matches(&c, p->key, pick))
 			continue;
 		struct entry *e = add(&all, s->cmd_a);

@@ -84,9 +84,11 @@ static void thread(struct imap *s, const struct search_program *p,
 	search_ask_index(s, p);
 	search_begin(&c, s);
 	view_walk_all(s, &w);
-	while ((pick = view_next(w)) != NULL)
+	while ((pick = view_next(w)) != NULL) {
+		search_ahead(&c, w);
 		if (search_matches(&c, p->key, pick))
 			describe(&c, pick, add(&all, s->cmd_a), s->cmd_a);
+	}
 	search_end(&c);
 	buf_init(&out, 256 << 20);
 	buf_puts(&out, all.n > 0 ? "* THREAD " : "* THREAD");

@@ -284,6 +284,11 @@ const struct pick *view_next(struct view_walk *w)
 	return w->n > 0 ? &w->chunk[w->at++] : NULL;
 }
 
+bool view_at_chunk(const struct view_walk *w)
+{
+	return w->at == 1;
+}
+
 uint32_t *view_uids(struct view_walk *w, size_t *n_r)
 {
 	struct imap *s = w->s;

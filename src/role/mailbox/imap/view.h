@@ -82,6 +82,8 @@ bool view_walk(struct imap *s, const struct imap_set *set, bool by_uid,
 void view_walk_all(struct imap *s, struct view_walk **w_r);
 /* NULL at the end; good until the next call. */
 const struct pick *view_next(struct view_walk *w);
+/* Was that the first of a chunk?  Then it is time to fetch for all of it. */
+bool view_at_chunk(const struct view_walk *w);
 /* The UIDs of the set; in the arena. */
 uint32_t *view_uids(struct view_walk *w, size_t *n_r);
 /* One message as it is now; false when it is not in the view. */

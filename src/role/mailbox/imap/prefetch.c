@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/mailbox/imap/prefetch.h"
+
+#include "role/mailbox/imap/imap.h"
+
+enum { HOLES_MAX = 4 }; /* UIDs in the range, for each that is wanted */
+
+void prefetch_init(struct prefetch *p)
+{
+	p->a = arena_new(SIZE_MAX);
+	p->n = 0;
+}
+
+void prefetch_fini(struct prefetch *p)
+{
+	arena_free(p->a);
+}
+
+static void take(uint32_t uid, int64_t saved, struct str cache, void *ctx)
+{
+	struct prefetch *p = ctx;
+
+	while (p->at < p->n && p->picks[p->at].uid < uid)
+		p->at++;
+	if (p->at == p->n || p->picks[p->at].uid != uid)
+		return;
+	p->v[p->at].here = true;
+	p->v[p->at].saved = saved;
+	p->v[p->at].cache = arena_str(p->a, cache);
+}
+
+void prefetch_chunk(
+	struct prefetch *p, struct imap *s, const struct view_walk *w)
+{
+	uint32_t first = w->chunk[0].uid, last = w->chunk[w->n - 1].uid;
+	struct fault f;
+
+	arena_reset(p->a);
+	p->picks = w->chunk;
+	p->n = w->n;
+	p->at = 0;
+	for (size_t i = 0; i < p->n; i++)
+		p->v[i].here = false;
+	/* What goes wrong here is said by who asks for each. */
+	if (p->n < 2 || last - first > p->n * HOLES_MAX ||
+		!store_caches(s->sv->m->store, s->account,
+			s->view.box->mailbox, first, last, take, p, &f))
+		p->n = 0;
+}
+
+bool prefetch_get(const struct prefetch *p, uint32_t uid, int64_t *saved_r,
+	struct str *cache_r)
+{
+	size_t low = 0, high = p->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (p->picks[mid].uid < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == p->n || p->picks[low].uid != uid || !p->v[low].here)
+		return false;
+	*saved_r = p->v[low].saved;
+	*cache_r = p->v[low].cache;
+	return true;
+}
