@@ -33,8 +33,8 @@ static void unlike(void **state UNUSED)
 
 	id_lane(5);
 	for (size_t i = 0; i < THREADS; i++)
-		assert_int_equal(0,
-			pthread_create(&t[i], NULL, make_ids, v + i * EACH));
+		assert_int_equal(
+			0, pthread_create(&t[i], NULL, make_ids, v + i * EACH));
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
 	for (size_t i = 1; i < EACH; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "role/mailbox/imap/box.h"
+#include "role/mailbox/imap/facts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +36,7 @@ static struct box *box_new(struct store *store, int64_t account, int64_t id)
 	struct box *box = must_alloc(sizeof(*box));
 
 	pthread_rwlock_init(&box->lock, NULL);
+	pthread_mutex_init(&box->facts_lock, NULL);
 	box->store = store;
 	box->account = account;
 	box->mailbox = id;
@@ -52,6 +53,7 @@ static void box_free(struct box *box)
 		free((void *)(uintptr_t)box->words[i]);
 	free(box->words);
 	map_free(box->word_index, NULL);
+	facts_free(box->facts);
 	free(box->rows);
 	free(box->gone);
 	pthread_rwlock_destroy(&box->lock);

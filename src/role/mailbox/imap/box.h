@@ -37,6 +37,7 @@ struct box_gone {
 	uint64_t modseq; /* of its end */
 };
 
+struct facts;
 struct box_user; /* a session's hold on a box */
 struct boxes;
 
@@ -54,6 +55,9 @@ struct box {
 	const char **words; /* texts of keywords; [0] is "" */
 	size_t n_words, cap_words;
 	struct map *word_index;
+	/* facts.h: made at the first SORT; a lock of its own */
+	pthread_mutex_t facts_lock;
+	struct facts *facts;
 	/* under the lock of boxes */
 	struct box_user *users;
 	struct box *next;

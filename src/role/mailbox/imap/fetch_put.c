@@ -168,8 +168,7 @@ static void put_savedate(struct one *one, const struct fetch_item *it UNUSED)
 
 static void put_emailid(struct one *one, const struct fetch_item *it UNUSED)
 {
-	buf_putf(one->out, "EMAILID (E%llx)",
-		(unsigned long long)one->p->blob);
+	buf_putf(one->out, "EMAILID (E%llx)", (unsigned long long)one->p->blob);
 }
 
 static void put_threadid(struct one *one, const struct fetch_item *it UNUSED)

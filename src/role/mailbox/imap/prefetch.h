@@ -24,8 +24,8 @@ struct prefetch {
 void prefetch_init(struct prefetch *p);
 void prefetch_fini(struct prefetch *p);
 /* Of the chunk that the walk is at. */
-void prefetch_chunk(struct prefetch *p, struct imap *s,
-	const struct view_walk *w);
+void prefetch_chunk(
+	struct prefetch *p, struct imap *s, const struct view_walk *w);
 /* False: it is not here; ask the store.  Views until the next chunk. */
 bool prefetch_get(const struct prefetch *p, uint32_t uid, int64_t *saved_r,
 	struct str *cache_r);

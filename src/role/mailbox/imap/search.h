@@ -10,6 +10,7 @@
  * row.  Text keys are substrings, i;unicode-casemap (RFC 5255 4.6).
  */
 
+#include "role/mailbox/imap/facts.h"
 #include "role/mailbox/imap/imap.h"
 #include "role/mailbox/imap/prefetch.h"
 #include "role/mailbox/summary.h"
@@ -48,12 +49,17 @@ struct search_candidate {
 };
 void search_begin(struct search_candidate *c, struct imap *s);
 void search_end(struct search_candidate *c);
-/* For who will ask for the summary of most: at each step of its walk. */
+/* For who will ask for the facts of most, at each step of its walk; between
+ * search_facts_begin and _end. */
 void search_ahead(struct search_candidate *c, const struct view_walk *w);
 bool search_matches(struct search_candidate *c, const struct search_key *k,
 	const struct pick *p);
-/* For those that read more of a message that matched; until the next one. */
+/* Of a message that matched; until the next one. */
 const struct summary *search_summary(struct search_candidate *c);
+/* The same, what is compared of it, until search_facts_end; NULL: gone. */
+void search_facts_begin(struct search_candidate *c);
+void search_facts_end(struct search_candidate *c);
+const struct fact *search_fact(struct search_candidate *c);
 
 /* All that match, ascending; in the arena of the command. */
 struct search_found {

@@ -19,12 +19,6 @@ void search_begin(struct search_candidate *c, struct imap *s)
 	prefetch_init(&c->ahead);
 }
 
-void search_ahead(struct search_candidate *c, const struct view_walk *w)
-{
-	if (view_at_chunk(w))
-		prefetch_chunk(&c->ahead, c->s, w);
-}
-
 static void forget(struct search_candidate *c)
 {
 	store_message_fini(&c->message);
@@ -82,6 +76,49 @@ const struct summary *search_summary(struct search_candidate *c)
 		return &c->summary;
 	}
 	return NULL;
+}
+
+/* ---- facts ---- */
+
+void search_facts_begin(struct search_candidate *c)
+{
+	struct box *box = c->s->view.box;
+
+	pthread_mutex_lock(&box->facts_lock);
+	if (box->facts == NULL)
+		box->facts = facts_new();
+}
+
+void search_facts_end(struct search_candidate *c)
+{
+	pthread_mutex_unlock(&c->s->view.box->facts_lock);
+}
+
+void search_ahead(struct search_candidate *c, const struct view_walk *w)
+{
+	const struct facts *facts = c->s->view.box->facts;
+
+	if (!view_at_chunk(w))
+		return;
+	for (size_t i = 0; i < w->n; i++)
+		if (facts_get(facts, w->chunk[i].blob) == NULL) {
+			prefetch_chunk(&c->ahead, c->s, w);
+			return;
+		}
+}
+
+const struct fact *search_fact(struct search_candidate *c)
+{
+	struct facts *facts = c->s->view.box->facts;
+	const struct fact *fact = facts_get(facts, c->p->blob);
+	const struct summary *sum;
+
+	if (fact != NULL)
+		return fact;
+	sum = search_summary(c);
+	return sum == NULL
+		       ? NULL
+		       : facts_make(facts, c->p->blob, sum, c->a, c->s->cmd_a);
 }
 
 /* ---- text ---- */

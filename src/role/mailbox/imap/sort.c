@@ -3,10 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/imap/envelope.h"
-#include "codec/imap/subject.h"
-#include "codec/mail/casemap.h"
-#include "codec/mail/encword.h"
 #include "role/mailbox/imap/search.h"
 
 enum { CRITERIA_MAX = 16 };
@@ -67,72 +63,37 @@ static bool parse_order(struct imap_in *in, struct order *o)
 	return imap_char(in, ')') && imap_space(in);
 }
 
-/* RFC 5957 2: the display name, else the address */
-static struct str display(const struct imap_person *p, struct arena *a)
+static struct str text_of(enum criterion by, const struct fact *fact)
 {
-	struct str name =
-		str_present(p->name) ? encword_decode(p->name, a) : STR("");
+	static const struct fact none = {.subject = {"", 0}};
+	const struct fact *f = fact != NULL ? fact : &none;
 
-	if (str_trim(name).len > 0)
-		return str_trim(name);
-	if (!str_present(p->mailbox))
-		return STR("");
-	return arena_printf(a, "%.*s@%.*s", STR_ARG(p->mailbox),
-		STR_ARG(str_present(p->host) ? p->host : STR("")));
-}
-
-static struct str subject_of(const struct imap_envelope *e, struct arena *a)
-{
-	bool reply;
-
-	if (!str_present(e->subject))
-		return STR("");
-	return base_subject(encword_decode(e->subject, a), a, &reply);
-}
-
-static struct str text_of(
-	enum criterion by, const struct imap_envelope *e, struct arena *a)
-{
 	if (by == BY_SUBJECT)
-		return subject_of(e, a);
+		return f->subject;
 	if (by == BY_DISPLAYFROM || by == BY_DISPLAYTO)
-		return display(by == BY_DISPLAYTO ? &e->to : &e->from, a);
-	return by == BY_FROM ? e->from.mailbox
-	       : by == BY_TO ? e->to.mailbox
-			     : e->cc.mailbox;
-}
-
-static bool needs_envelope(const struct order *o)
-{
-	for (size_t i = 0; i < o->n; i++)
-		if (o->v[i].by >= BY_SUBJECT)
-			return true;
-	return false;
+		return by == BY_DISPLAYTO ? f->display_to : f->display_from;
+	return by == BY_FROM ? f->from : by == BY_TO ? f->to : f->cc;
 }
 
 static void fill_values(struct search_candidate *c, const struct order *o,
-	const struct pick *p, struct entry *e, struct arena *a)
+	const struct pick *p, struct entry *e)
 {
-	const struct summary *sum = NULL;
-	struct imap_envelope env = {0};
+	const struct fact *fact = NULL;
 
-	for (size_t i = 0; i < o->n; i++)
+	for (size_t i = 0; i < o->n && fact == NULL; i++)
 		if (o->v[i].by >= BY_DATE)
-			sum = search_summary(c);
-	if (sum != NULL && needs_envelope(o))
-		imap_envelope_read(sum->envelope, c->a, &env);
+			fact = search_fact(c);
 	for (size_t i = 0; i < o->n; i++) {
 		union value *v = &e->values[i];
-
 		enum criterion by = o->v[i].by;
 
 		if (by >= BY_SUBJECT)
-			v->text = casemap(text_of(by, &env, c->a), a);
+			v->text = text_of(by, fact);
 		else if (by == BY_SIZE)
 			v->number = p->size;
 		else /* RFC 5256 2.2: no date is the arrival */
-			v->number = by == BY_DATE && sum != NULL && sum->dated
-					    ? sum->sent
+			v->number = by == BY_DATE && fact != NULL && fact->dated
+					    ? fact->sent
 					    : p->received;
 	}
 }
@@ -184,6 +145,7 @@ static void sort(struct imap *s, const struct search_program *p,
 
 	search_ask_index(s, p);
 	search_begin(&c, s);
+	search_facts_begin(&c);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
 		search_ahead(&c, w);
@@ -196,11 +158,12 @@ static void sort(struct imap *s, const struct search_program *p,
 			.modseq = pick->modseq,
 			.values = arena_alloc(
 				s->cmd_a, o->n * sizeof(union value))};
-		fill_values(&c, o, pick, e, s->cmd_a);
+		fill_values(&c, o, pick, e);
 	}
-	search_end(&c);
 	if (all.n > 0)
 		qsort_r(all.v, all.n, sizeof(*all.v), compare, o);
+	search_facts_end(&c);
+	search_end(&c);
 	*found = (struct search_found){
 		.v = arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint32_t)),
 		.uids = arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint32_t)),

@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-#include "codec/imap/envelope.h"
-#include "codec/imap/subject.h"
-#include "codec/mail/encword.h"
 #include "role/mailbox/imap/search.h"
 
 static const struct {
@@ -34,42 +31,22 @@ static struct imap_thread_message *add(struct messages *m, struct arena *a)
 	return &m->v[m->n++];
 }
 
-/* RFC 5256 3: the first id of In-Reply-To where there are no References */
-static struct str references_of(const struct summary *sum,
-	const struct imap_envelope *env, struct arena *a)
-{
-	struct str ids = sum->references;
-
-	if (ids.len == 0 && str_present(env->in_reply_to)) {
-		struct str rest = message_ids(env->in_reply_to, a);
-
-		ids = str_word(&rest, " ");
-	}
-	return str_present(ids) ? arena_str(a, ids) : STR("");
-}
-
 static void describe(struct search_candidate *c, const struct pick *p,
-	struct imap_thread_message *m, struct arena *a)
+	struct imap_thread_message *m)
 {
-	const struct summary *sum = search_summary(c);
-	struct imap_envelope env = {0};
+	const struct fact *fact = search_fact(c);
 
 	*m = (struct imap_thread_message){.number = c->s->uid ? p->uid : p->seq,
 		.date = p->received,
 		.subject = STR("")};
-	if (sum == NULL || !imap_envelope_read(sum->envelope, c->a, &env))
+	if (fact == NULL)
 		return;
-	if (sum->dated)
-		m->date = sum->sent;
-	if (str_present(env.subject))
-		m->subject = base_subject(
-			encword_decode(env.subject, c->a), a, &m->reply);
-	if (str_present(env.message_id)) {
-		struct str rest = message_ids(env.message_id, a);
-
-		m->id = str_word(&rest, " ");
-	}
-	m->references = references_of(sum, &env, a);
+	if (fact->dated)
+		m->date = fact->sent;
+	m->subject = fact->subject;
+	m->reply = fact->reply;
+	m->id = fact->id;
+	m->references = fact->references;
 }
 
 static void thread(struct imap *s, const struct search_program *p,
@@ -83,16 +60,18 @@ static void thread(struct imap *s, const struct search_program *p,
 
 	search_ask_index(s, p);
 	search_begin(&c, s);
+	search_facts_begin(&c);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
 		search_ahead(&c, w);
 		if (search_matches(&c, p->key, pick))
-			describe(&c, pick, add(&all, s->cmd_a), s->cmd_a);
+			describe(&c, pick, add(&all, s->cmd_a));
 	}
-	search_end(&c);
 	buf_init(&out, 256 << 20);
 	buf_puts(&out, all.n > 0 ? "* THREAD " : "* THREAD");
 	imap_thread_put(kind, all.v, all.n, s->cmd_a, &out);
+	search_facts_end(&c);
+	search_end(&c);
 	buf_puts(&out, "\r\n");
 	stream_put(s->stream, buf_str(&out));
 }

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/mailbox/imap/facts.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "codec/imap/envelope.h"
+#include "codec/imap/subject.h"
+#include "codec/mail/casemap.h"
+#include "codec/mail/encword.h"
+
+enum { FACTS_MAX = 300000, BYTES_MAX = 96 << 20 };
+
+struct slot {
+	int64_t blob; /* 0: free */
+	const struct fact *fact;
+};
+
+struct facts {
+	struct arena *a;
+	struct slot *slots;
+	size_t cap, n; /* cap is a power of two */
+};
+
+struct facts *facts_new(void)
+{
+	struct facts *t = must_alloc(sizeof(*t));
+
+	t->a = arena_new(SIZE_MAX);
+	t->cap = 256;
+	t->slots = must_alloc(t->cap * sizeof(*t->slots));
+	return t;
+}
+
+void facts_free(struct facts *t)
+{
+	if (t == NULL)
+		return;
+	arena_free(t->a);
+	free(t->slots);
+	free(t);
+}
+
+static size_t place(const struct facts *t, int64_t blob)
+{
+	size_t i = (uint64_t)blob * 0x9e3779b97f4a7c15u >> 20 & (t->cap - 1);
+
+	while (t->slots[i].blob != 0 && t->slots[i].blob != blob)
+		i = (i + 1) & (t->cap - 1);
+	return i;
+}
+
+const struct fact *facts_get(const struct facts *t, int64_t blob)
+{
+	return t->slots[place(t, blob)].fact;
+}
+
+static void keep(struct facts *t, int64_t blob, const struct fact *fact)
+{
+	if (t->n * 2 >= t->cap) {
+		struct slot *old = t->slots;
+		size_t n = t->cap;
+
+		t->cap *= 2;
+		t->slots = must_alloc(t->cap * sizeof(*t->slots));
+		for (size_t i = 0; i < n; i++)
+			if (old[i].blob != 0)
+				t->slots[place(t, old[i].blob)] = old[i];
+		free(old);
+	}
+	t->slots[place(t, blob)] = (struct slot){blob, fact};
+	t->n++;
+}
+
+/* RFC 5957 2: the display name, else the address */
+static struct str display(const struct imap_person *p, struct arena *a)
+{
+	struct str name = str_present(p->name) ? encword_decode(p->name, a)
+					       : STR("");
+
+	if (str_trim(name).len > 0)
+		return str_trim(name);
+	if (!str_present(p->mailbox))
+		return STR("");
+	return arena_printf(a, "%.*s@%.*s", STR_ARG(p->mailbox),
+		STR_ARG(str_present(p->host) ? p->host : STR("")));
+}
+
+static struct str folded(struct str s, struct arena *a)
+{
+	return str_present(s) ? casemap(s, a) : STR("");
+}
+
+/* RFC 5256 3: the first id of In-Reply-To where there are no References */
+static struct str references_of(const struct summary *sum,
+	const struct imap_envelope *env, struct arena *scratch, struct arena *a)
+{
+	struct str ids = sum->references;
+
+	if (ids.len == 0 && str_present(env->in_reply_to)) {
+		struct str rest = message_ids(env->in_reply_to, scratch);
+
+		ids = str_word(&rest, " ");
+	}
+	return str_present(ids) ? arena_str(a, ids) : STR("");
+}
+
+static void fill(struct fact *fact, const struct summary *sum,
+	struct arena *scratch, struct arena *a)
+{
+	struct imap_envelope env = {0};
+	struct str ids = STR("");
+
+	fact->sent = sum->sent;
+	fact->dated = sum->dated;
+	imap_envelope_read(sum->envelope, scratch, &env);
+	fact->subject = arena_str(a,
+		base_subject(str_present(env.subject)
+				     ? encword_decode(env.subject, scratch)
+				     : STR(""),
+			scratch, &fact->reply));
+	fact->from = folded(env.from.mailbox, a);
+	fact->to = folded(env.to.mailbox, a);
+	fact->cc = folded(env.cc.mailbox, a);
+	fact->display_from = folded(display(&env.from, scratch), a);
+	fact->display_to = folded(display(&env.to, scratch), a);
+	if (str_present(env.message_id))
+		ids = message_ids(env.message_id, scratch);
+	struct str id = str_word(&ids, " ");
+	fact->id = str_present(id) ? arena_str(a, id) : STR("");
+	fact->references = references_of(sum, &env, scratch, a);
+}
+
+const struct fact *facts_make(struct facts *t, int64_t blob,
+	const struct summary *sum, struct arena *scratch, struct arena *spare)
+{
+	bool room = t->n < FACTS_MAX && arena_used(t->a) < BYTES_MAX;
+	struct arena *a = room ? t->a : spare;
+	struct fact *fact = arena_make(a, struct fact);
+
+	fill(fact, sum, scratch, a);
+	if (room)
+		keep(t, blob, fact);
+	return fact;
+}
