@@ -88,7 +88,11 @@ static const char schema_2[] =
 	" size INT NOT NULL, cache BLOB, data BLOB);"
 	"INSERT INTO blobs SELECT blob, refs, size, NULL, data FROM blobs_1;"
 	"DROP TABLE blobs_1";
-static const char *const schema[] = {schema_1, schema_2};
+static const char schema_3[] =
+	"CREATE TABLE metadata(account INT, mailbox INT, entry TEXT, value "
+	"BLOB,"
+	" PRIMARY KEY(account, mailbox, entry)) WITHOUT ROWID";
+static const char *const schema[] = {schema_1, schema_2, schema_3};
 
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {
@@ -485,6 +489,9 @@ static bool delete_mailbox(
 	       store_next_modseq(db, c->account, &modseq, f) &&
 	       db_run(db, f,
 		       "DELETE FROM vanished WHERE account=? AND mailbox=?",
+		       "ii", c->account, id) &&
+	       db_run(db, f,
+		       "DELETE FROM metadata WHERE account=? AND mailbox=?",
 		       "ii", c->account, id) &&
 	       db_run(db, f,
 		       "DELETE FROM mailboxes WHERE account=? AND mailbox=?",

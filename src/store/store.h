@@ -178,6 +178,20 @@ bool store_caches(struct store *s, int64_t account, int64_t mailbox,
 	uint32_t from_uid, uint32_t to_uid, store_cache_f *fn, void *ctx,
 	struct fault *f);
 
+/* ---- annotations: RFC 5464 ---- */
+
+struct store_entry {
+	struct str name; /* lower case */
+	struct str value; /* absent: to be removed */
+};
+/* mailbox 0: of the account.  All of them, by name; views for the call. */
+bool store_metadata(struct store *s, int64_t account, int64_t mailbox,
+	void (*fn)(const struct store_entry *e, void *ctx), void *ctx,
+	struct fault *f);
+/* All or none; FAULT_PERM: too many. */
+bool store_metadata_set(struct store *s, int64_t account, int64_t mailbox,
+	const struct store_entry *v, size_t n, struct fault *f);
+
 enum store_flag_op { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
 struct store_flags {
 	enum store_flag_op op;

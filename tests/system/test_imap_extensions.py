@@ -433,6 +433,49 @@ def test_preview_and_savedate(box):
     assert len(today) >= 10
 
 
+# ---- RFC 5464, 9590 ----
+
+def test_metadata(client, box):
+    b = box.box
+    box.ok(f'SETMETADATA {b} (/private/comment "mine" /shared/Comment "ours" '
+           '/private/comment/deep "d" /private/comment/deep/er "e")')
+    assert box.ok(f"GETMETADATA {b} /private/comment") == [
+        f'METADATA "{b}" (/private/comment "mine")']
+    assert box.ok(f"GETMETADATA {b} (/SHARED/comment /private/none)") == [
+        f'METADATA "{b}" (/shared/comment "ours")']
+    assert box.ok(f"GETMETADATA (DEPTH 1) {b} /private/comment") == [
+        f'METADATA "{b}" (/private/comment "mine" /private/comment/deep "d")']
+    assert "deep/er" in box.ok(
+        f"GETMETADATA (DEPTH infinity) {b} /private/comment")[0]
+    assert box.code(f"GETMETADATA (MAXSIZE 3) {b} /private/comment") == \
+        "METADATA LONGENTRIES 4"
+    other = client()
+    got = other.ok(f'LIST "" {b} RETURN (METADATA (/private/comment))')
+    assert got[1] == f'METADATA "{b}" (/private/comment "mine")'
+    box.ok(f"SETMETADATA {b} (/private/comment NIL)")
+    assert other.ok(f"GETMETADATA {b} /private/comment") == []
+    # Of the account; and it ends with its mailbox
+    box.ok('SETMETADATA "" (/shared/comment {3+}\r\nx"y)')
+    assert box.cmd('GETMETADATA "" /shared/comment')[0] == [
+        b'METADATA "" (/shared/comment {3}\r\nx"y)']
+    assert client(1).ok('GETMETADATA "" /shared/comment') == []
+    assert "NONEXISTENT" in box.no("GETMETADATA nowhere /private/x")
+    assert "METADATA MAXSIZE" in box.no(
+        f'SETMETADATA {b} (/private/a "1" /private/b {{62000+}}\r\n'
+        f'{"x" * 62000})')
+    assert box.ok(f"GETMETADATA {b} /private/a") == []
+    many = " ".join(f'/private/n{i} "v"' for i in range(90))
+    box.ok(f"SETMETADATA {b} ({many})")
+    many = " ".join(f'/private/m{i} "v"' for i in range(90))
+    assert "METADATA TOOMANY" in box.no(f"SETMETADATA {b} ({many})")
+    assert box.ok(f"GETMETADATA {b} /private/m1") == []
+    for bad in ("/other/x", "/private/x*", "/private//x", "/private/x/"):
+        box.bad(f'SETMETADATA {b} ({bad} "v")')
+    box.ok(f"DELETE {b}")
+    box.ok(f"CREATE {b}")
+    assert box.ok(f"GETMETADATA {b} /private/n1") == []
+
+
 # ---- RFC 4978, 8437 ----
 
 def test_compress(client, box):

@@ -75,8 +75,8 @@ static void keep(struct facts *t, int64_t blob, const struct fact *fact)
 /* RFC 5957 2: the display name, else the address */
 static struct str display(const struct imap_person *p, struct arena *a)
 {
-	struct str name = str_present(p->name) ? encword_decode(p->name, a)
-					       : STR("");
+	struct str name =
+		str_present(p->name) ? encword_decode(p->name, a) : STR("");
 
 	if (str_trim(name).len > 0)
 		return str_trim(name);
@@ -114,11 +114,11 @@ static void fill(struct fact *fact, const struct summary *sum,
 	fact->sent = sum->sent;
 	fact->dated = sum->dated;
 	imap_envelope_read(sum->envelope, scratch, &env);
-	fact->subject = arena_str(a,
-		base_subject(str_present(env.subject)
-				     ? encword_decode(env.subject, scratch)
-				     : STR(""),
-			scratch, &fact->reply));
+	fact->subject = arena_str(
+		a, base_subject(str_present(env.subject)
+					? encword_decode(env.subject, scratch)
+					: STR(""),
+			   scratch, &fact->reply));
 	fact->from = folded(env.from.mailbox, a);
 	fact->to = folded(env.to.mailbox, a);
 	fact->cc = folded(env.cc.mailbox, a);

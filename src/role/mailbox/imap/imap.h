@@ -58,7 +58,7 @@ imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
 	imap_expunge, imap_search, imap_sort, imap_thread, imap_fetch,
 	imap_store, imap_copy, imap_move, imap_replace, imap_idle, imap_uid,
 	imap_compress, imap_unauthenticate, imap_getquota, imap_getquotaroot,
-	imap_setquota;
+	imap_setquota, imap_getmetadata, imap_setmetadata;
 
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);
@@ -108,6 +108,11 @@ bool imap_put_earlier(struct imap *s, uint64_t since,
 	const struct imap_set *known, struct fault *f);
 /* The UIDs with \Deleted, ascending, of those in set where there is one. */
 uint32_t *imap_deleted(struct imap *s, const struct imap_set *set, size_t *n_r);
+
+/* metadata.c */
+bool imap_metadata_names(struct imap_in *in, struct strs *names);
+void imap_list_metadata(struct imap *s, const struct store_mailbox *box,
+	const struct strs *names);
 
 /* section.c: BODY[...] */
 struct imap_section {

@@ -13,6 +13,7 @@ struct list_args {
 	bool subscribed, recursive, special; /* selection */
 	bool ret_subscribed; /* RETURN */
 	bool ret_status;
+	struct strs metadata; /* of RETURN (METADATA (...)) */
 	struct str items; /* of RETURN (STATUS (...)), read for each mailbox */
 	struct strs patterns;
 };
@@ -268,6 +269,8 @@ static void list_one(struct imap *s, const struct list_args *x,
 	if ((!chosen(x, box) && !info) || !name_matches(s, x, box))
 		return;
 	put_entry(s, x, box, children, info);
+	if (x->metadata.n > 0)
+		imap_list_metadata(s, box, &x->metadata);
 	if (!x->ret_status)
 		return;
 	buf_init(&items, 4096);
@@ -324,7 +327,11 @@ static bool parse_return(
 	do {
 		if (imap_word(in, "SUBSCRIBED"))
 			x->ret_subscribed = true;
-		else if (imap_word(in, "STATUS")) {
+		else if (imap_word(in, "METADATA")) {
+			if (!imap_space(in) ||
+				!imap_metadata_names(in, &x->metadata))
+				return false;
+		} else if (imap_word(in, "STATUS")) {
 			if (!parse_status_items(s, in, x))
 				return false;
 		} else if (!imap_word(in, "CHILDREN") &&

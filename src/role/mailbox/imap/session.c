@@ -50,6 +50,8 @@ static const struct {
 	{"LSUB", imap_lsub, ANY},
 	{"XLIST", imap_xlist, ANY},
 	{"STATUS", imap_status, ANY},
+	{"GETMETADATA", imap_getmetadata, ANY},
+	{"SETMETADATA", imap_setmetadata, ANY},
 	{"GETQUOTA", imap_getquota, ANY},
 	{"GETQUOTAROOT", imap_getquotaroot, ANY},
 	{"SETQUOTA", imap_setquota, ANY},

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: ISC */
+/* GETMETADATA, SETMETADATA: RFC 5464; LIST RETURN (METADATA ...): RFC 9590 */
+#include "role/mailbox/imap/imap.h"
+
+enum { VALUE_MAX = 60000, ENTRIES_MAX = 100, NAME_MAX_BYTES = 256 };
+
+struct getting {
+	struct strs names; /* lower case */
+	uint64_t max_size;
+	unsigned depth; /* 0, 1, or UINT_MAX: infinity */
+	uint64_t longest; /* of what was beyond max_size; 0: none */
+	struct imap *s;
+	struct buf *out;
+	bool any;
+};
+
+/* RFC 5464 4.1: /private/... or /shared/..., lower case is the store's */
+static bool entry_name(struct imap_in *in, struct str *name_r)
+{
+	struct str raw;
+
+	if (!imap_astring(in, &raw) || raw.len > NAME_MAX_BYTES)
+		return false;
+	*name_r = arena_lower(in->a, raw);
+	for (size_t i = 0; i < raw.len; i++)
+		if (raw.ptr[i] <= 0x20 || raw.ptr[i] >= 0x7f ||
+			raw.ptr[i] == '*' || raw.ptr[i] == '%')
+			return false;
+	return (str_starts(*name_r, "/private/") ||
+		       str_starts(*name_r, "/shared/")) &&
+	       !str_ends(*name_r, "/") && str_isearch(raw, STR("//")) < 0;
+}
+
+bool imap_metadata_names(struct imap_in *in, struct strs *names)
+{
+	struct str name;
+
+	if (!imap_char(in, '(')) {
+		if (!entry_name(in, &name))
+			return false;
+		strs_add(names, in->a, name);
+		return true;
+	}
+	do {
+		if (names->n == ENTRIES_MAX || !entry_name(in, &name))
+			return false;
+		strs_add(names, in->a, name);
+	} while (imap_space(in));
+	return imap_char(in, ')');
+}
+
+/* Is entry the wanted one, or below it as deep as was asked? */
+static bool is_wanted(const struct getting *g, struct str entry)
+{
+	for (size_t i = 0; i < g->names.n; i++) {
+		struct str want = g->names.v[i];
+		struct str tail = str_from_at(entry, want.len);
+
+		if (!str_eq(str_sub(entry, 0, want.len), want))
+			continue;
+		if (tail.len == 0)
+			return true;
+		if (tail.ptr[0] != '/' || g->depth == 0)
+			continue;
+		if (g->depth > 1 || str_find(str_from_at(tail, 1), '/') < 0)
+			return true;
+	}
+	return false;
+}
+
+static void put_entry(const struct store_entry *e, void *ctx)
+{
+	struct getting *g = ctx;
+
+	if (!is_wanted(g, e->name))
+		return;
+	if (e->value.len > g->max_size) {
+		if (e->value.len > g->longest)
+			g->longest = e->value.len;
+		return;
+	}
+	buf_putc(g->out, g->any ? ' ' : '(');
+	g->any = true;
+	buf_put(g->out, e->name);
+	buf_putc(g->out, ' ');
+	if (str_find(e->value, '\0') >= 0) {
+		buf_putf(g->out, "~{%zu}\r\n", e->value.len);
+		buf_put(g->out, e->value);
+	} else {
+		imap_put_string(e->value, g->out);
+	}
+}
+
+/* "* METADATA box (entry value ...)", where there is something. */
+static bool put_metadata(struct getting *g, struct str name, int64_t mailbox,
+	struct fault *f)
+{
+	struct imap *s = g->s;
+	struct buf out CLEANUP(buf_fini);
+
+	buf_init(&out, ENTRIES_MAX * (VALUE_MAX + 1024));
+	g->out = &out;
+	if (!store_metadata(s->sv->m->store, s->account, mailbox, put_entry, g,
+		    f))
+		return false;
+	if (!g->any)
+		return true;
+	struct buf *line = stream_out(s->stream);
+	buf_puts(line, "* METADATA ");
+	imap_put_name(s, name, line);
+	buf_putc(line, ' ');
+	stream_put(s->stream, buf_str(&out));
+	stream_puts(s->stream, ")\r\n");
+	return true;
+}
+
+void imap_list_metadata(struct imap *s, const struct store_mailbox *box,
+	const struct strs *names)
+{
+	struct getting g = {.s = s, .names = *names, .max_size = UINT64_MAX};
+	struct fault f;
+
+	if (!put_metadata(&g, box->name, box->id, &f))
+		log_error("store", log_s("login", s->login), log_fault(&f));
+}
+
+/* The mailbox of the command; "" is the server. False: answered. */
+static bool find_box(struct imap *s, struct str name, int64_t *mailbox_r)
+{
+	struct store_mailbox box;
+	struct fault f;
+	bool found;
+
+	*mailbox_r = 0;
+	if (name.len == 0)
+		return true;
+	if (!imap_find_mailbox(s, name, &box, &found, &f)) {
+		imap_fault(s, &f);
+		return false;
+	}
+	if (!found)
+		imap_no(s, "[NONEXISTENT] no such mailbox");
+	*mailbox_r = found ? box.id : 0;
+	return found;
+}
+
+static bool parse_option(struct imap_in *in, struct getting *g)
+{
+	if (imap_word(in, "MAXSIZE"))
+		return imap_space(in) && imap_number64(in, &g->max_size);
+	if (!imap_word(in, "DEPTH") || !imap_space(in))
+		return false;
+	if (imap_word(in, "INFINITY"))
+		g->depth = UINT32_MAX;
+	else if (imap_word(in, "1"))
+		g->depth = 1;
+	else if (!imap_word(in, "0"))
+		return false;
+	return true;
+}
+
+static bool parse_options(struct imap_in *in, struct getting *g)
+{
+	if (!imap_char(in, '('))
+		return true;
+	do {
+		if (!parse_option(in, g))
+			return false;
+	} while (imap_space(in));
+	return imap_char(in, ')') && imap_space(in);
+}
+
+void imap_getmetadata(struct imap *s, struct imap_in *in)
+{
+	struct getting g = {.s = s, .max_size = UINT64_MAX};
+	struct str name;
+	int64_t mailbox;
+	struct fault f;
+
+	if (!parse_options(in, &g) || !imap_mailbox(in, &name) ||
+		!imap_space(in) || !imap_metadata_names(in, &g.names) ||
+		!imap_end(in)) {
+		imap_bad(s, "GETMETADATA needs a mailbox and entries");
+		return;
+	}
+	if (!find_box(s, name, &mailbox))
+		return;
+	if (!put_metadata(&g, name, mailbox, &f))
+		imap_fault(s, &f);
+	else if (g.longest > 0)
+		imap_ok(s, "[METADATA LONGENTRIES %llu] Some are longer",
+			(unsigned long long)g.longest);
+	else
+		imap_ok(s, "Getmetadata completed");
+}
+
+static bool parse_value(struct imap_in *in, struct str *value_r)
+{
+	bool binary;
+
+	*value_r = STR_NONE;
+	return imap_word(in, "NIL") || imap_literal8(in, value_r, &binary) ||
+	       imap_string(in, value_r);
+}
+
+static bool parse_entries(struct imap_in *in, struct store_entry *v, size_t *n)
+{
+	*n = 0;
+	if (!imap_char(in, '('))
+		return false;
+	do {
+		struct store_entry *e = &v[*n];
+
+		if (*n == ENTRIES_MAX || !entry_name(in, &e->name) ||
+			!imap_space(in) || !parse_value(in, &e->value))
+			return false;
+		++*n;
+	} while (imap_space(in));
+	return imap_char(in, ')');
+}
+
+void imap_setmetadata(struct imap *s, struct imap_in *in)
+{
+	struct store_entry *v =
+		arena_alloc(s->cmd_a, ENTRIES_MAX * sizeof(*v));
+	struct str name;
+	int64_t mailbox;
+	size_t n;
+	struct fault f;
+
+	if (!imap_mailbox(in, &name) || !imap_space(in) ||
+		!parse_entries(in, v, &n) || !imap_end(in)) {
+		imap_bad(s, "SETMETADATA needs a mailbox and (entry value)");
+		return;
+	}
+	if (!find_box(s, name, &mailbox))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (v[i].value.len > VALUE_MAX) {
+			imap_no(s, "[METADATA MAXSIZE %d] too long",
+				VALUE_MAX);
+			return;
+		}
+	if (store_metadata_set(
+		    s->sv->m->store, s->account, mailbox, v, n, &f))
+		imap_ok(s, "Setmetadata completed");
+	else if (f.class == FAULT_PERM)
+		imap_no(s, "[METADATA TOOMANY] %s", f.text);
+	else
+		imap_fault(s, &f);
+}
