@@ -199,6 +199,20 @@ struct str arena_concat(struct arena *a, struct str x, struct str y)
 	return str_of(p, x.len + y.len);
 }
 
+void *arena_grown(
+	struct arena *a, void *v, size_t n, size_t *cap, size_t item_bytes)
+{
+	void *more;
+
+	if (n < *cap)
+		return v;
+	*cap = *cap > 0 ? *cap * 2 : 16;
+	more = arena_alloc(a, *cap * item_bytes);
+	if (n > 0)
+		memcpy(more, v, n * item_bytes);
+	return more;
+}
+
 void strs_add(struct strs *list, struct arena *a, struct str s)
 {
 	if (list->n == list->cap) {

@@ -35,6 +35,11 @@ struct str arena_printf(struct arena *a, const char *fmt, ...)
 /* Joins up to the first absent string. */
 struct str arena_concat(struct arena *a, struct str x, struct str y);
 
+/* An array of n items that has room for one more: v itself, or a larger copy.
+ * *cap: items that v has room for. */
+void *arena_grown(
+	struct arena *a, void *v, size_t n, size_t *cap, size_t item_bytes);
+
 /* A growing list of strings in an arena. */
 struct strs {
 	struct str *v;

@@ -35,8 +35,8 @@ static bool set_work(struct db *db, void *ctx, struct fault *f)
 		    " WHERE account=? AND mailbox=?",
 		    "ii", s->account, s->mailbox))
 		return false;
-	return n <= ENTRIES_MAX || fault_set(f, FAULT_PERM, 0, 0, 6,
-					   "too many annotations");
+	return n <= ENTRIES_MAX ||
+	       fault_set(f, FAULT_PERM, 0, 0, 6, "too many annotations");
 }
 
 bool store_metadata_set(struct store *s, int64_t account, int64_t mailbox,
@@ -44,8 +44,8 @@ bool store_metadata_set(struct store *s, int64_t account, int64_t mailbox,
 {
 	struct setting setting = {account, mailbox, v, n};
 
-	return committer_run(store_shard_of(s, account)->committer, set_work,
-		&setting, f);
+	return committer_run(
+		store_shard_of(s, account)->committer, set_work, &setting, f);
 }
 
 bool store_metadata(struct store *s, int64_t account, int64_t mailbox,

@@ -260,23 +260,15 @@ static bool run_listed(struct run *r, struct view_walk *w)
 {
 	struct fetch *x = r->x;
 	struct imap *s = x->s;
-	uint32_t *uids = arena_alloc(s->cmd_a, 16 * sizeof(*uids));
+	uint32_t *uids = NULL;
 	const struct pick *p;
 	struct pick one;
-	size_t n = 0, cap = 16;
+	size_t n = 0, cap = 0;
 
 	while ((p = view_next(w)) != NULL) {
 		if (!is_wanted(x, p))
 			continue;
-		if (n == cap) {
-			uint32_t *more =
-				arena_alloc(s->cmd_a, cap * 2 * sizeof(*more));
-
-			for (size_t i = 0; i < n; i++)
-				more[i] = uids[i];
-			uids = more;
-			cap *= 2;
-		}
+		uids = arena_grown(s->cmd_a, uids, n, &cap, sizeof(*uids));
 		uids[n++] = p->uid;
 	}
 	if (x->has_partial)

@@ -92,16 +92,16 @@ static void put_entry(const struct store_entry *e, void *ctx)
 }
 
 /* "* METADATA box (entry value ...)", where there is something. */
-static bool put_metadata(struct getting *g, struct str name, int64_t mailbox,
-	struct fault *f)
+static bool put_metadata(
+	struct getting *g, struct str name, int64_t mailbox, struct fault *f)
 {
 	struct imap *s = g->s;
 	struct buf out CLEANUP(buf_fini);
 
 	buf_init(&out, ENTRIES_MAX * (VALUE_MAX + 1024));
 	g->out = &out;
-	if (!store_metadata(s->sv->m->store, s->account, mailbox, put_entry, g,
-		    f))
+	if (!store_metadata(
+		    s->sv->m->store, s->account, mailbox, put_entry, g, f))
 		return false;
 	if (!g->any)
 		return true;
@@ -221,8 +221,7 @@ static bool parse_entries(struct imap_in *in, struct store_entry *v, size_t *n)
 
 void imap_setmetadata(struct imap *s, struct imap_in *in)
 {
-	struct store_entry *v =
-		arena_alloc(s->cmd_a, ENTRIES_MAX * sizeof(*v));
+	struct store_entry *v = arena_alloc(s->cmd_a, ENTRIES_MAX * sizeof(*v));
 	struct str name;
 	int64_t mailbox;
 	size_t n;
@@ -237,12 +236,10 @@ void imap_setmetadata(struct imap *s, struct imap_in *in)
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (v[i].value.len > VALUE_MAX) {
-			imap_no(s, "[METADATA MAXSIZE %d] too long",
-				VALUE_MAX);
+			imap_no(s, "[METADATA MAXSIZE %d] too long", VALUE_MAX);
 			return;
 		}
-	if (store_metadata_set(
-		    s->sv->m->store, s->account, mailbox, v, n, &f))
+	if (store_metadata_set(s->sv->m->store, s->account, mailbox, v, n, &f))
 		imap_ok(s, "Setmetadata completed");
 	else if (f.class == FAULT_PERM)
 		imap_no(s, "[METADATA TOOMANY] %s", f.text);

@@ -15,27 +15,16 @@ struct results {
 	struct arena *a;
 };
 
-static void *grown(
-	struct arena *a, const void *old, size_t n, size_t size, size_t cap)
-{
-	void *p = arena_alloc(a, cap * size);
-
-	if (n > 0)
-		memcpy(p, old, n * size);
-	return p;
-}
-
 static void keep(struct results *r, const struct pick *p, bool uid)
 {
 	struct search_found *f = r->found;
+	size_t caps[3] = {r->cap, r->cap, r->cap};
 
-	if (f->n == r->cap) {
-		r->cap = r->cap > 0 ? r->cap * 2 : 64;
-		f->v = grown(r->a, f->v, f->n, sizeof(*f->v), r->cap);
-		f->uids = grown(r->a, f->uids, f->n, sizeof(*f->uids), r->cap);
-		f->modseqs = grown(
-			r->a, f->modseqs, f->n, sizeof(*f->modseqs), r->cap);
-	}
+	f->v = arena_grown(r->a, f->v, f->n, &caps[0], sizeof(*f->v));
+	f->uids = arena_grown(r->a, f->uids, f->n, &caps[1], sizeof(*f->uids));
+	f->modseqs = arena_grown(
+		r->a, f->modseqs, f->n, &caps[2], sizeof(*f->modseqs));
+	r->cap = caps[0];
 	f->v[f->n] = uid ? p->uid : p->seq;
 	f->uids[f->n] = p->uid;
 	f->modseqs[f->n++] = p->modseq;

@@ -91,14 +91,7 @@ static void keep_uid(uint32_t uid, uint64_t modseq UNUSED, void *ctx)
 {
 	struct uid_list *l = ctx;
 
-	if (l->n == l->cap) {
-		uint32_t *v = arena_alloc(l->a, (l->cap * 2 + 64) * sizeof(*v));
-
-		if (l->n > 0)
-			memcpy(v, l->v, l->n * sizeof(*v));
-		l->v = v;
-		l->cap = l->cap * 2 + 64;
-	}
+	l->v = arena_grown(l->a, l->v, l->n, &l->cap, sizeof(*l->v));
 	l->v[l->n++] = uid;
 }
 

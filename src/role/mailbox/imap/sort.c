@@ -123,15 +123,7 @@ struct sorted {
 
 static struct entry *add(struct sorted *s, struct arena *a)
 {
-	if (s->n == s->cap) {
-		struct entry *v;
-
-		s->cap = s->cap > 0 ? s->cap * 2 : 256;
-		v = arena_alloc(a, s->cap * sizeof(*v));
-		if (s->n > 0)
-			memcpy(v, s->v, s->n * sizeof(*v));
-		s->v = v;
-	}
+	s->v = arena_grown(a, s->v, s->n, &s->cap, sizeof(*s->v));
 	return &s->v[s->n++];
 }
 

@@ -19,15 +19,7 @@ struct messages {
 
 static struct imap_thread_message *add(struct messages *m, struct arena *a)
 {
-	if (m->n == m->cap) {
-		struct imap_thread_message *v;
-
-		m->cap = m->cap > 0 ? m->cap * 2 : 256;
-		v = arena_alloc(a, m->cap * sizeof(*v));
-		if (m->n > 0)
-			memcpy(v, m->v, m->n * sizeof(*v));
-		m->v = v;
-	}
+	m->v = arena_grown(a, m->v, m->n, &m->cap, sizeof(*m->v));
 	return &m->v[m->n++];
 }
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* The view of a selected mailbox, and how it follows the store. */
+/* The view of a selected mailbox: what is visible, and walking through it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
-#include "role/mailbox/imap/imap.h"
-
-enum { NEWS_MAX = 1 << 30 };
+#include "role/mailbox/imap/view_private.h"
 
 static const struct {
 	const char *name;
@@ -60,27 +58,27 @@ void view_put_flags(uint32_t flags, const char *keywords, struct buf *out)
 
 /* ---- what is visible ---- */
 
-static uint64_t told(const struct view *v)
+uint64_t view_told(const struct view *v)
 {
 	return v->user.expunged;
 }
 
 /* Was the client told of the end of this row? */
-static bool is_told_gone(const struct view *v, const struct box_row *row)
+bool view_told_gone(const struct view *v, const struct box_row *row)
 {
 	return (row->flags & ROW_GONE) != 0 &&
-	       box_gone_at(v->box, row->uid) <= told(v);
+	       box_gone_at(v->box, row->uid) <= view_told(v);
 }
 
 /* Rows before position pos that the client knows as gone. */
-static size_t told_before(const struct view *v, size_t pos)
+size_t view_told_before(const struct view *v, size_t pos)
 {
 	const struct box *box = v->box;
 	uint32_t uid = pos < box->n ? box->rows[pos].uid : UINT32_MAX;
 	size_t n = 0;
 
 	for (size_t i = 0; i < box->n_gone && box->gone[i].uid < uid; i++)
-		n += box->gone[i].modseq <= told(v);
+		n += box->gone[i].modseq <= view_told(v);
 	return n;
 }
 
@@ -91,7 +89,7 @@ static size_t position_of(const struct view *v, uint32_t seq)
 	size_t pos = seq - 1;
 
 	for (size_t i = 0; i < box->n_gone; i++) {
-		if (box->gone[i].modseq > told(v))
+		if (box->gone[i].modseq > view_told(v))
 			continue;
 		if (box_lower(box, box->gone[i].uid) > pos)
 			break;
@@ -100,7 +98,7 @@ static size_t position_of(const struct view *v, uint32_t seq)
 	return pos;
 }
 
-static struct pick pick_of(
+struct pick view_pick_of(
 	const struct view *v, const struct box_row *row, uint32_t seq)
 {
 	return (struct pick){.seq = seq,
@@ -122,10 +120,10 @@ bool view_pick(struct imap *s, uint32_t uid, struct pick *pick_r)
 	size_t pos = box_lower(box, uid);
 	bool found = uid <= v->max_uid && pos < box->n &&
 		     box->rows[pos].uid == uid &&
-		     !is_told_gone(v, &box->rows[pos]);
+		     !view_told_gone(v, &box->rows[pos]);
 	if (found)
-		*pick_r = pick_of(v, &box->rows[pos],
-			(uint32_t)(pos - told_before(v, pos) + 1));
+		*pick_r = view_pick_of(v, &box->rows[pos],
+			(uint32_t)(pos - view_told_before(v, pos) + 1));
 	pthread_rwlock_unlock(&box->lock);
 	return found;
 }
@@ -179,7 +177,7 @@ static uint32_t last_uid(const struct view *v)
 	size_t pos = v->max_uid < UINT32_MAX ? box_lower(box, v->max_uid + 1)
 					     : box->n;
 
-	while (pos > 0 && is_told_gone(v, &box->rows[pos - 1]))
+	while (pos > 0 && view_told_gone(v, &box->rows[pos - 1]))
 		pos--;
 	return pos > 0 ? box->rows[pos - 1].uid : 0;
 }
@@ -235,7 +233,7 @@ static void enter(struct view_walk *w, size_t *pos_r, uint32_t *seq_r)
 		*seq_r = w->seq;
 	} else if (w->by_uid) {
 		*pos_r = box_lower(v->box, r->first);
-		*seq_r = (uint32_t)(*pos_r - told_before(v, *pos_r) + 1);
+		*seq_r = (uint32_t)(*pos_r - view_told_before(v, *pos_r) + 1);
 	} else {
 		*pos_r = position_of(v, r->first);
 		*seq_r = r->first;
@@ -257,9 +255,9 @@ static bool fill_from_range(struct view_walk *w)
 		if (pos >= box->n || row->uid > v->max_uid ||
 			(w->by_uid ? row->uid : seq) > r->last)
 			return false;
-		if (is_told_gone(v, row))
+		if (view_told_gone(v, row))
 			continue;
-		w->chunk[w->n++] = pick_of(v, row, seq++);
+		w->chunk[w->n++] = view_pick_of(v, row, seq++);
 		w->inside = true;
 		w->uid = row->uid + 1;
 		w->seq = seq;
@@ -291,264 +289,16 @@ bool view_at_chunk(const struct view_walk *w)
 
 uint32_t *view_uids(struct view_walk *w, size_t *n_r)
 {
-	struct imap *s = w->s;
-	uint32_t *uids = arena_alloc(s->cmd_a, 16 * sizeof(*uids));
-	size_t cap = 16, n = 0;
+	uint32_t *uids = NULL;
+	size_t cap = 0, n = 0;
 	const struct pick *p;
 
 	while ((p = view_next(w)) != NULL) {
-		if (n == cap) {
-			uint32_t *more =
-				arena_alloc(s->cmd_a, cap * 2 * sizeof(*uids));
-
-			memcpy(more, uids, n * sizeof(*uids));
-			uids = more;
-			cap *= 2;
-		}
+		uids = arena_grown(w->s->cmd_a, uids, n, &cap, sizeof(*uids));
 		uids[n++] = p->uid;
 	}
 	*n_r = n;
 	return uids;
-}
-
-/* ---- following the store ---- */
-
-bool view_refresh(struct imap *s, struct fault *f)
-{
-	bool deleted;
-
-	if (!box_refresh(s->sv->m->boxes, s->view.box, &deleted, f))
-		return false;
-	return !deleted ||
-	       fault_set(f, FAULT_PERM, 0, 0, 2, "the mailbox was deleted");
-}
-
-static void tell_flags(struct imap *s, const struct pick *p, struct buf *out)
-{
-	imap_put_fetch(s, p->seq, p->uid, out);
-	if (!s->uidonly) {
-		buf_puts(out, "UID ");
-		buf_put_u64(out, p->uid);
-		buf_putc(out, ' ');
-	}
-	buf_puts(out, "FLAGS ");
-	view_put_flags(p->flags, p->keywords, out);
-	if (s->condstore) {
-		buf_puts(out, " MODSEQ (");
-		buf_put_u64(out, p->modseq);
-		buf_putc(out, ')');
-	}
-	buf_puts(out, ")\r\n");
-}
-
-static bool is_own(const struct view_own *own, const struct box_row *row)
-{
-	size_t low = 0, high = own != NULL ? own->n : 0;
-
-	if (own == NULL || row->modseq != own->modseq)
-		return false;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (own->uids[mid] < row->uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < own->n && own->uids[low] == row->uid;
-}
-
-/* With the lock of the box held, as all that tells: into memory, for nobody
- * may wait for a client while it is. */
-static void tell_changes(
-	struct imap *s, const struct view_own *own, struct buf *out)
-{
-	struct view *v = &s->view;
-	const struct box *box = v->box;
-	uint32_t seq = 0;
-
-	if (box->changed <= v->modseq)
-		return;
-	for (size_t i = 0; i < box->n && box->rows[i].uid <= v->max_uid; i++) {
-		const struct box_row *row = &box->rows[i];
-
-		if ((row->flags & ROW_GONE) != 0 && is_told_gone(v, row))
-			continue;
-		seq++;
-		if (row->modseq <= v->modseq || (row->flags & ROW_GONE) != 0 ||
-			is_own(own, row))
-			continue;
-		struct pick p = pick_of(v, row, seq);
-		tell_flags(s, &p, out);
-	}
-}
-
-static bool to_tell(const struct view *v, const struct box_gone *gone)
-{
-	return gone->modseq > told(v) && gone->modseq <= v->box->modseq &&
-	       gone->uid <= v->max_uid;
-}
-
-/* RFC 7162 3.2.10, RFC 9586 3.3: UIDs where that was asked for */
-static void tell_vanished(struct imap *s, struct buf *out)
-{
-	struct view *v = &s->view;
-	const struct box *box = v->box;
-	struct imap_set_put put = {0};
-	bool any = false;
-
-	for (size_t i = 0; i < box->n_gone; i++) {
-		if (!to_tell(v, &box->gone[i]))
-			continue;
-		if (!any)
-			buf_puts(out, "* VANISHED ");
-		any = true;
-		v->n--;
-		imap_set_put(&put, box->gone[i].uid, out);
-	}
-	imap_set_put_end(&put, out);
-	if (any)
-		buf_puts(out, "\r\n");
-}
-
-static void tell_expunged(struct imap *s, struct buf *out)
-{
-	struct view *v = &s->view;
-	const struct box *box = v->box;
-	size_t done = 0;
-
-	for (size_t i = 0; i < box->n_gone; i++) {
-		if (!to_tell(v, &box->gone[i]))
-			continue;
-		size_t pos = box_lower(box, box->gone[i].uid);
-		buf_putf(out, "* %zu EXPUNGE\r\n",
-			pos - told_before(v, pos) - done + 1);
-		done++;
-		v->n--;
-	}
-}
-
-static void tell_new(struct imap *s, struct buf *out)
-{
-	struct view *v = &s->view;
-	const struct box *box = v->box;
-	size_t fresh = 0;
-	size_t pos = box_lower(box, v->max_uid + 1);
-
-	if (pos == box->n)
-		return;
-	for (; pos < box->n; pos++)
-		fresh += !is_told_gone(v, &box->rows[pos]);
-	v->max_uid = box->rows[box->n - 1].uid;
-	if (fresh == 0)
-		return;
-	v->n += fresh;
-	buf_putf(out, "* %zu EXISTS\r\n", v->n);
-}
-
-static bool say_deleted(struct imap *s)
-{
-	if (!s->closing)
-		stream_puts(s->stream,
-			"* BYE the selected mailbox was deleted\r\n");
-	s->closing = true;
-	return true;
-}
-
-struct glance {
-	uint32_t max_uid;
-	bool numbers; /* something happened that needs them */
-	size_t fresh;
-};
-
-static void glance_row(const struct store_row *row, void *ctx)
-{
-	struct glance *g = ctx;
-
-	if (row->uid <= g->max_uid)
-		g->numbers = true;
-	else
-		g->fresh++;
-}
-
-static void glance_vanished(uint32_t uid, uint64_t modseq UNUSED, void *ctx)
-{
-	struct glance *g = ctx;
-
-	g->numbers |= uid <= g->max_uid;
-}
-
-/* While nobody needs numbers, new mail is told without loading the box. */
-static bool sync_unloaded(struct imap *s, bool *done_r, struct fault *f)
-{
-	struct view *v = &s->view;
-	struct box *box = v->box;
-	struct store_mailbox m;
-	struct glance g = {.max_uid = v->max_uid};
-
-	*done_r = false;
-	pthread_rwlock_rdlock(&box->lock);
-	bool loaded = box->loaded;
-	pthread_rwlock_unlock(&box->lock);
-	if (loaded)
-		return true;
-	if (!store_mailbox(box->store, box->account, box->mailbox, &m, f)) {
-		*done_r = f->class == FAULT_PERM;
-		return *done_r && say_deleted(s);
-	}
-	*done_r = m.modseq <= v->modseq;
-	if (*done_r)
-		return true;
-	if (!store_vanished(box->store, box->account, box->mailbox, v->modseq,
-		    glance_vanished, &g, f) ||
-		!store_rows(box->store, box->account, box->mailbox, v->modseq,
-			0, glance_row, &g, f))
-		return false;
-	if (g.numbers || m.n_exists != v->n + g.fresh)
-		return true;
-	*done_r = true;
-	v->modseq = m.modseq;
-	__atomic_store_n(&v->user.expunged, m.modseq, __ATOMIC_RELAXED);
-	v->max_uid = m.uidnext - 1;
-	if (m.n_exists > v->n) {
-		v->n = m.n_exists;
-		imap_untagged(s, "%zu EXISTS", v->n);
-	}
-	return true;
-}
-
-bool view_sync(struct imap *s, bool expunges, const struct view_own *own,
-	struct fault *f)
-{
-	struct view *v = &s->view;
-	struct box *box = v->box;
-	bool done;
-
-	if (!sync_unloaded(s, &done, f))
-		return false;
-	if (done)
-		return true;
-	if (!view_refresh(s, f))
-		return f->class == FAULT_PERM && say_deleted(s);
-	struct buf out CLEANUP(buf_fini);
-	buf_init(&out, NEWS_MAX);
-	pthread_rwlock_rdlock(&box->lock);
-	if (box->modseq > v->modseq || box->modseq > told(v)) {
-		tell_changes(s, own, &out);
-		if (expunges) {
-			if (s->qresync || s->uidonly)
-				tell_vanished(s, &out);
-			else
-				tell_expunged(s, &out);
-			__atomic_store_n(&v->user.expunged, box->modseq,
-				__ATOMIC_RELAXED);
-		}
-		v->modseq = box->modseq;
-		tell_new(s, &out);
-	}
-	pthread_rwlock_unlock(&box->lock);
-	stream_put(s->stream, buf_str(&out));
-	return true;
 }
 
 /* ---- open and close ---- */
