@@ -476,6 +476,15 @@ def test_metadata(client, box):
     assert box.ok(f"GETMETADATA {b} /private/n1") == []
 
 
+# ---- RFC 5255 ----
+
+def test_language(box):
+    assert box.ok("LANGUAGE") == ["LANGUAGE (en i-default)"]
+    assert box.ok("LANGUAGE de en-GB") == ["LANGUAGE (en)"]
+    box.no("LANGUAGE xx")
+    assert box.ok("LANGUAGE default") == ["LANGUAGE (en)"]
+
+
 # ---- RFC 4978, 8437 ----
 
 def test_compress(client, box):

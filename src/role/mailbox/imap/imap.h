@@ -58,7 +58,7 @@ imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
 	imap_expunge, imap_search, imap_sort, imap_thread, imap_fetch,
 	imap_store, imap_copy, imap_move, imap_replace, imap_idle, imap_uid,
 	imap_compress, imap_unauthenticate, imap_getquota, imap_getquotaroot,
-	imap_setquota, imap_getmetadata, imap_setmetadata;
+	imap_setquota, imap_getmetadata, imap_setmetadata, imap_language;
 
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);

@@ -37,6 +37,7 @@ static const struct {
 	{"ID", imap_id, ANY},
 	{"NAMESPACE", imap_namespace, ANY},
 	{"ENABLE", imap_enable, ANY},
+	{"LANGUAGE", imap_language, ANY},
 	{"COMPRESS", imap_compress, ANY},
 	{"UNAUTHENTICATE", imap_unauthenticate, NO_NEWS},
 	{"SELECT", imap_select, NO_NEWS},

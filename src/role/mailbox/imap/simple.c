@@ -17,7 +17,7 @@ void imap_put_capabilities(const struct imap *s, struct buf *out)
 		"SEARCH=FUZZY I18NLEVEL=1 UTF8=ACCEPT BINARY MULTIAPPEND "
 		"CATENATE REPLACE PREVIEW SAVEDATE OBJECTID UIDONLY "
 		"UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE "
-		"METADATA LIST-METADATA");
+		"METADATA LIST-METADATA LANGUAGE");
 	if (!stream_is_compressed(s->stream))
 		buf_puts(out, " COMPRESS=DEFLATE");
 	buf_puts(out, " APPENDLIMIT");
@@ -62,6 +62,33 @@ void imap_namespace(struct imap *s, struct imap_in *in UNUSED)
 {
 	imap_untagged(s, "NAMESPACE ((\"\" \"/\")) NIL NIL");
 	imap_ok(s, "Namespace completed");
+}
+
+/* RFC 5255 3: English is all; asking for another one changes nothing. */
+void imap_language(struct imap *s, struct imap_in *in)
+{
+	struct str tag;
+	bool known = false;
+
+	if (imap_end(in)) {
+		imap_untagged(s, "LANGUAGE (en i-default)");
+		imap_ok(s, "Language completed");
+		return;
+	}
+	do {
+		if (!imap_astring(in, &tag)) {
+			imap_bad(s, "LANGUAGE needs language tags");
+			return;
+		}
+		known |= str_ieqc(tag, "en") || str_istarts(tag, "en-") ||
+			 str_ieqc(tag, "i-default") || str_ieqc(tag, "default");
+	} while (imap_space(in));
+	if (!known) {
+		imap_no(s, "[CANNOT] only en is spoken here");
+		return;
+	}
+	imap_untagged(s, "LANGUAGE (en)");
+	imap_ok(s, "Language completed");
 }
 
 /* RFC 7162 3.1: the answer of an enabling command comes with where it is */
