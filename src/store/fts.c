@@ -41,6 +41,19 @@ static void path_of(const char *dir, int64_t account, char *out, size_t len)
 	snprintf(out, len, "%s/fts/%llx.db", dir, (unsigned long long)account);
 }
 
+/* Who does not make the file waits until who does has made all of it. */
+static bool is_ready(struct fts *t, bool make, struct fault *f)
+{
+	int64_t version = 0;
+
+	if (make)
+		return db_schema(t->db, schema, ARRAY_LEN(schema), f);
+	if (!db_number(t->db, f, &version, "PRAGMA user_version", ""))
+		return false;
+	return version == ARRAY_LEN(schema) ||
+	       fault_set(f, FAULT_PERM, 0, 0, 3, "the index is not ready");
+}
+
 struct fts *fts_open(
 	const char *dir, int64_t account, bool make, struct fault *f)
 {
@@ -60,7 +73,7 @@ struct fts *fts_open(
 	t->db = db_open(path, DB_LOOSE, f);
 	/* After a power cut it may be older than the mail, never torn. */
 	if (t->db != NULL && db_exec(t->db, "PRAGMA synchronous=NORMAL", f) &&
-		db_schema(t->db, schema, ARRAY_LEN(schema), f))
+		is_ready(t, make, f))
 		return t;
 	fts_close(t);
 	return NULL;

@@ -120,9 +120,10 @@ static bool index_account(
 }
 
 /* False: the file is no good. */
-static bool try_work(struct indexer *x, const struct work *w, struct fault *f)
+static bool try_work(
+	struct indexer *x, const struct work *w, bool make, struct fault *f)
 {
-	struct fts *fts = fts_open(x->dir, w->account, w->make, f);
+	struct fts *fts = fts_open(x->dir, w->account, make, f);
 
 	if (fts == NULL)
 		return f->class == FAULT_PERM; /* nobody wants it */
@@ -135,8 +136,9 @@ static void do_work(struct indexer *x, const struct work *w)
 {
 	struct fault f;
 
+	/* What was there and broke is made anew. */
 	for (int round = 0; round < 2; round++) {
-		if (try_work(x, w, &f))
+		if (try_work(x, w, w->make || round > 0, &f))
 			return;
 		log_warn("search index", log_n("account", w->account),
 			log_fault(&f));
