@@ -343,6 +343,30 @@ def test_a_thousand_at_once(box):
         f"STATUS {box.box} (MESSAGES)"))
 
 
+def test_many_are_changed_in_parts(client, box):
+    """More than one transaction's worth: all of them, told once each."""
+    m = b"a: b\r\n\r\n"
+    part = b" {%d+}\r\n%s" % (len(m), m)
+    for _ in range(25):
+        box.cmd(b"APPEND " + box.box.encode() + part * 1000)
+    box.ok("NOOP")
+    watcher = client()
+    watcher.ok(f"SELECT {box.box}")
+    watcher.ok("FETCH 1 (FLAGS)")
+    since = modseq(box)
+    got = box.ok(r"STORE 1:* +FLAGS (\Flagged)")
+    assert len(got) == 25000
+    got = box.ok(r"STORE 1:* +FLAGS.SILENT (\Deleted)")
+    assert len(got) == 25000 and not any("FLAGS" in r for r in got)
+    assert len(watcher.ok("NOOP")) == 25000
+    status = box.cmd(f"STORE 1:* (UNCHANGEDSINCE {since}) +FLAGS.SILENT "
+                     r"(\Seen)")[1]
+    assert "[MODIFIED 1:25000]" in status
+    assert len(box.ok("EXPUNGE")) == 25000
+    assert len(watcher.ok("NOOP")) == 25000
+    assert box.ok("SEARCH ALL") == ["SEARCH"]
+
+
 def test_catenate(box):
     uid = box.append(box.box, mail("one", "the body"))
     box.ok("NOOP")

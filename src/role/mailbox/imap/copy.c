@@ -4,6 +4,8 @@
 #include "role/mailbox/indexer.h"
 #include "role/mailbox/quota.h"
 
+enum { PART = 10000 };
+
 static void put_uids(
 	const uint32_t *uids, const uint32_t *to, size_t n, struct buf *out)
 {
@@ -96,6 +98,20 @@ void imap_move(struct imap *s, struct imap_in *in)
 	transfer(s, in, true);
 }
 
+bool imap_expunge_uids(
+	struct imap *s, const uint32_t *uids, size_t n, struct fault *f)
+{
+	/* In parts, as STORE does. */
+	for (size_t i = 0; i < n; i += PART)
+		if (!store_expunge(s->sv->m->store, s->account,
+			    s->view.box->mailbox, uids + i,
+			    n - i < PART ? n - i : PART, f))
+			return false;
+	if (n > 0)
+		imap_ring(s);
+	return true;
+}
+
 void imap_expunge(struct imap *s, struct imap_in *in)
 {
 	struct imap_set set = {0};
@@ -110,12 +126,9 @@ void imap_expunge(struct imap *s, struct imap_in *in)
 		return;
 	}
 	uint32_t *uids = imap_deleted(s, s->uid ? &set : NULL, &n);
-	if (!store_expunge(s->sv->m->store, s->account, s->view.box->mailbox,
-		    uids, n, &f)) {
+	if (!imap_expunge_uids(s, uids, n, &f)) {
 		imap_fault(s, &f);
 		return;
 	}
-	if (n > 0)
-		imap_ring(s);
 	imap_ok_modseq(s, "Expunge completed");
 }

@@ -86,6 +86,9 @@ void imap_put_name(struct imap *s, struct str utf8, struct buf *out);
 /* copy.c: a fault of what needs a target mailbox */
 void imap_fault_trycreate(struct imap *s, const struct fault *f);
 
+bool imap_expunge_uids(
+	struct imap *s, const uint32_t *uids, size_t n, struct fault *f);
+
 /* read.c: one command with its literals into s->input */
 enum read_result { READ_OK, READ_REFUSED, READ_GONE };
 enum read_result imap_read_command(struct imap *s);

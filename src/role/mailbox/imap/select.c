@@ -292,7 +292,5 @@ void imap_close(struct imap *s, struct imap_in *in)
 		imap_fault(s, &f);
 		return;
 	}
-	if (n > 0)
-		imap_ring(s);
 	imap_ok(s, "Closed");
 }

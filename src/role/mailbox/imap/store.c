@@ -2,9 +2,12 @@
 /* STORE: RFC 9051 6.4.6, RFC 7162 3.1.3 */
 #include "role/mailbox/imap/imap.h"
 
+enum { PART = 10000 };
+
 struct store_args {
 	struct store_flags change;
 	bool silent;
+	bool *failed; /* of all; change.failed is that of a part */
 };
 
 static bool parse_unchangedsince(
@@ -83,13 +86,37 @@ static bool put_modified(struct imap *s, const struct store_args *x,
 	bool any = false;
 
 	for (size_t i = 0; x->change.conditional && i < n; i++) {
-		if (!x->change.failed[i] || !view_pick(s, uids[i], &p))
+		if (!x->failed[i] || !view_pick(s, uids[i], &p))
 			continue;
 		any = true;
 		imap_set_put(&put, s->uid ? p.uid : p.seq, out);
 	}
 	imap_set_put_end(&put, out);
 	return any;
+}
+
+/* In parts: nobody else's mail waits for the flags of a million messages. */
+static bool store_all(struct imap *s, struct store_args *x,
+	const uint32_t *uids, size_t n, struct fault *f)
+{
+	for (size_t i = 0; i < n; i += PART) {
+		size_t part = n - i < PART ? n - i : PART;
+
+		x->change.failed = x->failed + i;
+		if (!store_flags(s->sv->m->store, s->account,
+			    s->view.box->mailbox, uids + i, part, &x->change,
+			    f) ||
+			!view_refresh(s, f))
+			return false;
+		put_stored(s, x, uids + i, part);
+		if (x->change.modseq == 0)
+			continue;
+		s->own = (struct view_own){uids + i, part, x->change.modseq};
+		imap_ring(s);
+		if (n > PART && !view_sync(s, false, &s->own, f))
+			return false;
+	}
+	return true;
 }
 
 void imap_store(struct imap *s, struct imap_in *in)
@@ -113,17 +140,10 @@ void imap_store(struct imap *s, struct imap_in *in)
 		return;
 	}
 	uint32_t *uids = view_uids(w, &n);
-	x->change.failed = arena_alloc(s->cmd_a, n + 1);
-	if (!store_flags(s->sv->m->store, s->account, s->view.box->mailbox,
-		    uids, n, &x->change, &f) ||
-		!view_refresh(s, &f)) {
+	x->change.failed = x->failed = arena_alloc(s->cmd_a, n + 1);
+	if (!store_all(s, x, uids, n, &f)) {
 		imap_fault(s, &f);
 		return;
-	}
-	put_stored(s, x, uids, n);
-	if (x->change.modseq != 0) {
-		s->own = (struct view_own){uids, n, x->change.modseq};
-		imap_ring(s);
 	}
 	if (put_modified(s, x, uids, n, &modified))
 		imap_ok(s, "[MODIFIED %.*s] Conditional STORE failed for some",
