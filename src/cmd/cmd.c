@@ -34,6 +34,9 @@ static const struct {
 	{"user", cmd_user,
 		"user add|passwd|del ADDRESS [--password-stdin] | user list",
 		"manage accounts"},
+	{"mailbox", cmd_mailbox,
+		"mailbox backup DIRECTORY | mailbox verify [DIRECTORY]",
+		"back up the mailboxes, or look whether they are sound"},
 	{"queue", cmd_queue,
 		"queue list [--json] | sites | show ID | "
 		"flush|hold|release|delete|expire "

@@ -22,7 +22,7 @@ struct cmd {
 typedef int cmd_f(struct cmd *c);
 cmd_f cmd_start, cmd_stop, cmd_reload, cmd_status, cmd_check, cmd_conf,
 	cmd_user, cmd_queue, cmd_why, cmd_send, cmd_authenticate, cmd_dkim,
-	cmd_dns, cmd_dmarc;
+	cmd_dns, cmd_dmarc, cmd_mailbox;
 
 /* Options "--name value" and "--name"; what is no option stays in order. */
 struct option_def {
