@@ -35,8 +35,10 @@ static const struct {
 		"user add|passwd|del ADDRESS [--password-stdin] | user list",
 		"manage accounts"},
 	{"mailbox", cmd_mailbox,
-		"mailbox backup DIRECTORY | mailbox verify [DIRECTORY]",
-		"back up the mailboxes, or look whether they are sound"},
+		"mailbox backup DIRECTORY | verify [DIRECTORY] | undelete "
+		"ADDRESS",
+		"back up and verify the mailboxes, bring back what was "
+		"expunged"},
 	{"queue", cmd_queue,
 		"queue list [--json] | sites | show ID | "
 		"flush|hold|release|delete|expire "

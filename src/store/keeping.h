@@ -22,7 +22,8 @@ struct store_verified {
 	uint64_t problems;
 };
 /* Reads everything and says what does not fit, by complain. */
-bool store_verify(const char *dir, void (*complain)(const char *what, void *ctx),
-	void *ctx, struct store_verified *v_r, struct fault *f);
+bool store_verify(const char *dir,
+	void (*complain)(const char *what, void *ctx), void *ctx,
+	struct store_verified *v_r, struct fault *f);
 
 #endif

@@ -4,8 +4,8 @@
  *
  * Invariants
  * 1. All changes of one call are one transaction of one shard.
- * 2. A blob has refs rows that name it; at 0 it is deleted with its file in
- *    the same transaction (the file after the commit).
+ * 2. A blob has refs rows of messages and removed that name it; at 0 it is
+ * deleted with its file in the same transaction (the file after the commit).
  * 3. A blob beyond ROW_MAX bytes is a file, linked and synced before its row
  *    commits.  A file without a row is garbage and swept at open.
  * 4. mailboxes.uidnext is above every UID that was ever given out there.
@@ -92,7 +92,12 @@ static const char schema_3[] =
 	"CREATE TABLE metadata(account INT, mailbox INT, entry TEXT, value "
 	"BLOB,"
 	" PRIMARY KEY(account, mailbox, entry)) WITHOUT ROWID";
-static const char *const schema[] = {schema_1, schema_2, schema_3};
+static const char schema_4[] =
+	"CREATE TABLE removed(account INT, at INT, mailbox INT, uid INT,"
+	" flags INT NOT NULL, keywords TEXT, size INT NOT NULL,"
+	" received INT NOT NULL, savedate INT NOT NULL, blob INT NOT NULL,"
+	" prefix BLOB, PRIMARY KEY(account, at, mailbox, uid)) WITHOUT ROWID";
+static const char *const schema[] = {schema_1, schema_2, schema_3, schema_4};
 
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {
@@ -193,6 +198,12 @@ struct store *store_open(const char *dir, unsigned shards, struct fault *f)
 		return s;
 	store_close(s);
 	return NULL;
+}
+
+void store_keep_removed(struct store *s, int64_t seconds)
+{
+	for (unsigned i = 0; i < s->n_shards; i++)
+		s->shards[i].keep_removed_s = seconds;
 }
 
 void store_close(struct store *s)

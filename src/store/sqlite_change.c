@@ -12,7 +12,7 @@ enum { FAR = 1000 };
 
 /* ---- blobs ---- */
 
-static bool unref(struct db *db, struct store_shard *shard, int64_t blob,
+bool store_unref(struct db *db, struct store_shard *shard, int64_t blob,
 	struct arena *a, struct strs *gone, struct fault *f)
 {
 	char path[4096];
@@ -271,7 +271,7 @@ bool store_drop(struct db *db, struct store_shard *shard, int64_t account,
 	int64_t size = db_int(s, 1), blob = db_int(s, 2);
 	db_reset(s);
 	return forget_row(db, account, mailbox, uid, modseq, flags, size, f) &&
-	       unref(db, shard, blob, a, gone, f);
+	       store_unref(db, shard, blob, a, gone, f);
 }
 
 bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
@@ -287,8 +287,9 @@ bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
 			return false;
 		if (uid == 0)
 			return true;
-		if (!store_drop(
-			    db, shard, account, mailbox, uid, 0, a, gone, f))
+		if (!store_keep(db, shard, account, mailbox, uid, f) ||
+			!store_drop(db, shard, account, mailbox, uid, 0, a,
+				gone, f))
 			return false;
 	}
 }
@@ -415,10 +416,12 @@ static bool expunge_work(struct db *db, void *ctx, struct fault *f)
 	if (!store_next_modseq(db, x->account, &modseq, f))
 		return false;
 	for (size_t i = 0; i < x->n; i++)
-		if (!store_drop(db, x->shard, x->account, x->mailbox,
-			    x->uids[i], modseq, x->a, &x->gone, f))
+		if (!store_keep(db, x->shard, x->account, x->mailbox,
+			    x->uids[i], f) ||
+			!store_drop(db, x->shard, x->account, x->mailbox,
+				x->uids[i], modseq, x->a, &x->gone, f))
 			return false;
-	return true;
+	return store_purge(db, x->shard, x->account, x->a, &x->gone, f);
 }
 
 bool store_expunge(struct store *s, int64_t account, int64_t mailbox,

@@ -14,6 +14,7 @@ struct store_shard {
 	struct committer *committer;
 	struct readers *readers;
 	char *blob_dir;
+	int64_t keep_removed_s;
 };
 
 struct store {
@@ -42,6 +43,15 @@ bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
 	int64_t mailbox, struct arena *a, struct strs *gone, struct fault *f);
 bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
 	struct fault *f);
+/* What is about to be dropped stays in removed for a while; what was there for
+ * long enough goes. */
+bool store_keep(struct db *db, const struct store_shard *shard, int64_t account,
+	int64_t mailbox, int64_t uid, struct fault *f);
+bool store_purge(struct db *db, struct store_shard *shard, int64_t account,
+	struct arena *a, struct strs *gone, struct fault *f);
+/* One reference less; a file that lost its last goes to gone. */
+bool store_unref(struct db *db, struct store_shard *shard, int64_t blob,
+	struct arena *a, struct strs *gone, struct fault *f);
 void store_unlink(const struct strs *gone);
 
 /* What changes in the counters of a mailbox: invariant 6. */

@@ -20,6 +20,8 @@ struct store;
 
 struct store *store_open(const char *dir, unsigned shards, struct fault *f);
 void store_close(struct store *s);
+/* Expunged messages can be brought back for so long (undelete.h); 0: not. */
+void store_keep_removed(struct store *s, int64_t seconds);
 
 enum store_flag {
 	FLAG_SEEN = 1u << 0,

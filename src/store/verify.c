@@ -103,7 +103,8 @@ static bool check_rows(struct verifying *x)
 	       each(x, /* 6 */
 		       "SELECT b.account, b.mailbox FROM mailboxes b"
 		       " LEFT JOIN (SELECT account, mailbox, count(*) n,"
-		       " sum(flags & 1 = 0) unseen, sum(flags & 8 <> 0) deleted,"
+		       " sum(flags & 1 = 0) unseen, sum(flags & 8 <> 0) "
+		       "deleted,"
 		       " sum(size) bytes, max(uid) last FROM messages"
 		       " GROUP BY account, mailbox) m"
 		       " ON m.account=b.account AND m.mailbox=b.mailbox"
@@ -130,7 +131,9 @@ static bool check_rows(struct verifying *x)
 		       "there is no body for UID") &&
 	       each(x, /* 2 */
 		       "SELECT ifnull(n, 0), b.blob FROM blobs b LEFT JOIN"
-		       " (SELECT blob, count(*) n FROM messages GROUP BY blob) m"
+		       " (SELECT blob, count(*) n FROM (SELECT blob FROM "
+		       "messages"
+		       " UNION ALL SELECT blob FROM removed) GROUP BY blob) m"
 		       " ON m.blob=b.blob WHERE b.refs<>ifnull(n, 0)",
 		       "the references are counted wrong of body");
 }

@@ -113,6 +113,69 @@ def test_verify_finds(server):
     assert "is missing" in server.run("mailbox", "verify", check=False).stdout
 
 
+def test_undelete(tmp_path):
+    p = Postern(tmp_path / "a", users={USER: PW}, options={
+        "virtual_mailbox_domains": "example.test",
+        "mailbox_undelete_time": "1h", "mailbox_quota": "0 10"})
+    p.start()
+    try:
+        c = Client(p, USER)
+        for i in range(6):
+            c.append("INBOX", mail(i, 100_000 if i == 2 else 10),
+                     r"(\Seen $Work) ")
+        c.ok("CREATE gone")
+        c.ok("SELECT INBOX")
+        kept = c.ok("FETCH 1:6 (INTERNALDATE RFC822.SIZE)")
+        c.ok("COPY 1 gone")
+        c.ok("DELETE gone")
+        c.ok("MOVE 6 Trash")
+        c.ok(r"STORE 1:4 +FLAGS.SILENT (\Deleted)")
+        c.ok("EXPUNGE")
+        assert p.run("mailbox", "verify").stdout.endswith("all is well\n")
+        # It does not count for the quota.
+        for i in range(8):
+            c.append("Archive", mail(50 + i))
+        c.ok("NOOP")
+        r = p.run("mailbox", "undelete", USER)
+        assert r.stdout == "5 messages are back\n"
+        c.ok("NOOP")
+        got = c.ok("FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)")
+        assert len(got) == 6
+        # The one of the mailbox that is gone is in the INBOX.
+        assert all(r"FLAGS (\Seen $Work)" in r and "Deleted" not in r
+                   for r in got)
+        sizes = [r.split("RFC822.SIZE ")[1] for r in got]
+        assert sizes.count(kept[2].split("RFC822.SIZE ")[1]) == 1
+        assert b"number 2" in b"".join(c.cmd(
+            "FETCH 1:* (BODY.PEEK[HEADER])")[0])
+        assert p.run("mailbox", "undelete", USER).stdout.startswith("0 ")
+        assert p.run("mailbox", "undelete", "no@example.test",
+                     check=False).returncode == 65
+        assert p.run("mailbox", "verify").stdout.endswith("all is well\n")
+        # When the time is over it goes with the next that is expunged.
+        c.ok(r"STORE 1:2 +FLAGS.SILENT (\Deleted)")
+        c.ok("EXPUNGE")
+        p.stop()
+        main_cf = p.dir / "main.cf"
+        main_cf.write_text(main_cf.read_text().replace(
+            "mailbox_undelete_time = 1h", "mailbox_undelete_time = 1s"))
+        for path in (p.dir / "data" / "mail").glob("mail.*.db"):
+            db = sqlite3.connect(path)
+            db.execute("UPDATE removed SET at=at-100")
+            db.commit()
+            db.close()
+        p.start(add_users=False)
+        c = Client(p, USER)
+        c.ok("SELECT INBOX")
+        c.ok(r"STORE 1 +FLAGS.SILENT (\Deleted)")
+        c.ok("EXPUNGE")
+        r = p.run("mailbox", "undelete", USER)
+        assert r.stdout in ("1 messages are back\n", "0 messages are back\n")
+        assert p.run("mailbox", "verify").stdout.endswith("all is well\n")
+    finally:
+        p.stop()
+
+
 def test_wrong_use(server, tmp_path):
     assert server.run("mailbox", check=False).returncode == 64
     assert server.run("mailbox", "backup", check=False).returncode == 64
