@@ -21,7 +21,8 @@ bool store_keep(struct db *db, const struct store_shard *shard, int64_t account,
 		       "iii", account, mailbox, uid) &&
 	       db_run(db, f,
 		       "INSERT INTO removed SELECT account, ?, mailbox, uid,"
-		       " flags, keywords, size, received, savedate, blob, prefix"
+		       " flags, keywords, size, received, savedate, blob, "
+		       "prefix"
 		       " FROM messages WHERE account=? AND mailbox=? AND uid=?",
 		       "iiii", clock_unix(), account, mailbox, uid);
 }
@@ -63,12 +64,12 @@ static bool target_of(struct db *db, int64_t account, int64_t mailbox,
 		       "SELECT mailbox FROM mailboxes"
 		       " WHERE account=? AND mailbox=?",
 		       "ii", account, mailbox) &&
-	       (*to_r != 0 || store_find_mailbox(db, account, STR("INBOX"),
-				      to_r, f));
+	       (*to_r != 0 ||
+		       store_find_mailbox(db, account, STR("INBOX"), to_r, f));
 }
 
-static bool bring_back(struct db *db, int64_t account, sqlite3_stmt *q,
-	struct fault *f)
+static bool bring_back(
+	struct db *db, int64_t account, sqlite3_stmt *q, struct fault *f)
 {
 	int64_t at = db_int(q, 0), mailbox = db_int(q, 1), uid = db_int(q, 2);
 	uint32_t flags = (uint32_t)db_int(q, 3) & ~(uint32_t)FLAG_DELETED;

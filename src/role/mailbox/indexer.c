@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/mailbox/indexer.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/map.h"
 #include "base/must.h"
 #include "role/mailbox/text_of.h"
 
@@ -31,6 +35,7 @@ struct indexer {
 	struct store *store;
 	const char *dir;
 	bool always;
+	struct map *indexed; /* accounts that have, or will have, an index */
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	struct work *first, **last;
@@ -172,6 +177,30 @@ static void *run(void *ctx)
 	return NULL;
 }
 
+static struct str key_of(const int64_t *account)
+{
+	return str_of(account, sizeof(*account));
+}
+
+/* Those of the last run. */
+static void find_indexed(struct indexer *x)
+{
+	char path[4096];
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/fts", x->dir);
+	d = opendir(path);
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		char *end;
+		int64_t account = (int64_t)strtoull(e->d_name, &end, 16);
+
+		if (end != e->d_name && strcmp(end, ".db") == 0)
+			map_set(x->indexed, key_of(&account), x);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
 struct indexer *indexer_new(struct store *store, const struct conf *c)
 {
 	struct indexer *x;
@@ -182,6 +211,8 @@ struct indexer *indexer_new(struct store *store, const struct conf *c)
 	x->store = store;
 	x->dir = str_heap(c->mail_storage_directory);
 	x->always = str_ieqc(c->mailbox_search_index, "always");
+	x->indexed = map_new();
+	find_indexed(x);
 	x->last = &x->first;
 	pthread_mutex_init(&x->lock, NULL);
 	pthread_cond_init(&x->news, NULL);
@@ -190,20 +221,27 @@ struct indexer *indexer_new(struct store *store, const struct conf *c)
 	return x;
 }
 
+/* make: also for an account that has no index yet.  The others cost a
+ * delivery a look into the map. */
 static void add_work(struct indexer *x, int64_t account, bool make)
 {
+	struct work *w;
+
 	pthread_mutex_lock(&x->lock);
-	struct work *w = x->first;
-	while (w != NULL && w->account != account)
+	bool known = map_get(x->indexed, key_of(&account)) != NULL;
+	if (make && !known)
+		map_set(x->indexed, key_of(&account), x);
+	for (w = x->first; w != NULL && w->account != account;)
 		w = w->next;
-	if (w == NULL) {
+	if (w == NULL && (known || make)) {
 		w = must_alloc(sizeof(*w));
 		w->account = account;
 		*x->last = w;
 		x->last = &w->next;
 		pthread_cond_signal(&x->news);
 	}
-	w->make |= make;
+	if (w != NULL)
+		w->make |= make;
 	pthread_mutex_unlock(&x->lock);
 }
 
