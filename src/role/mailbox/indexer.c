@@ -35,7 +35,9 @@ struct indexer {
 	struct store *store;
 	const char *dir;
 	bool always;
-	struct map *indexed; /* accounts that have, or will have, an index */
+	/* Accounts that have, or will have, an index: to their work that waits,
+	 * or to x. */
+	struct map *indexed;
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	struct work *first, **last;
@@ -151,6 +153,11 @@ static void do_work(struct indexer *x, const struct work *w)
 	}
 }
 
+static struct str key_of(const int64_t *account)
+{
+	return str_of(account, sizeof(*account));
+}
+
 static struct work *next_work(struct indexer *x)
 {
 	pthread_mutex_lock(&x->lock);
@@ -160,6 +167,7 @@ static struct work *next_work(struct indexer *x)
 	x->first = w->next;
 	if (x->first == NULL)
 		x->last = &x->first;
+	map_set(x->indexed, key_of(&w->account), x);
 	pthread_mutex_unlock(&x->lock);
 	return w;
 }
@@ -175,11 +183,6 @@ static void *run(void *ctx)
 		free(w);
 	}
 	return NULL;
-}
-
-static struct str key_of(const int64_t *account)
-{
-	return str_of(account, sizeof(*account));
 }
 
 /* Those of the last run. */
@@ -225,23 +228,22 @@ struct indexer *indexer_new(struct store *store, const struct conf *c)
  * delivery a look into the map. */
 static void add_work(struct indexer *x, int64_t account, bool make)
 {
-	struct work *w;
-
 	pthread_mutex_lock(&x->lock);
-	bool known = map_get(x->indexed, key_of(&account)) != NULL;
-	if (make && !known)
-		map_set(x->indexed, key_of(&account), x);
-	for (w = x->first; w != NULL && w->account != account;)
-		w = w->next;
-	if (w == NULL && (known || make)) {
-		w = must_alloc(sizeof(*w));
+	void *known = map_get(x->indexed, key_of(&account));
+	if (known != NULL && known != x) {
+		struct work *waits = known;
+
+		waits->make |= make;
+	} else if (known == x || make) {
+		struct work *w = must_alloc(sizeof(*w));
+
 		w->account = account;
+		w->make = make;
 		*x->last = w;
 		x->last = &w->next;
+		map_set(x->indexed, key_of(&account), w);
 		pthread_cond_signal(&x->news);
 	}
-	if (w != NULL)
-		w->make |= make;
 	pthread_mutex_unlock(&x->lock);
 }
 
