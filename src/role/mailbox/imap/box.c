@@ -126,7 +126,7 @@ const struct box_row *box_find(const struct box *box, uint32_t uid)
 	return i < box->n && box->rows[i].uid == uid ? &box->rows[i] : NULL;
 }
 
-static size_t gone_lower(const struct box *box, uint32_t uid)
+size_t box_gone_below(const struct box *box, uint32_t uid)
 {
 	size_t low = 0, high = box->n_gone;
 
@@ -143,7 +143,7 @@ static size_t gone_lower(const struct box *box, uint32_t uid)
 
 uint64_t box_gone_at(const struct box *box, uint32_t uid)
 {
-	size_t i = gone_lower(box, uid);
+	size_t i = box_gone_below(box, uid);
 
 	return i < box->n_gone && box->gone[i].uid == uid ? box->gone[i].modseq
 							  : 0;
@@ -207,7 +207,7 @@ static void take_row(const struct store_row *row, void *ctx)
 
 static void add_gone(struct box *box, uint32_t uid, uint64_t modseq)
 {
-	size_t at = gone_lower(box, uid);
+	size_t at = box_gone_below(box, uid);
 
 	if (box->n_gone == box->cap_gone) {
 		box->cap_gone = box->cap_gone > 0 ? box->cap_gone * 2 : 16;
@@ -218,6 +218,8 @@ static void add_gone(struct box *box, uint32_t uid, uint64_t modseq)
 		(box->n_gone - at) * sizeof(*box->gone));
 	box->gone[at] = (struct box_gone){uid, modseq};
 	box->n_gone++;
+	if (modseq > box->gone_newest)
+		box->gone_newest = modseq;
 }
 
 static void take_vanished(uint32_t uid, uint64_t modseq, void *ctx)

@@ -52,6 +52,7 @@ struct box {
 	size_t n, cap;
 	struct box_gone *gone; /* by UID */
 	size_t n_gone, cap_gone;
+	uint64_t gone_newest; /* MODSEQ of the last end among them */
 	const char **words; /* texts of keywords; [0] is "" */
 	size_t n_words, cap_words;
 	struct map *word_index;
@@ -83,6 +84,8 @@ bool box_refresh(
 size_t box_lower(const struct box *box, uint32_t uid);
 /* NULL: there never was such a row, or it is forgotten. */
 const struct box_row *box_find(const struct box *box, uint32_t uid);
+/* Entries of gone[] whose UID is below uid. */
+size_t box_gone_below(const struct box *box, uint32_t uid);
 /* When it vanished; 0: it did not. */
 uint64_t box_gone_at(const struct box *box, uint32_t uid);
 

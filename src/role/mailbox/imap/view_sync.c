@@ -104,20 +104,25 @@ static void tell_vanished(struct imap *s, struct buf *out)
 		buf_puts(out, "\r\n");
 }
 
+/* The number of each is what it is behind those that were told of before it. */
 static void tell_expunged(struct imap *s, struct buf *out)
 {
 	struct view *v = &s->view;
 	const struct box *box = v->box;
-	size_t done = 0;
+	size_t told = 0;
 
 	for (size_t i = 0; i < box->n_gone; i++) {
-		if (!to_tell(v, &box->gone[i]))
-			continue;
-		size_t pos = box_lower(box, box->gone[i].uid);
-		buf_putf(out, "* %zu EXPUNGE\r\n",
-			pos - view_told_before(v, pos) - done + 1);
-		done++;
-		v->n--;
+		const struct box_gone *gone = &box->gone[i];
+
+		if (to_tell(v, gone)) {
+			buf_puts(out, "* ");
+			buf_put_u64(out, box_lower(box, gone->uid) - told + 1);
+			buf_puts(out, " EXPUNGE\r\n");
+			v->n--;
+			told++;
+		} else if (gone->modseq <= view_told(v)) {
+			told++;
+		}
 	}
 }
 
