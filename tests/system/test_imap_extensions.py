@@ -398,6 +398,10 @@ def test_replace(box):
         f"3 FETCH (UID {uids[2] + 1})"]
     assert "NONEXISTENT" in box.no(f"UID REPLACE {uids[1]} {box.box} "
                                    f"{{{len(text)}+}}\r\n{text.decode()}")
+    large = mail("large", "x" * 200_000).encode()
+    replies, status = box.cmd(b"UID REPLACE %d %s {%d+}\r\n%s" % (
+        uids[2], box.box.encode(), len(large), large))
+    assert status.startswith("OK"), status
     # Nothing is lost where it cannot go.
     assert "TRYCREATE" in box.no(f"REPLACE 1 nowhere {{{len(text)}+}}\r\n"
                                  f"{text.decode()}")

@@ -11,13 +11,16 @@ static uint64_t literal_limit(const struct imap *s)
 	return limit > 0 ? (uint64_t)limit : COMMAND_MAX / 2;
 }
 
-/* Only APPEND may bring a whole message. */
-static bool is_append(struct str input)
+/* Only APPEND and REPLACE may bring a whole message. */
+static bool brings_message(struct str input)
 {
-	struct str rest = input;
+	struct str rest = input, name;
 
 	str_word(&rest, " ");
-	return str_ieqc(str_word(&rest, " "), "APPEND");
+	name = str_word(&rest, " ");
+	if (str_ieqc(name, "UID"))
+		name = str_word(&rest, " ");
+	return str_ieqc(name, "APPEND") || str_ieqc(name, "REPLACE");
 }
 
 static bool read_literal(struct imap *s, uint64_t size, bool keep)
@@ -40,7 +43,7 @@ static bool read_literal(struct imap *s, uint64_t size, bool keep)
 static enum read_result take_literal(
 	struct imap *s, uint64_t size, bool non_sync)
 {
-	uint64_t limit = is_append(buf_str(&s->input))
+	uint64_t limit = brings_message(buf_str(&s->input))
 				 ? literal_limit(s)
 				 : (uint64_t)s->sv->c->imapd_line_limit;
 	struct imap_in in = {.rest = buf_str(&s->input), .a = s->cmd_a};
