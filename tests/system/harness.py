@@ -172,11 +172,14 @@ class Postern:
             [self.binary, "-c", str(self.dir), "start", "--foreground"],
             user=self.account, stdout=subprocess.PIPE, stderr=self.log_file, text=True)
         ready = threading.Event()
+        ready.said = False
         threading.Thread(target=self._watch, args=(self.process, ready),
                          daemon=True).start()
         if not ready.wait(DEADLINE):
             self.kill()
             raise AssertionError("not ready:\n" + self.log())
+        # Else the test would talk to whoever has the port.
+        assert ready.said, "ended at start:\n" + self.log()
         return self
 
     @staticmethod
@@ -184,6 +187,7 @@ class Postern:
         # An event of each start: the end of the last process is no start.
         for text in process.stdout:
             if text == "postern: ready\n":
+                ready.said = True
                 ready.set()
         ready.set()
 
