@@ -97,7 +97,16 @@ static const char schema_4[] =
 	" flags INT NOT NULL, keywords TEXT, size INT NOT NULL,"
 	" received INT NOT NULL, savedate INT NOT NULL, blob INT NOT NULL,"
 	" prefix BLOB, PRIMARY KEY(account, at, mailbox, uid)) WITHOUT ROWID";
-static const char *const schema[] = {schema_1, schema_2, schema_3, schema_4};
+/* 5: a subscription is of a name, also after its mailbox went. RFC 9051 6.3.7
+ */
+static const char schema_5[] =
+	"CREATE TABLE subscriptions(account INT, name TEXT,"
+	" PRIMARY KEY(account, name)) WITHOUT ROWID;"
+	"INSERT OR IGNORE INTO subscriptions SELECT account, name"
+	" FROM mailboxes WHERE mailbox>0 AND subscribed;"
+	"ALTER TABLE mailboxes DROP COLUMN subscribed";
+static const char *const schema[] = {
+	schema_1, schema_2, schema_3, schema_4, schema_5};
 
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {

@@ -191,8 +191,9 @@ static bool find_or_make(struct db *db, struct store_target *t, struct fault *f)
 	if (!t->m->create)
 		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
 			STR_ARG(t->m->mailbox));
-	return store_make_mailbox(
-		db, t->account, t->m->mailbox, t->m->use, true, &t->mailbox, f);
+	return store_make_mailbox(db, t->account, t->m->mailbox, t->m->use,
+		       &t->mailbox, f) &&
+	       store_subscribe(db, t->account, t->m->mailbox, f);
 }
 
 static bool drop_replaced(struct db *db, struct delivery *d,

@@ -10,13 +10,13 @@
 /* ---- mailboxes, inside of a transaction ---- */
 
 static bool insert_mailbox(struct db *db, int64_t account, int64_t mailbox,
-	struct str name, enum store_role role, bool subscribed,
-	int64_t uidvalidity, int64_t modseq, struct fault *f)
+	struct str name, enum store_role role, int64_t uidvalidity,
+	int64_t modseq, struct fault *f)
 {
 	return db_run(db, f,
-		"INSERT INTO mailboxes VALUES(?,?,?,?,?,?,1,?,0,0,0,0,0,0)",
-		"iitiiii", account, mailbox, name, (int64_t)role,
-		(int64_t)subscribed, uidvalidity, modseq);
+		"INSERT INTO mailboxes VALUES(?,?,?,?,?,1,?,0,0,0,0,0,0)",
+		"iitiii", account, mailbox, name, (int64_t)role, uidvalidity,
+		modseq);
 }
 
 static bool number_back(
@@ -63,8 +63,7 @@ static bool next_mailbox(
 }
 
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,
-	enum store_role role, bool subscribed, int64_t *mailbox_r,
-	struct fault *f)
+	enum store_role role, int64_t *mailbox_r, struct fault *f)
 {
 	int64_t uidvalidity = 0, modseq = 0;
 
@@ -72,8 +71,15 @@ bool store_make_mailbox(struct db *db, int64_t account, struct str name,
 	return next_uidvalidity(db, account, &uidvalidity, f) &&
 	       next_mailbox(db, account, mailbox_r, f) &&
 	       store_next_modseq(db, account, &modseq, f) &&
-	       insert_mailbox(db, account, *mailbox_r, name, role, subscribed,
-		       uidvalidity, modseq, f);
+	       insert_mailbox(db, account, *mailbox_r, name, role, uidvalidity,
+		       modseq, f);
+}
+
+bool store_subscribe(
+	struct db *db, int64_t account, struct str name, struct fault *f)
+{
+	return db_run(db, f, "INSERT OR IGNORE INTO subscriptions VALUES(?,?)",
+		"it", account, name);
 }
 
 bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
@@ -93,11 +99,13 @@ bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
 		return false;
 	if (n > 0)
 		return true;
-	if (!insert_mailbox(db, account, 0, STR(""), ROLE_NONE, false, 0, 1, f))
+	if (!insert_mailbox(db, account, 0, STR(""), ROLE_NONE, 0, 1, f))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(born); i++)
 		if (!store_make_mailbox(db, account, str_from(born[i].name),
-			    born[i].role, true, &id, f))
+			    born[i].role, &id, f) ||
+			!store_subscribe(
+				db, account, str_from(born[i].name), f))
 			return false;
 	return true;
 }
@@ -122,7 +130,9 @@ static bool ensure_work(struct db *db, void *ctx, struct fault *f)
 }
 
 #define COLUMNS                                                                \
-	"mailbox, name, role, subscribed, uidvalidity, uidnext, modseq,"       \
+	"mailbox, name, role, EXISTS(SELECT 1 FROM subscriptions s"            \
+	" WHERE s.account=mailboxes.account AND s.name=mailboxes.name),"       \
+	" uidvalidity, uidnext, modseq,"                                       \
 	" n_exists, n_unseen, n_deleted, bytes, seen_below, n_below"
 
 /* The name leans on the statement. */
@@ -161,6 +171,25 @@ static bool read_mailboxes(struct db *db, int64_t account, struct arena *a,
 		*box = mailbox_of(s);
 		box->name = arena_str(a, box->name);
 	}
+	return r == 0;
+}
+
+bool store_subscriptions(struct store *s, int64_t account, struct arena *a,
+	struct strs *names_r, struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct db *db = readers_get(shard->readers, f);
+	int r;
+
+	*names_r = (struct strs){0};
+	if (db == NULL)
+		return false;
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT name FROM subscriptions WHERE account=? ORDER BY name",
+		"i", account);
+	while ((r = db_step(db, q, f)) > 0)
+		strs_add(names_r, a, arena_str(a, db_text(q, 0)));
+	readers_put(shard->readers, db);
 	return r == 0;
 }
 
@@ -211,6 +240,8 @@ bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 
 /* ---- changes of mailboxes ---- */
 
+enum { NAMES_ONLY_MAX = 1000 }; /* subscribed, and no mailbox is there */
+
 struct change {
 	struct store_shard *shard;
 	int64_t account;
@@ -250,8 +281,8 @@ static bool role_is_free(struct db *db, const struct change *c, struct fault *f)
 }
 
 /* RFC 9051 6.3.4: a/b/c makes a and a/b, too. */
-static bool create_path(struct db *db, struct change *c, struct str name,
-	bool subscribed, struct fault *f)
+static bool create_path(
+	struct db *db, struct change *c, struct str name, struct fault *f)
 {
 	int64_t id = 0;
 
@@ -264,8 +295,7 @@ static bool create_path(struct db *db, struct change *c, struct str name,
 		if (!store_find_mailbox(db, c->account, part, &id, f))
 			return false;
 		if (id == 0 && !store_make_mailbox(db, c->account, part,
-				       last ? c->role : ROLE_NONE,
-				       subscribed && last, &id, f))
+				       last ? c->role : ROLE_NONE, &id, f))
 			return false;
 	}
 	return true;
@@ -304,7 +334,7 @@ static bool rename_inbox(
 {
 	int64_t to = 0;
 
-	if (!create_path(db, c, c->to, true, f) ||
+	if (!create_path(db, c, c->to, f) ||
 		!store_find_mailbox(db, c->account, c->to, &to, f))
 		return false;
 	return store_move_all(db, c->account, inbox, to, f);
@@ -320,7 +350,7 @@ static bool rename_tree(
 
 	if (slash > 0) {
 		parent.len = (size_t)slash;
-		if (!create_path(db, c, parent, false, f))
+		if (!create_path(db, c, parent, f))
 			return false;
 	}
 	if (!read_mailboxes(db, c->account, c->a, &v, &n, f) ||
@@ -339,13 +369,29 @@ static bool rename_tree(
 	return true;
 }
 
-static bool subscribe(
-	struct db *db, struct change *c, int64_t id, bool on, struct fault *f)
+/* Bounded by what there is: who makes, subscribes and deletes in a loop would
+ * fill the disk. */
+static bool subscribe(struct db *db, const struct change *c, struct fault *f)
+{
+	int64_t names_only = 0;
+
+	if (!store_subscribe(db, c->account, c->name, f) ||
+		!db_number(db, f, &names_only,
+			"SELECT (SELECT count(*) FROM subscriptions WHERE"
+			" account=?) - (SELECT count(*) FROM mailboxes WHERE"
+			" account=? AND mailbox>0)",
+			"ii", c->account, c->account))
+		return false;
+	return names_only <= NAMES_ONLY_MAX ||
+	       fault_set(f, FAULT_PERM, 0, 0, 5,
+		       "too many subscriptions to mailboxes that are gone");
+}
+
+static bool unsubscribe(struct db *db, const struct change *c, struct fault *f)
 {
 	return db_run(db, f,
-		"UPDATE mailboxes SET subscribed=?"
-		" WHERE account=? AND mailbox=?",
-		"iii", (int64_t)on, c->account, id);
+		"DELETE FROM subscriptions WHERE account=? AND name=?", "it",
+		c->account, c->name);
 }
 
 static bool change_work(struct db *db, void *ctx, struct fault *f)
@@ -359,7 +405,9 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 	if (c->kind == STORE_CREATE)
 		return id != 0 ? there_is(c->name, f)
 			       : role_is_free(db, c, f) &&
-					 create_path(db, c, c->name, false, f);
+					 create_path(db, c, c->name, f);
+	if (c->kind == STORE_UNSUBSCRIBE)
+		return unsubscribe(db, c, f);
 	if (id == 0)
 		return no_such(c->name, f);
 	switch (c->kind) {
@@ -373,8 +421,8 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 		return str_eqc(c->name, "INBOX") ? rename_inbox(db, c, id, f)
 						 : rename_tree(db, c, id, f);
 	case STORE_SUBSCRIBE:
+		return subscribe(db, c, f);
 	case STORE_UNSUBSCRIBE:
-		return subscribe(db, c, id, c->kind == STORE_SUBSCRIBE, f);
 	case STORE_CREATE:
 		break;
 	}

@@ -31,8 +31,10 @@ bool store_ensure_account(struct db *db, int64_t account, struct fault *f);
 bool store_find_mailbox(struct db *db, int64_t account, struct str name,
 	int64_t *mailbox_r, struct fault *f); /* 0: there is none */
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,
-	enum store_role role, bool subscribed, int64_t *mailbox_r,
-	struct fault *f);
+	enum store_role role, int64_t *mailbox_r, struct fault *f);
+/* RFC 9051 6.3.7; the name may be there already. */
+bool store_subscribe(
+	struct db *db, int64_t account, struct str name, struct fault *f);
 bool store_next_modseq(
 	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f);
 /* Removes one message; a blob file that lost its last row goes to gone. */

@@ -68,6 +68,9 @@ struct store_mailbox {
 /* All of an account, by name; made with the defaults at the first touch. */
 bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 	struct store_mailbox **v_r, size_t *n_r, struct fault *f);
+/* All names an account is subscribed to, by name; not each is a mailbox. */
+bool store_subscriptions(struct store *s, int64_t account, struct arena *a,
+	struct strs *names_r, struct fault *f);
 /* One, by id; without its name.  False with FAULT_PERM when it is gone. */
 bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
 	struct store_mailbox *box_r, struct fault *f);
@@ -86,8 +89,9 @@ enum store_change {
 	STORE_UNSUBSCRIBE
 };
 /* to: the new name of a RENAME; role: the special use of a CREATE.
+ * UNSUBSCRIBE needs no mailbox of that name.
  * FAULT_PERM: it exists (detail 1), or does not (2), or another one has that
- * special use (4). */
+ * special use (4), or too many names without a mailbox are subscribed (5). */
 bool store_change_mailbox(struct store *s, int64_t account,
 	enum store_change change, struct str name, struct str to,
 	enum store_role role, struct fault *f);

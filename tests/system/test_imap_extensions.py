@@ -620,6 +620,8 @@ def test_an_old_store_is_brought_up(tmp_path):
         assert "1 FETCH (ENVELOPE (NIL \"first\"" in c.ok("FETCH 1 ENVELOPE")[0]
         assert c.append("INBOX", mail("new")) == 8
         assert any("DELETED 1" in r for r in c.ok("STATUS INBOX (DELETED)"))
+        assert [r.rsplit(" ", 1)[1] for r in c.ok('LSUB "" *')] == [
+            '"INBOX"', '"Old"']
         c.ok("DELETE Old")
         c.ok("CREATE New")
         assert "UIDVALIDITY" in "".join(c.ok("STATUS New (UIDVALIDITY)"))

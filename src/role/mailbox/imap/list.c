@@ -4,6 +4,7 @@
 
 #include "codec/imap/utf7.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/list_names.h"
 
 enum { PATTERNS_MAX = 100 };
 
@@ -171,35 +172,6 @@ void imap_status(struct imap *s, struct imap_in *in)
 
 /* ---- LIST ---- */
 
-struct boxes_list {
-	struct store_mailbox *v;
-	size_t n;
-};
-
-/* Is there a name below this one?  v is by name, bytewise. */
-static size_t first_below(
-	const struct boxes_list *l, struct str name, struct arena *a)
-{
-	struct str want = arena_concat(a, name, STR("/"));
-	size_t low = 0, high = l->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (str_cmp(l->v[mid].name, want) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static bool is_below(struct str name, struct str parent)
-{
-	return name.len > parent.len && name.ptr[parent.len] == '/' &&
-	       str_eq(str_sub(name, 0, parent.len), parent);
-}
-
 static bool chosen(const struct list_args *x, const struct store_mailbox *box)
 {
 	return (!x->subscribed || box->subscribed) &&
@@ -207,10 +179,11 @@ static bool chosen(const struct list_args *x, const struct store_mailbox *box)
 }
 
 /* RFC 5258 3.5: does something below fit the selection, whatever its name? */
-static bool chosen_below(const struct list_args *x, const struct boxes_list *l,
+static bool chosen_below(const struct list_args *x, const struct list_names *l,
 	size_t from, struct str name)
 {
-	for (size_t i = from; i < l->n && is_below(l->v[i].name, name); i++)
+	for (size_t i = from;
+		i < l->n && list_name_is_below(l->v[i].name, name); i++)
 		if (chosen(x, &l->v[i]))
 			return true;
 	return false;
@@ -238,8 +211,10 @@ static void put_entry(struct imap *s, const struct list_args *x,
 	buf_putf(out, "* %s (%s", x->word,
 		children ? "\\HasChildren" : "\\HasNoChildren");
 	/* RFC 3501 6.3.9: a parent of what is subscribed, where "%" hides it */
-	if (x->lsub && !box->subscribed)
+	if (box->id == 0 || (x->lsub && !box->subscribed))
 		buf_puts(out, " \\Noselect");
+	if (box->id == 0 && !x->lsub)
+		buf_puts(out, " \\NonExistent");
 	if (box->subscribed && !x->lsub && (x->subscribed || x->ret_subscribed))
 		buf_puts(out, " \\Subscribed");
 	if (box->role != ROLE_NONE)
@@ -255,12 +230,12 @@ static void put_entry(struct imap *s, const struct list_args *x,
 }
 
 static void list_one(struct imap *s, const struct list_args *x,
-	const struct boxes_list *l, const struct store_mailbox *box)
+	const struct list_names *l, const struct store_mailbox *box)
 {
 	struct buf items CLEANUP(buf_fini);
 	struct imap_in in = {.rest = x->items, .a = s->cmd_a};
-	size_t below = first_below(l, box->name, s->cmd_a);
-	bool children = below < l->n && is_below(l->v[below].name, box->name);
+	size_t below = list_names_below(l, box->name, s->cmd_a);
+	bool children = list_names_has_mailbox(l, below, box->name);
 	bool info = (x->recursive || x->lsub) &&
 		    chosen_below(x, l, below, box->name);
 
@@ -269,6 +244,8 @@ static void list_one(struct imap *s, const struct list_args *x,
 	if ((!chosen(x, box) && !info) || !name_matches(s, x, box))
 		return;
 	put_entry(s, x, box, children, info);
+	if (box->id == 0)
+		return;
 	if (x->metadata.n > 0)
 		imap_list_metadata(s, box, &x->metadata);
 	if (!x->ret_status)
@@ -386,7 +363,7 @@ static bool parse_list(struct imap *s, struct imap_in *in, bool extended,
 static void list(struct imap *s, struct imap_in *in, struct list_args *x)
 {
 	bool extended = str_eqc(str_from(x->word), "LIST"), root;
-	struct boxes_list l;
+	struct list_names l;
 	struct fault f;
 
 	if (!parse_list(s, in, extended, x, &root)) {
@@ -398,8 +375,7 @@ static void list(struct imap *s, struct imap_in *in, struct list_args *x)
 		imap_ok(s, "%s completed", x->word);
 		return;
 	}
-	if (!store_mailboxes(
-		    s->sv->m->store, s->account, s->cmd_a, &l.v, &l.n, &f)) {
+	if (!list_names_read(s, x->subscribed, &l, &f)) {
 		imap_fault(s, &f);
 		return;
 	}

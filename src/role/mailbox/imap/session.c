@@ -169,13 +169,14 @@ void imap_untagged(struct imap *s, const char *fmt, ...)
 
 void imap_fault(struct imap *s, const struct fault *f)
 {
-	/* store.h: detail 1 exists, 2 no mailbox, 3 gone, 4 use; RFC 5530 3 */
+	/* store.h: detail of FAULT_PERM; RFC 5530 3 */
 	const char *code = f->class == FAULT_TEMP ? "[UNAVAILABLE] "
 			   : f->subject == 2      ? "[OVERQUOTA] "
 			   : f->detail == 1       ? "[ALREADYEXISTS] "
 			   : f->detail == 2       ? "[NONEXISTENT] "
 			   : f->detail == 3       ? "[EXPUNGEISSUED] "
 			   : f->detail == 4       ? "[USEATTR] "
+			   : f->detail == 5       ? "[LIMIT] "
 						  : "[CANNOT] ";
 
 	if (f->class == FAULT_TEMP)

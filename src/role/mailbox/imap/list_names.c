@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/mailbox/imap/list_names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t first_from(const struct list_names *l, struct str want)
+{
+	size_t low = 0, high = l->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (str_cmp(l->v[mid].name, want) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+size_t list_names_below(
+	const struct list_names *l, struct str name, struct arena *a)
+{
+	return first_from(l, arena_concat(a, name, STR("/")));
+}
+
+bool list_name_is_below(struct str name, struct str parent)
+{
+	return name.len > parent.len && name.ptr[parent.len] == '/' &&
+	       str_eq(str_sub(name, 0, parent.len), parent);
+}
+
+bool list_names_has_mailbox(
+	const struct list_names *l, size_t from, struct str name)
+{
+	for (size_t i = from;
+		i < l->n && list_name_is_below(l->v[i].name, name); i++)
+		if (l->v[i].id != 0)
+			return true;
+	return false;
+}
+
+/* ---- names that are no mailbox ---- */
+
+struct adding {
+	const struct list_names *known; /* by name */
+	struct list_names all;
+	size_t cap;
+	struct arena *a;
+};
+
+static bool is_known(const struct list_names *l, struct str name)
+{
+	size_t at = first_from(l, name);
+
+	return at < l->n && str_eq(l->v[at].name, name);
+}
+
+static void add(struct adding *x, struct store_mailbox box)
+{
+	x->all.v = arena_grown(
+		x->a, x->all.v, x->all.n, &x->cap, sizeof(*x->all.v));
+	x->all.v[x->all.n++] = box;
+}
+
+static void add_parents(struct adding *x, struct str name)
+{
+	for (size_t i = 1; i < name.len; i++) {
+		struct str parent = str_sub(name, 0, i);
+
+		if (name.ptr[i] == '/' && !is_known(x->known, parent))
+			add(x, (struct store_mailbox){.name = parent});
+	}
+}
+
+/* Of the same name: what is subscribed first. */
+static int by_name(const void *va, const void *vb)
+{
+	const struct store_mailbox *a = va, *b = vb;
+	int r = str_cmp(a->name, b->name);
+
+	return r != 0 ? r : b->subscribed - a->subscribed;
+}
+
+static void sort_and_unite(struct list_names *l)
+{
+	size_t n = 0;
+
+	qsort(l->v, l->n, sizeof(*l->v), by_name);
+	for (size_t i = 0; i < l->n; i++)
+		if (n == 0 || !str_eq(l->v[n - 1].name, l->v[i].name))
+			l->v[n++] = l->v[i];
+	l->n = n;
+}
+
+static void add_gone(
+	const struct strs *subscriptions, struct list_names *l, struct arena *a)
+{
+	struct adding x = {.known = l, .a = a};
+
+	for (size_t i = 0; i < subscriptions->n; i++)
+		if (!is_known(l, subscriptions->v[i])) {
+			add(&x, (struct store_mailbox){
+					.name = subscriptions->v[i],
+					.subscribed = true});
+			add_parents(&x, subscriptions->v[i]);
+		}
+	for (size_t i = 0; i < l->n; i++)
+		add_parents(&x, l->v[i].name);
+	if (x.all.n == 0)
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		add(&x, l->v[i]);
+	sort_and_unite(&x.all);
+	*l = x.all;
+}
+
+bool list_names_read(struct imap *s, bool subscribed, struct list_names *l_r,
+	struct fault *f)
+{
+	struct strs names = {0};
+
+	if (!store_mailboxes(s->sv->m->store, s->account, s->cmd_a, &l_r->v,
+		    &l_r->n, f) ||
+		(subscribed && !store_subscriptions(s->sv->m->store, s->account,
+				       s->cmd_a, &names, f)))
+		return false;
+	add_gone(&names, l_r, s->cmd_a);
+	return true;
+}
