@@ -255,9 +255,15 @@ static bool forget_row(struct db *db, int64_t account, int64_t mailbox,
 		       "iii", account, mailbox, uid);
 }
 
-bool store_drop(struct db *db, struct store_shard *shard, int64_t account,
-	int64_t mailbox, int64_t uid, int64_t modseq, struct arena *a,
-	struct strs *gone, struct fault *f)
+/* What the counters say of a message. */
+struct counted {
+	uint32_t flags;
+	int64_t size, blob;
+};
+
+/* 1: it is there, 0: it is not, below: the fault says why */
+static int read_counted(struct db *db, int64_t account, int64_t mailbox,
+	int64_t uid, struct counted *m_r, struct fault *f)
 {
 	sqlite3_stmt *s = db_query(db, f,
 		"SELECT flags, size, blob FROM messages"
@@ -265,13 +271,26 @@ bool store_drop(struct db *db, struct store_shard *shard, int64_t account,
 		"iii", account, mailbox, uid);
 	int r = db_step(db, s, f);
 
+	if (r > 0) {
+		*m_r = (struct counted){
+			(uint32_t)db_int(s, 0), db_int(s, 1), db_int(s, 2)};
+		db_reset(s);
+	}
+	return r;
+}
+
+bool store_drop(struct db *db, struct store_shard *shard, int64_t account,
+	int64_t mailbox, int64_t uid, int64_t modseq, struct arena *a,
+	struct strs *gone, struct fault *f)
+{
+	struct counted m;
+	int r = read_counted(db, account, mailbox, uid, &m, f);
+
 	if (r <= 0)
 		return r == 0;
-	uint32_t flags = (uint32_t)db_int(s, 0);
-	int64_t size = db_int(s, 1), blob = db_int(s, 2);
-	db_reset(s);
-	return forget_row(db, account, mailbox, uid, modseq, flags, size, f) &&
-	       store_unref(db, shard, blob, a, gone, f);
+	return forget_row(
+		       db, account, mailbox, uid, modseq, m.flags, m.size, f) &&
+	       store_unref(db, shard, m.blob, a, gone, f);
 }
 
 bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
@@ -298,19 +317,13 @@ static bool copy_one(struct db *db, int64_t account, int64_t from, int64_t uid,
 	int64_t to, int64_t modseq, int64_t *uid_r, int64_t *uidvalidity_r,
 	struct fault *f)
 {
-	sqlite3_stmt *s = db_query(db, f,
-		"SELECT flags, size, blob FROM messages"
-		" WHERE account=? AND mailbox=? AND uid=?",
-		"iii", account, from, uid);
-	int r = db_step(db, s, f);
+	struct counted m;
+	int r = read_counted(db, account, from, uid, &m, f);
 
 	*uid_r = 0;
 	if (r <= 0)
 		return r == 0;
-	uint32_t flags = (uint32_t)db_int(s, 0);
-	int64_t size = db_int(s, 1), blob = db_int(s, 2);
-	db_reset(s);
-	return store_count_new(db, account, to, modseq, flags, size, uid_r,
+	return store_count_new(db, account, to, modseq, m.flags, m.size, uid_r,
 		       uidvalidity_r, f) &&
 	       db_run(db, f,
 		       "INSERT INTO messages SELECT account, ?, ?, ?, ?, flags,"
@@ -319,7 +332,7 @@ static bool copy_one(struct db *db, int64_t account, int64_t from, int64_t uid,
 		       "iiiiiiii", to, *uid_r, modseq, modseq, clock_unix(),
 		       account, from, uid) &&
 	       db_run(db, f, "UPDATE blobs SET refs=refs+1 WHERE blob=?", "i",
-		       blob);
+		       m.blob);
 }
 
 bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sorted.h"
 #include "codec/mail/dkim.h"
 
 static bool is_blank(char c)
@@ -186,19 +187,17 @@ static int by_name_then_last(const void *x, const void *y)
 	return order != 0 ? order : (a->at < b->at) - (a->at > b->at);
 }
 
+static int name_of_field(const void *name, const void *ranked)
+{
+	return str_icmp(*(const struct str *)name,
+		((const struct ranked *)ranked)->field.name);
+}
+
 /* The lowest of that name, its .same known; NULL: there is none. */
 static struct ranked *find_first(struct ranked *v, size_t n, struct str name)
 {
-	size_t low = 0, high = n;
+	size_t low = sorted_lower(&name, v, n, sizeof(*v), name_of_field);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (str_icmp(v[middle].field.name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
 	if (low == n || !str_ieq(v[low].field.name, name))
 		return NULL;
 	if (v[low].same == 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "base/sorted.h"
 
 enum { BOX_SLOTS = 1024, WORDS_MAX = 1 << 20 };
 
@@ -104,19 +105,20 @@ void boxes_put(struct boxes *b, struct box *box, struct box_user *user)
 
 /* ---- looking up ---- */
 
+static int row_by_uid(const void *uid, const void *row)
+{
+	return sorted_by_u32(uid, &((const struct box_row *)row)->uid);
+}
+
+static int gone_by_uid(const void *uid, const void *gone)
+{
+	return sorted_by_u32(uid, &((const struct box_gone *)gone)->uid);
+}
+
 size_t box_lower(const struct box *box, uint32_t uid)
 {
-	size_t low = 0, high = box->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (box->rows[mid].uid < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return sorted_lower(
+		&uid, box->rows, box->n, sizeof(*box->rows), row_by_uid);
 }
 
 const struct box_row *box_find(const struct box *box, uint32_t uid)
@@ -128,17 +130,8 @@ const struct box_row *box_find(const struct box *box, uint32_t uid)
 
 size_t box_gone_below(const struct box *box, uint32_t uid)
 {
-	size_t low = 0, high = box->n_gone;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (box->gone[mid].uid < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return sorted_lower(
+		&uid, box->gone, box->n_gone, sizeof(*box->gone), gone_by_uid);
 }
 
 uint64_t box_gone_at(const struct box *box, uint32_t uid)

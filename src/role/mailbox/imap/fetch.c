@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* FETCH: the command. */
 #include "role/mailbox/imap/fetch.h"
+#include "base/sorted.h"
 
 static bool add(struct fetch *x, enum fetch_kind kind)
 {
@@ -190,17 +191,7 @@ static bool is_wanted(const struct fetch *x, const struct pick *p)
 
 static bool is_in(const uint32_t *uids, size_t n, uint32_t uid)
 {
-	size_t low = 0, high = n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (uids[mid] < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < n && uids[low] == uid;
+	return sorted_find(&uid, uids, n, sizeof(*uids), sorted_by_u32) != NULL;
 }
 
 /* BODY[] without PEEK sets \Seen, once for all that are fetched. */

@@ -4,25 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t first_from(const struct list_names *l, struct str want)
+#include "base/sorted.h"
+
+static int name_of_box(const void *name, const void *box)
 {
-	size_t low = 0, high = l->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (str_cmp(l->v[mid].name, want) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return str_cmp(*(const struct str *)name,
+		((const struct store_mailbox *)box)->name);
 }
 
 size_t list_names_below(
 	const struct list_names *l, struct str name, struct arena *a)
 {
-	return first_from(l, arena_concat(a, name, STR("/")));
+	struct str first = arena_concat(a, name, STR("/"));
+
+	return sorted_lower(&first, l->v, l->n, sizeof(*l->v), name_of_box);
 }
 
 bool list_name_is_below(struct str name, struct str parent)
@@ -52,9 +47,8 @@ struct adding {
 
 static bool is_known(const struct list_names *l, struct str name)
 {
-	size_t at = first_from(l, name);
-
-	return at < l->n && str_eq(l->v[at].name, name);
+	return sorted_find(&name, l->v, l->n, sizeof(*l->v), name_of_box) !=
+	       NULL;
 }
 
 static void add(struct adding *x, struct store_mailbox box)

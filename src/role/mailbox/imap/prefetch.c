@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/mailbox/imap/prefetch.h"
 
+#include "base/sorted.h"
 #include "role/mailbox/imap/imap.h"
 
 enum { HOLES_MAX = 4 }; /* UIDs in the range, for each that is wanted */
@@ -48,22 +49,20 @@ void prefetch_chunk(
 		p->n = 0;
 }
 
+static int pick_by_uid(const void *uid, const void *pick)
+{
+	return sorted_by_u32(uid, &((const struct pick *)pick)->uid);
+}
+
 bool prefetch_get(const struct prefetch *p, uint32_t uid, int64_t *saved_r,
 	struct str *cache_r)
 {
-	size_t low = 0, high = p->n;
+	const struct pick *pick = sorted_find(
+		&uid, p->picks, p->n, sizeof(*p->picks), pick_by_uid);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->picks[mid].uid < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (low == p->n || p->picks[low].uid != uid || !p->v[low].here)
+	if (pick == NULL || !p->v[pick - p->picks].here)
 		return false;
-	*saved_r = p->v[low].saved;
-	*cache_r = p->v[low].cache;
+	*saved_r = p->v[pick - p->picks].saved;
+	*cache_r = p->v[pick - p->picks].cache;
 	return true;
 }

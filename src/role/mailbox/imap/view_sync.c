@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* How a view follows the store, and tells its client. */
+#include "base/sorted.h"
 #include "role/mailbox/imap/view_private.h"
 
 enum { NEWS_MAX = 1 << 30 };
@@ -36,19 +37,9 @@ static void tell_flags(struct imap *s, const struct pick *p, struct buf *out)
 
 static bool is_own(const struct view_own *own, const struct box_row *row)
 {
-	size_t low = 0, high = own != NULL ? own->n : 0;
-
-	if (own == NULL || row->modseq != own->modseq)
-		return false;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (own->uids[mid] < row->uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < own->n && own->uids[low] == row->uid;
+	return own != NULL && row->modseq == own->modseq &&
+	       sorted_find(&row->uid, own->uids, own->n, sizeof(*own->uids),
+		       sorted_by_u32) != NULL;
 }
 
 /* With the lock of the box held, as all that tells: into memory, for nobody
