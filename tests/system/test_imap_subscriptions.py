@@ -112,6 +112,7 @@ def test_names_without_a_mailbox_are_bounded(client):
         c.ok(f"DELETE m{i}")
     c.ok("CREATE m")
     assert "LIMIT" in c.no("SUBSCRIBE m")
+    assert "m" not in subscribed(c)
     c.ok("UNSUBSCRIBE m7")
     c.ok("SUBSCRIBE m")
     c.ok("SUBSCRIBE INBOX")  # was already

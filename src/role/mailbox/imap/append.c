@@ -177,9 +177,10 @@ static bool take_message(struct append *x, struct imap_in *in)
 			!imap_date_parse(date, &m->received) ||
 			!imap_space(in)))
 		return false;
-	if (!imap_flags_parse(&words, s->cmd_a, &m->flags, &m->keywords) ||
-		x->n == MESSAGES_MAX)
+	if (!imap_flags_parse(&words, s->cmd_a, &m->flags, &m->keywords))
 		return false;
+	if (x->n == MESSAGES_MAX)
+		return no(x, "[LIMIT] too many messages for one command");
 	buf_init(&out, limit > 0 ? (size_t)limit * 2 : SIZE_MAX / 4);
 	if (!(imap_word(in, "CATENATE") ? catenate(x, in, &out)
 					: take_literal(x, in, &out)))
@@ -201,7 +202,7 @@ static bool answer_refusal(struct append *x)
 	if (x->no != NULL)
 		imap_no(x->s, "%s", x->no);
 	else
-		imap_bad(x->s, "APPEND needs a mailbox and a message");
+		imap_bad(x->s, "a mailbox and a message were expected");
 	return false;
 }
 
