@@ -339,6 +339,10 @@ def test_a_thousand_at_once(box):
     for i in range(5):
         status = box.cmd(b"APPEND " + box.box.encode() + part * 1000)[1]
         assert re.match(r"OK \[APPENDUID \d+ ", status), status
+    status = box.cmd(b"APPEND " + box.box.encode() + part * 1001)[1]
+    assert status.startswith("NO [LIMIT]"), status
+    assert any("MESSAGES 5000" in r for r in box.ok(
+        f"STATUS {box.box} (MESSAGES)"))
     assert any("MESSAGES 5000" in r for r in box.ok(
         f"STATUS {box.box} (MESSAGES)"))
 
@@ -558,6 +562,45 @@ def test_unauthenticate(client):
     c.inflate = c.deflate = None
     c.ok(f'LOGIN "{USERS[3]}" "{PW}"')
     c.ok("SELECT INBOX")
+
+
+# ---- what cannot be read ----
+
+def test_a_search_that_cannot_read_says_so(tmp_path):
+    """Half an answer is none: a client deletes what NOT found."""
+    p = Postern(tmp_path / "a", users={USERS[0]: PW}, options={
+        "virtual_mailbox_domains": "example.test"})
+    p.start()
+    try:
+        c = Client(p, USERS[0])
+        c.append("INBOX", mail("small", "needle"))
+        c.append("INBOX", mail("large", "needle " * 20000))
+        c.ok("SELECT INBOX")
+        assert c.ok("SEARCH BODY needle") == ["SEARCH 1 2"]
+        c.ok("SEARCH RETURN (SAVE) ALL")
+        files = [f for f in (tmp_path / "a" / "data" / "mail").rglob("*")
+                 if f.is_file() and f.stat().st_size > 130000
+                 and b"needle needle" in f.read_bytes()]
+        assert len(files) == 1
+        away = tmp_path / "away"
+        files[0].rename(away)
+        for text in ("SEARCH BODY needle", "SEARCH NOT BODY needle",
+                     "SORT (DATE) UTF-8 NOT BODY needle",
+                     "THREAD REFERENCES UTF-8 BODY needle",
+                     "SEARCH RETURN (SAVE) BODY needle",
+                     "FETCH 2 BODY.PEEK[]"):
+            replies, status = c.cmd(text)
+            assert status.startswith("NO [UNAVAILABLE]"), (text, status)
+            assert not any(r.startswith(("SEARCH", "SORT", "THREAD"))
+                           for r in replies)
+            assert str(tmp_path) not in status  # our paths are our own
+        assert c.ok("FETCH $ UID") == []
+        assert c.ok("SEARCH ALL") == ["SEARCH 1 2"]
+        away.rename(files[0])
+        assert c.ok("SEARCH BODY needle") == ["SEARCH 1 2"]
+        c.close()
+    finally:
+        p.stop()
 
 
 # ---- a store of the version before ----

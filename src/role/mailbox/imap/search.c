@@ -32,8 +32,8 @@ static void keep(struct results *r, const struct pick *p, bool uid)
 		f->modseq = p->modseq;
 }
 
-void search_run(struct imap *s, const struct search_program *p,
-	struct search_found *found_r)
+bool search_run(struct imap *s, const struct search_program *p,
+	struct search_found *found_r, struct fault *f)
 {
 	struct results r = {.found = found_r, .a = s->cmd_a};
 	struct search_candidate c;
@@ -47,7 +47,7 @@ void search_run(struct imap *s, const struct search_program *p,
 	while ((pick = view_next(w)) != NULL)
 		if (search_matches(&c, p->key, pick))
 			keep(&r, pick, s->uid);
-	search_end(&c);
+	return search_end(&c, f);
 }
 
 /* ---- RETURN ---- */
@@ -100,6 +100,12 @@ static int by_number(const void *x, const void *y)
 	const uint32_t *a = x, *b = y;
 
 	return *a < *b ? -1 : *a > *b;
+}
+
+void search_save_nothing(struct imap *s, const struct search_return *r)
+{
+	if (r->save)
+		s->n_saved = 0;
 }
 
 /* RFC 5182 2.4: with MIN or MAX alone, only those */
@@ -253,19 +259,23 @@ void imap_search(struct imap *s, struct imap_in *in)
 	struct search_program p = {0};
 	struct search_return r;
 	struct search_found found;
+	struct fault f;
 
 	if (!search_return_parse(in, &r)) {
 		imap_bad(s, "unknown RETURN option");
 		return;
 	}
 	if (!search_parse(s, in, &p)) {
-		/* RFC 5182 2.1: after a NO the result is empty */
-		if (p.badcharset && r.save)
-			s->n_saved = 0;
+		if (p.badcharset)
+			search_save_nothing(s, &r);
 		search_refuse(s, &p);
 		return;
 	}
-	search_run(s, &p, &found);
+	if (!search_run(s, &p, &found, &f)) {
+		search_save_nothing(s, &r);
+		imap_fault(s, &f);
+		return;
+	}
 	search_save(s, &r, &found);
 	/* RFC 9051 6.4.4: there is no SEARCH reply any more */
 	if (s->rev2 && !r.given)

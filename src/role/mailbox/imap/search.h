@@ -45,10 +45,13 @@ struct search_candidate {
 	unsigned loaded; /* enum store_part */
 	bool summarized;
 	bool gone;
+	bool failed; /* the store could not say; nothing matches from here */
+	struct fault fault;
 	struct arena *a; /* reset for each message */
 };
 void search_begin(struct search_candidate *c, struct imap *s);
-void search_end(struct search_candidate *c);
+/* False: the store's fault; what was found is not all. */
+bool search_end(struct search_candidate *c, struct fault *f);
 /* For who will ask for the facts of most, at each step of its walk; between
  * search_facts_begin and _end. */
 void search_ahead(struct search_candidate *c, const struct view_walk *w);
@@ -61,7 +64,8 @@ void search_facts_begin(struct search_candidate *c);
 void search_facts_end(struct search_candidate *c);
 const struct fact *search_fact(struct search_candidate *c);
 
-/* All that match, ascending; in the arena of the command. */
+/* All that match, ascending; in the arena of the command.  False: the store's
+ * fault.  Half an answer is none: NOT would find what could not be read. */
 struct search_found {
 	uint32_t *v; /* numbers, or UIDs in the UID form */
 	uint32_t *uids;
@@ -69,8 +73,8 @@ struct search_found {
 	uint64_t modseq; /* the highest of them */
 	uint64_t *modseqs;
 };
-void search_run(struct imap *s, const struct search_program *p,
-	struct search_found *found_r);
+bool search_run(struct imap *s, const struct search_program *p,
+	struct search_found *found_r, struct fault *f);
 
 /* RETURN (...): RFC 4731, RFC 5182, RFC 9394 */
 struct search_return {
@@ -80,6 +84,8 @@ struct search_return {
 	struct imap_partial partial;
 };
 bool search_return_parse(struct imap_in *in, struct search_return *r);
+/* RFC 5182 2.1: after a NO the result is empty. */
+void search_save_nothing(struct imap *s, const struct search_return *r);
 void search_save(struct imap *s, const struct search_return *r,
 	const struct search_found *found);
 /* ascending: the order of numbers; else SORT's */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sorted.h"
 #include "codec/mail/address.h"
 #include "codec/mail/casemap.h"
 #include "codec/mail/encword.h"
@@ -27,11 +28,14 @@ static void forget(struct search_candidate *c)
 	arena_reset(c->a);
 }
 
-void search_end(struct search_candidate *c)
+bool search_end(struct search_candidate *c, struct fault *f)
 {
 	forget(c);
 	prefetch_fini(&c->ahead);
 	arena_free(c->a);
+	if (c->failed)
+		*f = c->fault;
+	return !c->failed;
 }
 
 /* ---- what a key needs of the store ---- */
@@ -54,6 +58,10 @@ static bool load(struct search_candidate *c, unsigned part)
 	store_message_fini(&c->message);
 	c->gone = !store_message(c->s->sv->m->store, c->s->account,
 		c->s->view.box->mailbox, c->p->uid, part, &c->message, &f);
+	if (c->gone && f.class == FAULT_TEMP) {
+		c->failed = true;
+		c->fault = f;
+	}
 	c->loaded = part == STORE_BYTES ? STORE_BYTES | STORE_CACHE : part;
 	c->summarized = false;
 	return !c->gone;
@@ -200,19 +208,9 @@ static bool text_matches(struct search_candidate *c, const struct search_key *k)
 static bool ruled_out(
 	const struct search_candidate *c, const struct search_key *k)
 {
-	size_t low = 0, high = k->n_blobs;
-
-	if (c->p->uid > k->indexed)
-		return false;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (k->blobs[mid] < c->p->blob)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low == k->n_blobs || k->blobs[low] != c->p->blob;
+	return c->p->uid <= k->indexed &&
+	       sorted_find(&c->p->blob, k->blobs, k->n_blobs, sizeof(*k->blobs),
+		       sorted_by_i64) == NULL;
 }
 
 /* ---- rows ---- */
@@ -344,5 +342,6 @@ bool search_matches(struct search_candidate *c, const struct search_key *k,
 {
 	forget(c);
 	c->p = p;
-	return matches(c, k);
+	/* Also NOT of what another session expunged matches nothing. */
+	return !c->failed && matches(c, k) && !c->gone;
 }

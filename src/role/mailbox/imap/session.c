@@ -179,9 +179,13 @@ void imap_fault(struct imap *s, const struct fault *f)
 			   : f->detail == 5       ? "[LIMIT] "
 						  : "[CANNOT] ";
 
-	if (f->class == FAULT_TEMP)
-		log_error("store", log_s("login", s->login), log_fault(f));
-	imap_no(s, "%s%s", code, f->text);
+	if (f->class == FAULT_PERM) {
+		imap_no(s, "%s%s", code, f->text);
+		return;
+	}
+	/* Paths and system calls are for the log. */
+	log_error("store", log_s("login", s->login), log_fault(f));
+	imap_no(s, "%sthe mailbox cannot be used now, try again later", code);
 }
 
 void imap_ring(struct imap *s)

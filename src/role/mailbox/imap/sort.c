@@ -127,8 +127,8 @@ static struct entry *add(struct sorted *s, struct arena *a)
 	return &s->v[s->n++];
 }
 
-static void sort(struct imap *s, const struct search_program *p,
-	struct order *o, struct search_found *found)
+static bool sort(struct imap *s, const struct search_program *p,
+	struct order *o, struct search_found *found, struct fault *f)
 {
 	struct sorted all = {0};
 	struct search_candidate c;
@@ -155,7 +155,8 @@ static void sort(struct imap *s, const struct search_program *p,
 	if (all.n > 0)
 		qsort_r(all.v, all.n, sizeof(*all.v), compare, o);
 	search_facts_end(&c);
-	search_end(&c);
+	if (!search_end(&c, f))
+		return false;
 	*found = (struct search_found){
 		.v = arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint32_t)),
 		.uids = arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint32_t)),
@@ -169,6 +170,7 @@ static void sort(struct imap *s, const struct search_program *p,
 		if (all.v[i].modseq > found->modseq)
 			found->modseq = all.v[i].modseq;
 	}
+	return true;
 }
 
 void imap_sort(struct imap *s, struct imap_in *in)
@@ -177,6 +179,7 @@ void imap_sort(struct imap *s, struct imap_in *in)
 	struct search_return r;
 	struct search_found found;
 	struct order o = {0};
+	struct fault f;
 
 	if (!search_return_parse(in, &r)) {
 		imap_bad(s, "unknown RETURN option");
@@ -187,10 +190,16 @@ void imap_sort(struct imap *s, struct imap_in *in)
 		return;
 	}
 	if (!search_parse_charset(s, in, &p)) {
+		if (p.badcharset)
+			search_save_nothing(s, &r);
 		search_refuse(s, &p);
 		return;
 	}
-	sort(s, &p, &o, &found);
+	if (!sort(s, &p, &o, &found, &f)) {
+		search_save_nothing(s, &r);
+		imap_fault(s, &f);
+		return;
+	}
 	search_save(s, &r, &found);
 	if (r.given) {
 		search_put_esearch(s, &r, &found, p.modseq, false);

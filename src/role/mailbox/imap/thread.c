@@ -41,8 +41,8 @@ static void describe(struct search_candidate *c, const struct pick *p,
 	m->references = fact->references;
 }
 
-static void thread(struct imap *s, const struct search_program *p,
-	enum imap_thread_kind kind)
+static bool thread(struct imap *s, const struct search_program *p,
+	enum imap_thread_kind kind, struct fault *f)
 {
 	struct messages all = {0};
 	struct search_candidate c;
@@ -63,14 +63,17 @@ static void thread(struct imap *s, const struct search_program *p,
 	buf_puts(&out, all.n > 0 ? "* THREAD " : "* THREAD");
 	imap_thread_put(kind, all.v, all.n, s->cmd_a, &out);
 	search_facts_end(&c);
-	search_end(&c);
+	if (!search_end(&c, f))
+		return false;
 	buf_puts(&out, "\r\n");
 	stream_put(s->stream, buf_str(&out));
+	return true;
 }
 
 void imap_thread(struct imap *s, struct imap_in *in)
 {
 	struct search_program p = {0};
+	struct fault f;
 	size_t i = 0;
 
 	while (i < ARRAY_LEN(algorithms) && !imap_word(in, algorithms[i].name))
@@ -83,6 +86,8 @@ void imap_thread(struct imap *s, struct imap_in *in)
 		search_refuse(s, &p);
 		return;
 	}
-	thread(s, &p, algorithms[i].kind);
-	imap_ok(s, "Thread completed");
+	if (thread(s, &p, algorithms[i].kind, &f))
+		imap_ok(s, "Thread completed");
+	else
+		imap_fault(s, &f);
 }
