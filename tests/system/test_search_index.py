@@ -158,3 +158,38 @@ def test_small_mailboxes_have_none(server):
     assert c.ok('SEARCH BODY "unique7"') == ["SEARCH 8"]
     assert index_file(server) is None
     c.close()
+
+
+def test_a_body_that_cannot_be_read_costs_no_index(server, tmp_path):
+    """The index is good; what follows in it is read by the searches."""
+    c = Client(server, USER)
+    chance = random.Random(5)
+    c.append("INBOX", mail(chance, 0) + b"first " * 30000)
+    fill(c, chance, 1, 120)
+    c.ok("SELECT INBOX")
+    assert c.ok('SEARCH BODY "first"') == ["SEARCH 1"]
+    indexed(server, 121)
+    inode = index_file(server).stat().st_ino
+    c.append("INBOX", mail(chance, 121) + b"lastone " * 30000)
+    indexed(server, 122)
+    c.append("INBOX", mail(chance, 122) + b"unread " * 30000)
+    body = [f for f in (server.dir / "data" / "mail").rglob("*")
+            if f.is_file() and b"unread unread" in f.read_bytes()[-200:]]
+    assert len(body) == 1
+    indexed(server, 123)
+    # The mark goes back, as after a fall before the batch was written.
+    db = sqlite3.connect(index_file(server))
+    db.execute("DELETE FROM marks")
+    db.commit()
+    db.close()
+    away = tmp_path / "away"
+    body[0].rename(away)
+    fill(c, chance, 123, 1)
+    indexed(server, 122)
+    assert c.ok('SEARCH 1:122 BODY "lastone"') == ["SEARCH 122"]
+    assert c.cmd('SEARCH BODY "unread"')[1].startswith("NO [UNAVAILABLE]")
+    away.rename(body[0])
+    fill(c, chance, 124, 1)
+    indexed(server, 125)
+    assert c.ok('SEARCH BODY "unread"') == ["SEARCH 123"]
+    assert index_file(server).stat().st_ino == inode

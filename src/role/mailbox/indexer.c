@@ -48,7 +48,6 @@ struct indexer {
 /* ---- the thread ---- */
 
 struct batch {
-	struct fts *fts;
 	struct {
 		uint32_t uid;
 		int64_t blob;
@@ -66,89 +65,114 @@ static void take_row(const struct store_row *row, void *ctx)
 	b->v[b->n++].blob = row->blob;
 }
 
-static bool add_message(struct indexer *x, struct fts *fts, int64_t account,
-	int64_t mailbox, uint32_t uid, struct fault *f)
+/* The work on one account. */
+struct account_work {
+	struct indexer *x;
+	struct fts *fts;
+	int64_t account;
+	bool unread; /* the store failed, not the index, and why */
+	struct fault why;
+};
+
+static bool add_message(
+	struct account_work *w, int64_t mailbox, uint32_t uid, struct fault *f)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct buf header CLEANUP(buf_fini);
 	struct buf body CLEANUP(buf_fini);
 	struct store_message m;
 
-	if (!store_message(x->store, account, mailbox, uid, STORE_BYTES, &m, f))
-		return f->class == FAULT_PERM; /* gone meanwhile */
+	if (!store_message(w->x->store, w->account, mailbox, uid, STORE_BYTES,
+		    &m, &w->why)) {
+		w->unread =
+			w->why.class != FAULT_PERM; /* else gone meanwhile */
+		return true;
+	}
 	buf_init(&header, TEXT_MAX);
 	buf_init(&body, TEXT_MAX);
 	const struct mime_part *root = mime_parse(m.bytes, a);
 	text_of_headers(root, a, &header);
 	text_of_body(root, &body);
-	bool ok = fts_add(fts, m.blob, buf_str(&header), buf_str(&body), f);
+	bool ok = fts_add(w->fts, m.blob, buf_str(&header), buf_str(&body), f);
 	store_message_fini(&m);
 	return ok;
 }
 
+/* Up to the first that cannot be read: searches look at that one and what
+ * follows themselves, and say what they cannot read. */
+static bool add_batch(struct account_work *w, int64_t mailbox,
+	const struct batch *b, struct fault *f)
+{
+	uint32_t last = 0;
+
+	if (!fts_begin(w->fts, f))
+		return false;
+	for (size_t i = 0; i < b->n && !w->unread; i++) {
+		if (!add_message(w, mailbox, b->v[i].uid, f))
+			return false;
+		if (!w->unread)
+			last = b->v[i].uid;
+	}
+	return (last == 0 || fts_mark(w->fts, mailbox, last, f)) &&
+	       fts_commit(w->fts, f);
+}
+
 /* The next messages of a mailbox; *more_r: there were some. */
-static bool index_batch(struct indexer *x, struct fts *fts, int64_t account,
-	int64_t mailbox, bool *more_r, struct fault *f)
+static bool index_batch(
+	struct account_work *w, int64_t mailbox, bool *more_r, struct fault *f)
 {
 	struct batch *b = must_alloc(sizeof(*b));
 	uint32_t marked;
-	bool ok = fts_marked(fts, mailbox, &marked, f) &&
-		  store_rows(x->store, account, mailbox, 0, marked + 1,
-			  take_row, b, f);
+	bool ok = fts_marked(w->fts, mailbox, &marked, f);
 
-	*more_r = ok && b->n == BATCH;
-	if (ok && b->n > 0) {
-		ok = fts_begin(fts, f);
-		for (size_t i = 0; ok && i < b->n; i++)
-			ok = add_message(
-				x, fts, account, mailbox, b->v[i].uid, f);
-		ok = ok && fts_mark(fts, mailbox, b->v[b->n - 1].uid, f) &&
-		     fts_commit(fts, f);
-	}
+	w->unread |= ok && !store_rows(w->x->store, w->account, mailbox, 0,
+				   marked + 1, take_row, b, &w->why);
+	*more_r = b->n == BATCH;
+	if (ok && !w->unread && b->n > 0)
+		ok = add_batch(w, mailbox, b, f);
 	free(b);
 	return ok;
 }
 
-static bool index_account(
-	struct indexer *x, struct fts *fts, int64_t account, struct fault *f)
+static bool index_account(struct account_work *w, struct fault *f)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct store_mailbox *boxes;
 	size_t n;
 
-	if (!store_mailboxes(x->store, account, a, &boxes, &n, f))
-		return false;
+	if (!store_mailboxes(w->x->store, w->account, a, &boxes, &n, &w->why)) {
+		w->unread = true;
+		return true;
+	}
 	for (size_t i = 0; i < n; i++)
-		for (bool more = true; more;)
-			if (!index_batch(
-				    x, fts, account, boxes[i].id, &more, f))
+		for (bool more = true; more && !w->unread;)
+			if (!index_batch(w, boxes[i].id, &more, f))
 				return false;
 	return true;
 }
 
 /* False: the file is no good. */
-static bool try_work(
-	struct indexer *x, const struct work *w, bool make, struct fault *f)
+static bool try_work(struct indexer *x, const struct work *w, bool make)
 {
-	struct fts *fts = fts_open(x->dir, w->account, make, f);
+	struct fault f;
+	struct account_work j = {.x = x, .account = w->account};
 
-	if (fts == NULL)
-		return f->class == FAULT_PERM; /* nobody wants it */
-	bool ok = index_account(x, fts, w->account, f);
-	fts_close(fts);
+	j.fts = fts_open(x->dir, w->account, make, &f);
+	bool ok = j.fts != NULL ? index_account(&j, &f)
+				: f.class == FAULT_PERM; /* nobody wants it */
+	if (!ok || j.unread)
+		log_warn("search index", log_n("account", w->account),
+			log_fault(ok ? &j.why : &f));
+	fts_close(j.fts);
 	return ok;
 }
 
 static void do_work(struct indexer *x, const struct work *w)
 {
-	struct fault f;
-
 	/* What was there and broke is made anew. */
 	for (int round = 0; round < 2; round++) {
-		if (try_work(x, w, w->make || round > 0, &f))
+		if (try_work(x, w, w->make || round > 0))
 			return;
-		log_warn("search index", log_n("account", w->account),
-			log_fault(&f));
 		fts_remove(x->dir, w->account);
 	}
 }

@@ -63,9 +63,12 @@ static bool thread(struct imap *s, const struct search_program *p,
 	buf_puts(&out, all.n > 0 ? "* THREAD " : "* THREAD");
 	imap_thread_put(kind, all.v, all.n, s->cmd_a, &out);
 	search_facts_end(&c);
+	buf_puts(&out, "\r\n");
 	if (!search_end(&c, f))
 		return false;
-	buf_puts(&out, "\r\n");
+	if (buf_over(&out))
+		return fault_set(f, FAULT_PERM, 0, 0, 5,
+			"too many messages for one reply");
 	stream_put(s->stream, buf_str(&out));
 	return true;
 }
