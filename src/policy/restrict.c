@@ -228,8 +228,10 @@ enum outcome restrict_reject(struct check *c, struct decision *d, int64_t code,
 }
 
 enum outcome restrict_temp(
-	struct check *c, struct decision *d, const struct fault *f UNUSED)
+	struct check *c, struct decision *d, const struct fault *f)
 {
+	/* The log names the table, the reply does not. */
+	strs_add(&c->warnings, c->a, arena_str(c->a, str_from(f->text)));
 	d->verdict = VERDICT_REJECT;
 	d->code = 451;
 	d->text = arena_printf(c->a, "4.3.0 <%.*s>: Temporary lookup failure",

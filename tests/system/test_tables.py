@@ -435,3 +435,20 @@ def test_check_names_a_bad_table(postern, spec, word):
     p = postern("bad", options={"virtual_alias_maps": spec})
     r = p.run("check", check=False)
     assert r.returncode == 78 and word in r.stderr
+
+
+@pytest.mark.parametrize("name", [
+    "canonical_maps", "sender_canonical_maps", "recipient_canonical_maps",
+    "virtual_alias_maps"])
+def test_a_table_that_fails_is_logged(postern, name):
+    server = TableServer(lambda q: b"400 try later\n", "line")
+    options = {name: f"tcp:127.0.0.1:{server.port}"}
+    p = postern("t", users={BOB: "b"},
+                options=options).start()
+    s = open_mx(p)
+    sender = s.cmd("MAIL FROM:<a@b.example>")
+    reply = s.cmd(f"RCPT TO:<{BOB}>") if sender[0] == 250 else sender
+    assert reply[0] == 451 and "Temporary lookup failure" in reply[1]
+    assert "127.0.0.1" not in reply[1] and "tcp" not in reply[1]
+    s.close()
+    wait_for("the log", lambda: f"tcp:127.0.0.1:{server.port}" in p.log())

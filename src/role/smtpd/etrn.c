@@ -54,8 +54,7 @@ static bool refuses(struct session *s, struct str domain)
 	case TABLE_FOUND:
 		return false;
 	case TABLE_ERROR:
-		smtpd_refuse(s, 451, "4.3.0 <%.*s>: Temporary lookup failure",
-			STR_ARG(domain));
+		smtpd_refuse_lookup(s, domain, &f);
 		return true;
 	case TABLE_NONE:
 		break;

@@ -102,7 +102,7 @@ void smtpd_mail(struct session *s, struct str args)
 		s->tx.sender = s->tx.sender_said;
 	} else if (!rewrite_sender(s->sv->policy, mail.from.whole, s->tx_a,
 			   &s->tx.sender, &f)) {
-		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
+		smtpd_refuse_lookup(s, mail.from.whole, &f);
 		transaction_reset(s);
 		return;
 	}

@@ -155,7 +155,7 @@ void smtpd_rcpt(struct session *s, struct str args)
 		r.address = rewrite_trivial(s->sv->policy, r.original, s->tx_a);
 	} else if (!rewrite_recipient(s->sv->policy, r.original, s->tx_a,
 			   &r.address, &f)) {
-		smtpd_refuse(s, 451, "4.3.0 %s", f.text);
+		smtpd_refuse_lookup(s, r.original, &f);
 		return;
 	}
 	if (is_full(s, &check, r.address)) {

@@ -99,6 +99,15 @@ void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
 	count_error(s);
 }
 
+void smtpd_refuse_lookup(
+	struct session *s, struct str what, const struct fault *f)
+{
+	log_warn("lookup", log_s("client", s->client), log_s("of", what),
+		log_fault(f));
+	smtpd_refuse(s, 451, "4.3.0 <%.*s>: Temporary lookup failure",
+		STR_ARG(what));
+}
+
 static void log_warnings(struct session *s, const struct check *c)
 {
 	for (size_t i = 0; i < c->warnings.n; i++)

@@ -189,6 +189,9 @@ void smtpd_reply(struct session *s, int code, const char *fmt, ...)
 /* The same for a bad command: counts it, may delay or end the session. */
 void smtpd_refuse(struct session *s, int code, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
+/* A table failed: the log says which, the client does not learn it. */
+void smtpd_refuse_lookup(
+	struct session *s, struct str what, const struct fault *f);
 void smtpd_refuse_decision(struct session *s, const struct check *c,
 	const struct decision *d, const char *stage);
 void transaction_reset(struct session *s);
