@@ -36,9 +36,10 @@ static const struct {
 		"manage accounts"},
 	{"mailbox", cmd_mailbox,
 		"mailbox backup DIRECTORY | verify [DIRECTORY] | undelete "
-		"ADDRESS",
-		"back up and verify the mailboxes, bring back what was "
-		"expunged"},
+		"ADDRESS | import ADDRESS PATH [--mailbox NAME] | "
+		"export ADDRESS DIRECTORY [--format maildir|mbox] | "
+		"restore ADDRESS BACKUP",
+		"back up the mailboxes, bring mail in and out"},
 	{"queue", cmd_queue,
 		"queue list [--json] | sites | show ID | "
 		"flush|hold|release|delete|expire "

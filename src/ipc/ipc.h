@@ -44,6 +44,7 @@ enum ipc_type {
 	/* to mailbox */
 	IPC_DELIVER = 60, /* envelope, text -> OK results */
 	IPC_MAILBOX_ROOM, /* str address, u64 bytes -> OK u8 */
+	IPC_IMPORT, /* import_request, descriptor -> OK u32 added, u32 kept */
 
 	/* to report */
 	IPC_DMARC_SEEN = 70, /* dmarc_seen -> OK */

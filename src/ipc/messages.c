@@ -178,6 +178,48 @@ bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r)
 	return true;
 }
 
+void import_request_put(struct buf *b, const struct import_request *r)
+{
+	wire_put_str(b, r->account);
+	wire_put_str(b, r->mailbox);
+	wire_put_u8(b, r->subscribe);
+	wire_put_u32(b, r->uidvalidity);
+	wire_put_u32(b, r->n);
+	for (uint32_t i = 0; i < r->n; i++) {
+		wire_put_u32(b, r->v[i].flags);
+		wire_put_str(b, r->v[i].keywords);
+		wire_put_u64(b, (uint64_t)r->v[i].received);
+		wire_put_u64(b, r->v[i].identity);
+		wire_put_u32(b, r->v[i].uid);
+		wire_put_u64(b, r->v[i].size);
+	}
+}
+
+bool import_request_read(
+	struct wire *w, struct arena *a, struct import_request *r_r)
+{
+	struct import_request r = {0};
+
+	r.account = wire_str(w);
+	r.mailbox = wire_str(w);
+	r.subscribe = wire_u8(w) != 0;
+	r.uidvalidity = wire_u32(w);
+	r.n = wire_count(w, 36);
+	r.v = arena_alloc(a, (r.n + 1) * sizeof(*r.v));
+	for (uint32_t i = 0; i < r.n; i++) {
+		r.v[i].flags = wire_u32(w);
+		r.v[i].keywords = wire_str(w);
+		r.v[i].received = (int64_t)wire_u64(w);
+		r.v[i].identity = wire_u64(w);
+		r.v[i].uid = wire_u32(w);
+		r.v[i].size = wire_u64(w);
+	}
+	if (w->bad)
+		return false;
+	*r_r = r;
+	return true;
+}
+
 void job_put(struct buf *b, const struct job *j)
 {
 	envelope_put(b, &j->env);

@@ -98,6 +98,31 @@ struct outcomes {
 void outcomes_put(struct buf *b, const struct outcomes *o);
 bool outcomes_read(struct wire *w, struct arena *a, struct outcomes *o_r);
 
+/*
+ * Messages that an account brings from elsewhere, into one mailbox; all of
+ * them come, or none.  Their bytes stand behind each other in the descriptor
+ * of the frame; without messages, there is none.
+ */
+struct import_message {
+	uint32_t flags; /* store_flag */
+	struct str keywords; /* blanks between */
+	int64_t received; /* Unix seconds */
+	uint64_t identity; /* of the message at its source */
+	uint32_t uid; /* it had there; 0: not known */
+	uint64_t size; /* bytes */
+};
+struct import_request {
+	struct str account; /* its address */
+	struct str mailbox; /* made where it is not there */
+	bool subscribe;
+	uint32_t uidvalidity; /* it had there; 0: not known */
+	struct import_message *v;
+	uint32_t n;
+};
+void import_request_put(struct buf *b, const struct import_request *r);
+bool import_request_read(
+	struct wire *w, struct arena *a, struct import_request *r_r);
+
 enum agent_kind { AGENT_SENDER, AGENT_MAILBOX };
 
 struct job {

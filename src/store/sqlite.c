@@ -209,6 +209,48 @@ struct store *store_open(const char *dir, unsigned shards, struct fault *f)
 	return NULL;
 }
 
+static bool open_reader(
+	struct store_shard *shard, const char *dir, unsigned i, struct fault *f)
+{
+	char path[4096];
+	int64_t version = 0;
+
+	snprintf(path, sizeof(path), "%s/blobs.%u", dir, i);
+	shard->blob_dir = must_strdup(path);
+	snprintf(path, sizeof(path), "%s/mail.%u.db", dir, i);
+	shard->readers = readers_new(path);
+	struct db *db = readers_get(shard->readers, f);
+	if (db == NULL)
+		return false;
+	bool ok = db_number(db, f, &version, "PRAGMA user_version", "");
+	readers_put(shard->readers, db);
+	return ok &&
+	       (version == ARRAY_LEN(schema) ||
+		       fault_set(f, FAULT_PERM, 0, 3, 0,
+			       "%s is of another version of postern "
+			       "(format %lld, this one reads %zu)",
+			       path, (long long)version, ARRAY_LEN(schema)));
+}
+
+struct store *store_open_to_read(const char *dir, struct fault *f)
+{
+	struct store *s = must_alloc(sizeof(*s));
+	char path[4096];
+	bool ok;
+
+	snprintf(path, sizeof(path), "%s/shards", dir);
+	ok = (access(path, F_OK) == 0 || fault_set(f, FAULT_PERM, 0, 0, 2,
+						 "no store in %s", dir)) &&
+	     fix_shards(dir, 0, &s->n_shards, f);
+	s->shards = must_alloc((s->n_shards + 1) * sizeof(*s->shards));
+	for (unsigned i = 0; ok && i < s->n_shards; i++)
+		ok = open_reader(&s->shards[i], dir, i, f);
+	if (ok)
+		return s;
+	store_close(s);
+	return NULL;
+}
+
 void store_keep_removed(struct store *s, int64_t seconds)
 {
 	for (unsigned i = 0; i < s->n_shards; i++)

@@ -9,6 +9,8 @@
 #include "sys/clock.h"
 
 enum { PRUNE_EVERY = 4096 };
+/* An import must leave numbers to give: UIDs, UIDVALIDITYs. */
+static const int64_t KEPT_MAX = 0xf0000000;
 /* Longer than anybody tries to deliver a message: invariant 10. */
 static const int64_t DELIVERIES_KEPT_S = 30 * 86400;
 
@@ -164,6 +166,85 @@ static bool note_delivery(struct db *db, const struct store_target *t,
 	return true;
 }
 
+static bool set_validity(struct db *db, int64_t account, int64_t mailbox,
+	int64_t validity, struct fault *f)
+{
+	return db_run(db, f,
+		"UPDATE mailboxes SET uidvalidity=? WHERE account=? AND "
+		"mailbox=?",
+		"iii", validity, account, mailbox);
+}
+
+/* A mailbox that never gave a UID takes the UIDVALIDITY of an import.  No other
+ * of the account may have it (invariant 7): one that never gave a UID either
+ * gets a fresh one, one that did keeps it. */
+static bool adopt_validity(struct db *db, const struct store_target *t,
+	int64_t *validity, struct fault *f)
+{
+	int64_t wanted = t->m->uidvalidity, used = 0, unused = 0, fresh = 0;
+
+	if (wanted == 0 || wanted > KEPT_MAX || *validity == wanted)
+		return true;
+	if (!db_number(db, f, &used,
+		    "SELECT mailbox FROM mailboxes WHERE account=?"
+		    " AND mailbox>0 AND uidvalidity=? AND uidnext>1",
+		    "ii", t->account, wanted) ||
+		!db_number(db, f, &unused,
+			"SELECT mailbox FROM mailboxes WHERE account=?"
+			" AND mailbox>0 AND uidvalidity=? AND uidnext=1",
+			"ii", t->account, wanted))
+		return false;
+	if (used > 0)
+		return true;
+	*validity = wanted;
+	return db_run(db, f,
+		       "UPDATE mailboxes SET uidnext=max(uidnext, ?)"
+		       " WHERE account=? AND mailbox=0",
+		       "ii", wanted, t->account) &&
+	       (unused == 0 ||
+		       (store_next_uidvalidity(db, t->account, &fresh, f) &&
+			       set_validity(
+				       db, t->account, unused, fresh, f))) &&
+	       set_validity(db, t->account, t->mailbox, wanted, f);
+}
+
+/* Makes the wanted UID the next; *have_r: a message has it. */
+static bool keep_uid(struct db *db, const struct store_target *t, bool *have_r,
+	struct fault *f)
+{
+	int64_t uid = t->m->uid, n = 0;
+
+	if (uid == 0 || uid > KEPT_MAX)
+		return true;
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT uidvalidity, uidnext FROM mailboxes"
+		" WHERE account=? AND mailbox=?",
+		"ii", t->account, t->mailbox);
+	if (db_step(db, q, f) <= 0)
+		return fault_set(f, FAULT_TEMP, 451, 3, 0, "mailbox is gone");
+	int64_t validity = db_int(q, 0), next = db_int(q, 1);
+	db_reset(q);
+	if (next == 1 && !adopt_validity(db, t, &validity, f))
+		return false;
+	if (validity != t->m->uidvalidity)
+		return true;
+	if (uid >= next)
+		return db_run(db, f,
+			"UPDATE mailboxes SET uidnext=?"
+			" WHERE account=? AND mailbox=?",
+			"iii", uid, t->account, t->mailbox);
+	if (!db_number(db, f, &n,
+		    "SELECT count(*) FROM messages"
+		    " WHERE account=? AND mailbox=? AND uid=? AND size=?"
+		    " AND received=?",
+		    "iiiii", t->account, t->mailbox, uid,
+		    (int64_t)(t->m->prefix.len + t->m->body.len),
+		    t->m->received))
+		return false;
+	*have_r = n > 0;
+	return true;
+}
+
 /* Its special use first: people rename their Junk. */
 static bool find_target(struct db *db, struct store_target *t, struct fault *f)
 {
@@ -216,7 +297,8 @@ static bool deliver_one(
 	bool have;
 
 	t->uid = t->uidvalidity = 0;
-	if (!find_or_make(db, t, f) || !note_delivery(db, t, &have, f))
+	if (!find_or_make(db, t, f) || !note_delivery(db, t, &have, f) ||
+		(!have && !keep_uid(db, t, &have, f)))
 		return false;
 	return have ||
 	       (drop_replaced(db, d, t, f) &&
@@ -232,8 +314,8 @@ static bool prune(struct db *db, struct fault *f)
 	uint64_t at = (uint64_t)(clock_unix() - DELIVERIES_KEPT_S) * 1000000u;
 
 	return random_u64() % PRUNE_EVERY != 0 ||
-	       db_run(db, f, "DELETE FROM deliveries WHERE msg<?", "i",
-		       (int64_t)(at << 12));
+	       db_run(db, f, "DELETE FROM deliveries WHERE msg>0 AND msg<?",
+		       "i", (int64_t)(at << 12));
 }
 
 static bool deliver_work(struct db *db, void *ctx, struct fault *f)

@@ -40,7 +40,7 @@ bool store_next_modseq(
 }
 
 /* Invariant 7; at least the time, so that a restored backup moves on. */
-static bool next_uidvalidity(
+bool store_next_uidvalidity(
 	struct db *db, int64_t account, int64_t *v_r, struct fault *f)
 {
 	return number_back(db,
@@ -68,7 +68,7 @@ bool store_make_mailbox(struct db *db, int64_t account, struct str name,
 	int64_t uidvalidity = 0, modseq = 0;
 
 	*mailbox_r = 0;
-	return next_uidvalidity(db, account, &uidvalidity, f) &&
+	return store_next_uidvalidity(db, account, &uidvalidity, f) &&
 	       next_mailbox(db, account, mailbox_r, f) &&
 	       store_next_modseq(db, account, &modseq, f) &&
 	       insert_mailbox(db, account, *mailbox_r, name, role, uidvalidity,
@@ -230,7 +230,7 @@ bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 			return false;
 		bool ok = read_mailboxes(db, account, a, v_r, n_r, f);
 		readers_put(shard->readers, db);
-		if (!ok || *n_r > 0)
+		if (!ok || *n_r > 0 || shard->committer == NULL)
 			return ok;
 		if (!committer_run(shard->committer, ensure_work, &e, f))
 			return false;

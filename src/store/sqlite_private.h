@@ -35,6 +35,8 @@ bool store_make_mailbox(struct db *db, int64_t account, struct str name,
 /* RFC 9051 6.3.7; the name may be there already. */
 bool store_subscribe(
 	struct db *db, int64_t account, struct str name, struct fault *f);
+bool store_next_uidvalidity(
+	struct db *db, int64_t account, int64_t *v_r, struct fault *f);
 bool store_next_modseq(
 	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f);
 /* Removes one message; a blob file that lost its last row goes to gone. */

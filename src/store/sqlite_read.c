@@ -8,13 +8,27 @@
 #include "base/must.h"
 #include "store/sqlite_private.h"
 
-static void give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
+static bool give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
 {
 	struct store_row row = {(uint32_t)db_int(q, 0), (uint32_t)db_int(q, 1),
 		(uint64_t)db_int(q, 2), (uint64_t)db_int(q, 3), db_int(q, 4),
 		db_int(q, 5), db_text(q, 6)};
 
-	fn(&row, ctx);
+	return fn(&row, ctx);
+}
+
+/* What the statement finds; *more: fn wants more. */
+static bool give_rows(struct db *db, sqlite3_stmt *q, store_row_f *fn,
+	void *ctx, bool *more, struct fault *f)
+{
+	int r = 1;
+
+	*more = true;
+	while (*more && (r = db_step(db, q, f)) > 0)
+		*more = give_row(q, fn, ctx);
+	if (r > 0)
+		db_reset(q);
+	return r >= 0;
 }
 
 #define ROW "SELECT uid, flags, modseq, size, received, blob, keywords"
@@ -46,7 +60,7 @@ static bool rows_since(struct db *db, int64_t account, int64_t mailbox,
 	uint64_t since, store_row_f *fn, void *ctx, struct fault *f)
 {
 	int64_t born;
-	int r;
+	bool more;
 
 	if (!find_born(db, account, mailbox, since, &born, f))
 		return false;
@@ -55,17 +69,15 @@ static bool rows_since(struct db *db, int64_t account, int64_t mailbox,
 		    " WHERE account=? AND mailbox=? AND modseq>?"
 		    " AND modseq>createseq AND uid<? ORDER BY uid",
 		"iiii", account, mailbox, (int64_t)since, born);
-	while ((r = db_step(db, q, f)) > 0)
-		give_row(q, fn, ctx);
-	if (r < 0 || born == INT64_MAX)
-		return r == 0;
+	if (!give_rows(db, q, fn, ctx, &more, f))
+		return false;
+	if (!more || born == INT64_MAX)
+		return true;
 	q = db_query(db, f,
 		ROW " FROM messages WHERE account=? AND mailbox=? AND uid>=?"
 		    " ORDER BY uid",
 		"iii", account, mailbox, born);
-	while ((r = db_step(db, q, f)) > 0)
-		give_row(q, fn, ctx);
-	return r == 0;
+	return give_rows(db, q, fn, ctx, &more, f);
 }
 
 bool store_rows(struct store *s, int64_t account, int64_t mailbox,
@@ -74,7 +86,7 @@ bool store_rows(struct store *s, int64_t account, int64_t mailbox,
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct db *db = readers_get(shard->readers, f);
-	int r;
+	bool more;
 
 	if (db == NULL)
 		return false;
@@ -92,10 +104,9 @@ bool store_rows(struct store *s, int64_t account, int64_t mailbox,
 		ROW " FROM messages WHERE account=? AND mailbox=? AND uid>=?"
 		    " ORDER BY uid",
 		"iii", account, mailbox, (int64_t)from_uid);
-	while ((r = db_step(db, q, f)) > 0)
-		give_row(q, fn, ctx);
+	bool ok = give_rows(db, q, fn, ctx, &more, f);
 	readers_put(shard->readers, db);
-	return r == 0;
+	return ok;
 }
 
 bool store_vanished(struct store *s, int64_t account, int64_t mailbox,

@@ -8,8 +8,9 @@
  * A function that returns true has its change on disk; one flush serves all
  * that finish together.  Any thread may call.  A change concerns one account.
  *
- * UIDs are never reused and UIDVALIDITY never changes; a deleted and newly
- * made mailbox has a new UIDVALIDITY and a new id.  MODSEQ only grows, from 1.
+ * UIDs are never reused and UIDVALIDITY never changes once a UID was given
+ * (before that, an import may bring one); a deleted and newly made mailbox has
+ * a new UIDVALIDITY and a new id.  MODSEQ only grows, from 1.
  */
 
 #include "base/arena.h"
@@ -19,6 +20,9 @@
 struct store;
 
 struct store *store_open(const char *dir, unsigned shards, struct fault *f);
+/* A store, or a copy of one, that is only read: nothing is made or brought up
+ * to date, and what changes may not be called. */
+struct store *store_open_to_read(const char *dir, struct fault *f);
 void store_close(struct store *s);
 /* Expunged messages can be brought back for so long (undelete.h); 0: not. */
 void store_keep_removed(struct store *s, int64_t seconds);
@@ -122,8 +126,15 @@ struct store_new {
 	struct str prefix; /* header lines in front of the body */
 	struct str body;
 	struct str cache; /* of the body, see role: ready to send */
-	int64_t msg; /* id of the message; 0: a new one.  A second delivery
-		      * of the same id into a mailbox is no error and no copy */
+	/* id of the message; 0: a new one.  A second delivery of the same id
+	 * into a mailbox is no error and no copy; that is known for 30 days,
+	 * of negative ids (imports) for ever. */
+	int64_t msg;
+	/* What an import had elsewhere; uid 0: nothing.  Kept where the mailbox
+	 * has that UIDVALIDITY, or can take it, and the UID is not given yet;
+	 * a message of the same size and date that has it is the same: no
+	 * copy. */
+	uint32_t uidvalidity, uid;
 	/* REPLACE of RFC 8508: goes in the same transaction; 0: none */
 	int64_t instead_mailbox;
 	uint32_t instead_uid;
@@ -151,8 +162,9 @@ struct store_row {
 	int64_t blob; /* what copies share: the same bytes, the same number */
 	struct str keywords; /* blanks between; good in the call only */
 };
-/* Rows with modseq above since; 0 gives all from this UID on.  By UID. */
-typedef void store_row_f(const struct store_row *row, void *ctx);
+/* Rows with modseq above since; 0 gives all from this UID on.  By UID, until fn
+ * returns false. */
+typedef bool store_row_f(const struct store_row *row, void *ctx);
 bool store_rows(struct store *s, int64_t account, int64_t mailbox,
 	uint64_t since, uint32_t from_uid, store_row_f *fn, void *ctx,
 	struct fault *f);

@@ -23,6 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	job_read(&w, a, &j);
 	w = (struct wire){.rest = in};
 	local_request_read(&w, a, &l);
+	struct import_request i;
+	w = (struct wire){.rest = in};
+	import_request_read(&w, a, &i);
 	struct queue_request q;
 	w = (struct wire){.rest = in};
 	queue_request_read(&w, &q);

@@ -55,14 +55,13 @@ struct batch {
 	size_t n;
 };
 
-static void take_row(const struct store_row *row, void *ctx)
+static bool take_row(const struct store_row *row, void *ctx)
 {
 	struct batch *b = ctx;
 
-	if (b->n == BATCH)
-		return;
 	b->v[b->n].uid = row->uid;
 	b->v[b->n++].blob = row->blob;
+	return b->n < BATCH;
 }
 
 /* The work on one account. */

@@ -61,6 +61,17 @@ bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
 	struct arena *a, bool *full_r, struct fault *f);
 agent_deliver_f mailbox_job;
 
+/* ---- import.c ---- */
+
+struct import_done {
+	uint32_t added; /* the others were there already */
+	uint32_t same_uid; /* of those, with the UID they had */
+};
+/* All messages of the request, or none.  Quotas do not count: whoever runs the
+ * server asks for it. */
+bool mailbox_import(struct mailbox_role *m, const struct import_request *r,
+	int fd, struct arena *a, struct import_done *done, struct fault *f);
+
 /* local.c: aliases and the system's own users */
 /* pipe.c: pipe(8), by a child of master. */
 void mailbox_pipe(struct mailbox_role *m, const struct job *job,

@@ -51,12 +51,33 @@ static bool handle_room(
 	return ipc_answer(s, IPC_OK, str_of(&room, 1), -1);
 }
 
+static bool handle_import(
+	struct ipc_session *s, struct ipc_frame *frame, struct arena *a)
+{
+	struct wire w = {.rest = buf_str(&frame->payload)};
+	struct buf b CLEANUP(buf_fini);
+	struct import_request r;
+	struct import_done done;
+	struct fault f;
+
+	if (!import_request_read(&w, a, &r))
+		return false;
+	if (!mailbox_import(s->role_ctx, &r, frame->fd, a, &done, &f))
+		return ipc_answer_fault(s, &f);
+	buf_init(&b, 64);
+	wire_put_u32(&b, done.added);
+	wire_put_u32(&b, done.same_uid);
+	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+}
+
 static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 
 	if (frame->type == IPC_DELIVER)
 		return handle_deliver(s, frame, a);
+	if (frame->type == IPC_IMPORT)
+		return handle_import(s, frame, a);
 	return frame->type == IPC_MAILBOX_ROOM && handle_room(s, frame, a);
 }
 

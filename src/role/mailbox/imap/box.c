@@ -169,7 +169,7 @@ static void make_room(struct box *box)
 	box->rows = must_realloc(box->rows, box->cap * sizeof(*box->rows));
 }
 
-static void take_row(const struct store_row *row, void *ctx)
+static bool take_row(const struct store_row *row, void *ctx)
 {
 	struct box *box = ctx;
 	struct box_row r = {.uid = row->uid,
@@ -192,10 +192,11 @@ static void take_row(const struct store_row *row, void *ctx)
 			if (row->modseq > box->changed)
 				box->changed = row->modseq;
 		}
-		return;
+		return true;
 	}
 	make_room(box);
 	box->rows[box->n++] = r;
+	return true;
 }
 
 static void add_gone(struct box *box, uint32_t uid, uint64_t modseq)
@@ -325,6 +326,13 @@ bool box_refresh(
 	if (!store_mailbox(box->store, box->account, box->mailbox, &m, f)) {
 		*deleted_r = f->class == FAULT_PERM;
 		return *deleted_r;
+	}
+	uint32_t none = 0;
+	if (!__atomic_compare_exchange_n(&box->uidvalidity, &none,
+		    m.uidvalidity, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) &&
+		none != m.uidvalidity) {
+		*deleted_r = true;
+		return true;
 	}
 	pthread_rwlock_rdlock(&box->lock);
 	bool fresh = box->loaded && box->modseq >= m.modseq;

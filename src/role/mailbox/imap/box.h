@@ -45,6 +45,7 @@ struct box {
 	pthread_rwlock_t lock;
 	struct store *store;
 	int64_t account, mailbox;
+	uint32_t uidvalidity; /* 0: not read yet */
 	uint64_t modseq;
 	uint64_t changed; /* no row below the newest has a higher modseq */
 	bool loaded;
@@ -75,7 +76,7 @@ struct box *boxes_get(struct boxes *b, int64_t account, int64_t mailbox,
 void boxes_put(struct boxes *b, struct box *box, struct box_user *user);
 
 /* Takes over what the store has meanwhile.  *deleted_r: the mailbox itself is
- * gone.  Any thread. */
+ * gone, or has another UIDVALIDITY: an import brought it.  Any thread. */
 bool box_refresh(
 	struct boxes *b, struct box *box, bool *deleted_r, struct fault *f);
 

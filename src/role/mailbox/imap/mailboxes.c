@@ -1,28 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* CREATE, DELETE, RENAME, SUBSCRIBE: RFC 9051 6.3.4 to 6.3.8, RFC 6154 */
-#include <string.h>
-
+#include "codec/imap/mailbox_name.h"
 #include "role/mailbox/imap/imap.h"
-
-static bool name_valid(struct str name)
-{
-	struct str rest = name;
-
-	if (name.len == 0 || name.len > 500)
-		return false;
-	while (str_present(rest)) {
-		struct str part = str_cut(&rest, '/');
-
-		if (part.len == 0 || str_eqc(part, "..") || str_eqc(part, "."))
-			return false;
-		for (size_t i = 0; i < part.len; i++)
-			if ((unsigned char)part.ptr[i] < 0x20 ||
-				strchr("%*", part.ptr[i]) != NULL ||
-				part.ptr[i] == 0x7f)
-				return false;
-	}
-	return true;
-}
 
 static void change(struct imap *s, enum store_change kind, struct str name,
 	struct str to, const char *done)
@@ -86,8 +65,8 @@ void imap_create(struct imap *s, struct imap_in *in)
 	/* RFC 3501 6.3.3: a trailing separator only announces children. */
 	if (name.len > 1 && str_ends(name, "/"))
 		name.len--;
-	if (!name_valid(name) || str_istarts(name, "INBOX/INBOX") ||
-		str_ieqc(name, "INBOX")) {
+	if (!imap_mailbox_name_valid(name) ||
+		str_istarts(name, "INBOX/INBOX") || str_ieqc(name, "INBOX")) {
 		imap_no(s, "[CANNOT] not a name for a mailbox");
 		return;
 	}
@@ -137,7 +116,7 @@ void imap_rename(struct imap *s, struct imap_in *in)
 	}
 	bool below = to.len > from.len && to.ptr[from.len] == '/' &&
 		     str_eq(str_sub(to, 0, from.len), from);
-	if (!name_valid(to) || below || str_eqc(to, "INBOX")) {
+	if (!imap_mailbox_name_valid(to) || below || str_eqc(to, "INBOX")) {
 		imap_no(s, "[CANNOT] not a new name for that mailbox");
 		return;
 	}

@@ -150,14 +150,13 @@ struct glance {
 	size_t fresh;
 };
 
-static void glance_row(const struct store_row *row, void *ctx)
+static bool glance_row(const struct store_row *row, void *ctx)
 {
 	struct glance *g = ctx;
 
-	if (row->uid <= g->max_uid)
-		g->numbers = true;
-	else
-		g->fresh++;
+	g->numbers = row->uid <= g->max_uid;
+	g->fresh++;
+	return !g->numbers;
 }
 
 static void glance_vanished(uint32_t uid, uint64_t modseq UNUSED, void *ctx)
@@ -188,6 +187,10 @@ static bool sync_unloaded(struct imap *s, bool *done_r, struct fault *f)
 	*done_r = m.modseq <= v->modseq;
 	if (*done_r)
 		return true;
+	if (m.uidvalidity != v->uidvalidity) {
+		*done_r = true; /* an import brought its own */
+		return say_deleted(s);
+	}
 	if (!store_vanished(box->store, box->account, box->mailbox, v->modseq,
 		    glance_vanished, &g, f) ||
 		!store_rows(box->store, box->account, box->mailbox, v->modseq,

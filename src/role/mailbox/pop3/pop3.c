@@ -84,11 +84,12 @@ static void put_size(struct pop3 *s, size_t i)
 		(unsigned long long)s->v[i].size);
 }
 
-/* Stable over sessions and moves of other messages: RFC 1939 7 */
+/* Stable over sessions and moves of other messages: RFC 1939 7.  The form is
+ * Dovecot's: who imports his mail with its UIDs does not get it once more. */
 static void put_uidl(struct pop3 *s, size_t i)
 {
-	stream_putf(s->stream, "%zu %08x%08x\r\n", i + 1, s->uidvalidity,
-		s->v[i].uid);
+	stream_putf(s->stream, "%zu %08x%08x\r\n", i + 1, s->v[i].uid,
+		s->uidvalidity);
 }
 
 static void list_with(
@@ -368,7 +369,7 @@ static enum next serve(struct seat *seat)
 	}
 }
 
-static void load_row(const struct store_row *row, void *ctx)
+static bool load_row(const struct store_row *row, void *ctx)
 {
 	struct pop3 *s = ctx;
 
@@ -377,6 +378,7 @@ static void load_row(const struct store_row *row, void *ctx)
 		s->v = must_realloc(s->v, s->cap * sizeof(*s->v));
 	}
 	s->v[s->n++] = (struct entry){.uid = row->uid, .size = row->size};
+	return true;
 }
 
 static bool load(struct pop3 *s, struct fault *f)

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CMD_MAILBOX_FEED_H
+#define CMD_MAILBOX_FEED_H
+
+/*
+ * feed: messages for one account of a running server, some hundred in one
+ * transaction.  What is in memory is one of those, never a mailbox.
+ *
+ * What cannot be read is said, counted and left out; a fault of the server
+ * ends the feed.
+ */
+
+#include "codec/mail/marks.h"
+#include "conf/conf.h"
+#include "ipc/messages.h"
+
+struct feed {
+	const struct conf *conf;
+	struct arena *a; /* of the batch */
+	struct ipc_client *server;
+	struct import_request request;
+	struct import_message *v;
+	struct buf bytes;
+	size_t taken; /* of these, by the messages of the batch */
+	struct buf keywords; /* scratch */
+	struct strs subscribed; /* mailboxes that clients show */
+	bool all_subscribed; /* nobody says which are */
+	struct arena *names;
+	unsigned long long mailboxes, messages, there, new_uids, unread;
+};
+
+bool feed_begin(struct feed *d, const struct conf *conf, const char *address,
+	struct fault *f);
+void feed_end(struct feed *d); /* also after a fault */
+
+/* From here on into this mailbox.  The name is mended. */
+bool feed_mailbox(
+	struct feed *d, struct str name, uint32_t uidvalidity, struct fault *f);
+struct feed_message {
+	struct marks marks;
+	struct strs keywords;
+	int64_t received;
+	uint32_t uid; /* 0: not known */
+	struct str identity; /* of the message in its mailbox, at its source */
+};
+/* The bytes that were put into d->bytes since the last message; feed_drop:
+ * they are none. */
+void feed_drop(struct feed *d);
+bool feed_message(
+	struct feed *d, const struct feed_message *m, struct fault *f);
+bool feed_flush(struct feed *d, struct fault *f);
+
+/* "damaged: what" */
+void feed_complain(struct feed *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* ---- where they come from ---- */
+
+/* Everything below path, whatever it is: import.c */
+bool import_maildir(struct feed *d, const char *path, struct fault *f);
+/* name: of the mailbox; absent: by the file's name. */
+bool import_mbox(
+	struct feed *d, const char *path, struct str name, struct fault *f);
+
+#endif

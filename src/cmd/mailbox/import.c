@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC */
+/* postern mailbox import and restore: mail from elsewhere into an account of
+ * the running server. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "cmd/mailbox/feed.h"
+#include "cmd/mailbox/mailbox.h"
+
+static int end(struct feed *d, bool ok, const struct fault *f)
+{
+	printf("%llu mailboxes, %llu messages, %llu were there already\n",
+		d->mailboxes, d->messages, d->there);
+	if (d->new_uids > 0)
+		printf("%llu have new UIDs\n", d->new_uids);
+	if (d->unread > 0)
+		printf("%llu were left out\n", d->unread);
+	int rc = !ok ? mailbox_failed(f) : d->unread > 0 ? EX_DATAERR : EX_OK;
+	feed_end(d);
+	return rc;
+}
+
+static bool is_directory(const char *path, const char *sub)
+{
+	char whole[4096];
+	struct stat st;
+
+	snprintf(whole, sizeof(whole), "%s/%s", path, sub);
+	return stat(whole, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool import(struct feed *d, const struct mailbox_cmd *m, struct fault *f)
+{
+	const char *path = m->args[1];
+
+	if (access(path, R_OK) != 0)
+		return fault_sys(f, "%s", path);
+	if (is_directory(path, "mailboxes") || is_directory(path, "storage"))
+		return fault_set(f, FAULT_PERM, 0, 3, 3,
+			"%s is Dovecot's dbox, which is not read: "
+			"doveadm sync -1 maildir:DIRECTORY, then import that",
+			path);
+	if (is_directory(path, "cur"))
+		return import_maildir(d, path, f);
+	return import_mbox(d, path, str_from(m->mailbox), f);
+}
+
+int mailbox_cmd_import(const struct mailbox_cmd *m)
+{
+	struct feed d;
+	struct fault f;
+	bool ok = feed_begin(&d, m->conf, m->args[0], &f) && import(&d, m, &f);
+
+	return end(&d, ok, &f);
+}
+
+/* ---- restore ---- */
+
+struct restoring {
+	struct feed *feed;
+	struct target t;
+	const struct store_mailbox *box;
+};
+
+static bool take_row(const struct row *r, void *ctx, struct fault *f)
+{
+	struct restoring *x = ctx;
+	struct store_message m;
+	struct feed_message one = {.marks = r->marks,
+		.keywords = r->keywords,
+		.received = r->received,
+		.uid = r->uid,
+		.identity = arena_printf(x->feed->a, "backup %u %u",
+			x->box->uidvalidity, r->uid)};
+
+	if (!read_message(&x->t, x->box->id, r, &m)) {
+		x->feed->unread++;
+		return true;
+	}
+	buf_put(&x->feed->bytes, m.bytes);
+	store_message_fini(&m);
+	return feed_message(x->feed, &one, f);
+}
+
+static bool restore(struct feed *d, struct target *t, struct fault *f)
+{
+	struct store_mailbox *v;
+	size_t n;
+
+	if (!store_mailboxes(t->store, t->account, d->names, &v, &n, f))
+		return false;
+	if (n == 0)
+		return fault_set(f, FAULT_PERM, 0, 1, 1,
+			"the backup has nothing of that account");
+	for (size_t i = 0; i < n; i++) {
+		struct restoring x = {.feed = d, .t = *t, .box = &v[i]};
+
+		d->all_subscribed = v[i].subscribed;
+		if (!feed_mailbox(d, v[i].name, v[i].uidvalidity, f) ||
+			!each_row(t, v[i].id, 1, take_row, &x, f) ||
+			!feed_flush(d, f))
+			return false;
+	}
+	return true;
+}
+
+int mailbox_cmd_restore(const struct mailbox_cmd *m)
+{
+	struct target t = {.path = m->args[1]};
+	struct feed d = {0};
+	struct fault f;
+
+	if (!mailbox_account(m->conf, m->args[0], &t.account, &f) ||
+		(t.store = store_open_to_read(m->args[1], &f)) == NULL)
+		return mailbox_failed(&f);
+	bool ok =
+		feed_begin(&d, m->conf, m->args[0], &f) && restore(&d, &t, &f);
+	store_close(t.store);
+	return end(&d, ok, &f);
+}

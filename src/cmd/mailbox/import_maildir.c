@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: ISC */
+/* A Maildir with its folders: Maildir++, or directories (Dovecot's LAYOUT=fs).
+ * UIDs and keywords where Dovecot left them. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/mailbox/feed.h"
+#include "codec/mail/maildir.h"
+#include "sys/gzip.h"
+
+enum { LIST_MAX = 1 << 30 };
+
+struct entry {
+	struct str unique;
+	struct str name; /* "cur/..." */
+	uint32_t uid; /* 0: not known */
+};
+
+struct folder {
+	struct feed *feed;
+	const char *path;
+	struct arena *a;
+	struct entry *v;
+	size_t n, cap;
+	uint32_t uidvalidity;
+	struct str keywords[MAILDIR_KEYWORDS];
+};
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void join(char *out, size_t len, const char *a, const char *b)
+{
+	snprintf(out, len, "%s/%s", a, b);
+}
+
+/* ---- the names ---- */
+
+static bool list(struct folder *x, const char *sub, struct fault *f)
+{
+	char path[4096];
+
+	join(path, sizeof(path), x->path, sub);
+	DIR *d = opendir(path);
+	if (d == NULL)
+		return errno == ENOENT || fault_sys(f, "open %s", path);
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		if (e->d_name[0] == '.')
+			continue;
+		x->v = arena_grown(x->a, x->v, x->n, &x->cap, sizeof(*x->v));
+		struct entry *to = &x->v[x->n++];
+		to->name = arena_printf(x->a, "%s/%s", sub, e->d_name);
+		to->unique = maildir_name_parse(
+			str_from_at(to->name, strlen(sub) + 1))
+				     .unique;
+	}
+	closedir(d);
+	return true;
+}
+
+static int by_unique(const void *a, const void *b)
+{
+	return str_cmp(((const struct entry *)a)->unique,
+		((const struct entry *)b)->unique);
+}
+
+/* What has a UID by it, the rest behind, oldest first. */
+static int by_uid(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->uid != y->uid)
+		return x->uid - 1 < y->uid - 1 ? -1 : 1;
+	return str_cmp(x->unique, y->unique);
+}
+
+/* A file that is not there is empty. */
+static bool read_file(
+	struct folder *x, const char *name, struct buf *out, struct fault *f)
+{
+	char path[4096];
+
+	join(path, sizeof(path), x->path, name);
+	return access(path, F_OK) != 0 || file_read(path, LIST_MAX, out, f);
+}
+
+static bool take_uids(struct folder *x, struct fault *f)
+{
+	struct buf text CLEANUP(buf_fini);
+	struct entry key;
+	uint32_t uid;
+
+	buf_init(&text, LIST_MAX);
+	if (!read_file(x, "dovecot-uidlist", &text, f))
+		return false;
+	qsort(x->v, x->n, sizeof(*x->v), by_unique);
+	struct str rest = buf_str(&text);
+	if (text.len == 0 || !maildir_uidlist_begin(&rest, &x->uidvalidity))
+		return true;
+	while (maildir_uidlist_next(&rest, &uid, &key.unique)) {
+		struct entry *e = x->n > 0 ? bsearch(&key, x->v, x->n,
+						     sizeof(*x->v), by_unique)
+					   : NULL;
+
+		if (e != NULL)
+			e->uid = uid;
+	}
+	qsort(x->v, x->n, sizeof(*x->v), by_uid);
+	return true;
+}
+
+static bool take_keywords(struct folder *x, struct fault *f)
+{
+	struct buf text CLEANUP(buf_fini);
+
+	buf_init(&text, 1 << 20);
+	if (!read_file(x, "dovecot-keywords", &text, f))
+		return false;
+	maildir_keywords_parse(arena_str(x->a, buf_str(&text)), x->keywords);
+	return true;
+}
+
+/* ---- the messages ---- */
+
+static void put_with_crlf(struct str text, struct buf *out)
+{
+	while (text.len > 0) {
+		ptrdiff_t nl = str_find(text, '\n');
+		size_t n = nl < 0 ? text.len : (size_t)nl;
+		bool cr = n > 0 && text.ptr[n - 1] == '\r';
+
+		buf_put(out, str_sub(text, 0, cr && nl >= 0 ? n - 1 : n));
+		buf_puts(out, "\r\n");
+		text = str_from_at(text, nl < 0 ? text.len : n + 1);
+	}
+}
+
+/* Packed where Dovecot's zlib plugin did it. */
+static bool put_bytes(struct feed *d, struct str bytes)
+{
+	struct buf plain CLEANUP(buf_fini);
+
+	if (!str_starts(bytes, "\x1f\x8b")) {
+		put_with_crlf(bytes, &d->bytes);
+		return true;
+	}
+	buf_init(&plain, d->bytes.max);
+	if (!gzip_unpack(bytes, &plain))
+		return false;
+	put_with_crlf(buf_str(&plain), &d->bytes);
+	return true;
+}
+
+static bool take_one(struct folder *x, const struct entry *e, struct fault *f)
+{
+	struct maildir_name name = maildir_name_parse(
+		str_from_at(e->name, (size_t)str_find(e->name, '/') + 1));
+	struct feed_message m = {
+		.marks = name.marks, .uid = e->uid, .identity = e->unique};
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct fault why;
+	struct stat st;
+	char path[8192];
+
+	join(path, sizeof(path), x->path, e->name.ptr);
+	int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		feed_complain(x->feed, "%s: %s", path, strerror(errno));
+		return true;
+	}
+	if (!S_ISREG(st.st_mode) || !file_map_fd(fd, &map, &why) ||
+		!put_bytes(x->feed, map.bytes)) {
+		feed_drop(x->feed);
+		feed_complain(x->feed, "%s: cannot be read", path);
+		return true;
+	}
+	m.received = st.st_mtime;
+	/* Dovecot leaves the P of others where it is. */
+	for (int k = 0; k < MAILDIR_KEYWORDS; k++)
+		if (str_ieqc(x->keywords[k], "$Forwarded"))
+			m.marks.forwarded = false;
+	for (int k = 0; k < MAILDIR_KEYWORDS; k++)
+		if ((name.keywords & 1u << k) != 0 &&
+			str_present(x->keywords[k]))
+			strs_add(&m.keywords, x->feed->a, x->keywords[k]);
+	return feed_message(x->feed, &m, f);
+}
+
+static bool take_folder(
+	struct feed *d, const char *path, struct str mailbox, struct fault *f)
+{
+	struct folder x = {.feed = d, .path = path, .a = arena_new(SIZE_MAX)};
+	bool ok = list(&x, "cur", f) && list(&x, "new", f) &&
+		  take_uids(&x, f) && take_keywords(&x, f) &&
+		  feed_mailbox(d, mailbox, x.uidvalidity, f);
+
+	for (size_t i = 0; ok && i < x.n; i++)
+		ok = take_one(&x, &x.v[i], f);
+	ok = ok && feed_flush(d, f);
+	arena_free(x.a);
+	return ok;
+}
+
+/* ---- the folders ---- */
+
+static bool take_directories(
+	struct feed *d, const char *path, struct str above, struct fault *f);
+
+static bool take_directory(struct feed *d, const char *path, const char *name,
+	struct str above, struct fault *f)
+{
+	char sub[4096], cur[4200];
+	struct str mailbox;
+
+	join(sub, sizeof(sub), path, name);
+	join(cur, sizeof(cur), sub, "cur");
+	if (!is_directory(sub))
+		return true;
+	if (name[0] == '.') {
+		return above.len > 0 || !is_directory(cur) ||
+		       !maildir_folder_parse(
+			       str_from(name), d->names, &mailbox) ||
+		       take_folder(d, sub, mailbox, f);
+	}
+	mailbox = above.len > 0 ? arena_printf(d->names, "%.*s/%s",
+					  STR_ARG(above), name)
+				: arena_str(d->names, str_from(name));
+	return (!is_directory(cur) || take_folder(d, sub, mailbox, f)) &&
+	       take_directories(d, sub, mailbox, f);
+}
+
+static bool take_directories(
+	struct feed *d, const char *path, struct str above, struct fault *f)
+{
+	static const char *const own[] = {".", "..", "cur", "new", "tmp"};
+	DIR *dir = opendir(path);
+	bool ok = true;
+
+	if (dir == NULL)
+		return fault_sys(f, "open %s", path);
+	for (struct dirent *e; ok && (e = readdir(dir)) != NULL;) {
+		bool skip = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(own); i++)
+			skip |= strcmp(e->d_name, own[i]) == 0;
+		ok = skip || take_directory(d, path, e->d_name, above, f);
+	}
+	closedir(dir);
+	return ok;
+}
+
+bool import_maildir(struct feed *d, const char *path, struct fault *f)
+{
+	struct buf text CLEANUP(buf_fini);
+	char file[4096];
+
+	buf_init(&text, 1 << 20);
+	join(file, sizeof(file), path, "subscriptions");
+	if (access(file, F_OK) == 0) {
+		if (!file_read(file, 1 << 20, &text, f))
+			return false;
+		maildir_subscriptions_parse(
+			buf_str(&text), d->names, &d->subscribed);
+		strs_add(&d->subscribed, d->names, STR("INBOX"));
+		d->all_subscribed = false;
+	}
+	return take_folder(d, path, STR("INBOX"), f) &&
+	       take_directories(d, path, STR(""), f);
+}

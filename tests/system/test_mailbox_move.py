@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: ISC
+"""postern mailbox import, export, restore: mail in and out of a server that
+runs."""
+
+import gzip
+import mailbox
+import os
+import poplib
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import dovecot
+from harness import Postern
+from imap_client import Client
+
+PW = "builder-22"
+USER, OTHER = "u0@example.test", "u1@example.test"
+EVERYTHING = "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])"
+
+
+@pytest.fixture
+def server(tmp_path):
+    p = Postern(tmp_path / "a", users={USER: PW, OTHER: PW}, options={
+        "virtual_mailbox_domains": "example.test",
+        "mail_storage_shards": "2"})
+    p.start()
+    yield p
+    p.stop()
+
+
+def mail(n, more=b""):
+    return (b"From: Person <p%d@x.example>\r\nSubject: number %d\r\n"
+            b"\r\nbody %d\r\n" % (n, n, n)) + more
+
+
+def boxes(c):
+    return sorted(re.findall(r'LIST \([^)]*\) "/" "?([^"]+)"?$', r)[0]
+                  for r in c.ok('LIST "" "*"')
+                  if r.startswith("LIST"))
+
+
+def sort_flags(m):
+    return b"FLAGS (" + b" ".join(sorted(m[1].split())) + b")"
+
+
+def elsewhere(folder):
+    """As if the mail came from mailboxes of another time."""
+    for path in folder.glob("**/dovecot-uidlist"):
+        path.write_text(re.sub(r"^3 V\d+", f"3 V{len(str(path)) + 1000}",
+                               path.read_text()))
+
+
+def uidl(server, port, user, password):
+    p = poplib.POP3_SSL(
+        server.host, server.port[port], context=server.tls()) \
+        if port == "pop3s" else poplib.POP3(server.host, server.port[port])
+    p.user(user)
+    p.pass_(password)
+    lines = p.uidl()[1]
+    p.quit()
+    return lines
+
+
+def state(c, *names):
+    """What a client sees of the mailboxes that have something."""
+    out = {}
+    for name in names or boxes(c):
+        c.ok(f'SELECT "{name}"')
+        out[name] = [re.sub(rb"FLAGS \(([^)]*)\)", sort_flags,
+                            re.sub(rb"^\d+ ", b"", r))
+                     for r in c.cmd(EVERYTHING)[0]]
+    return {k: v for k, v in out.items() if v}
+
+
+def validity(c, name):
+    return int(re.search(r"UIDVALIDITY (\d+)", c.ok(
+        f'STATUS "{name}" (UIDVALIDITY)')[0])[1])
+
+
+def move(server, *args, rc=0):
+    r = server.run("mailbox", *map(str, args), check=False)
+    assert r.returncode == rc, (r.stdout, r.stderr)
+    return r
+
+
+def fill(c):
+    """Everything that has to come through."""
+    c.append("INBOX", mail(1), r'(\Seen $Forwarded) "01-Feb-2020 03:04:05 +0000" ')
+    c.append("INBOX", mail(2), r'(\Answered \Flagged Work) "02-Feb-2020 03:04:05 +0000" ')
+    c.append("INBOX", mail(3, b"From the start\r\n>From quoted\r\n.\r\n\r\n\r\n"))
+    c.append("INBOX", mail(4, b"x" * 90000 + b"\r\n"))
+    c.append("INBOX", "Subject: Grüße\r\n\r\näöü\r\n".encode(), r"(\Draft \Deleted Later Work) ")
+    c.ok('CREATE "Work/Ünï &Co/Deep"')
+    c.append('"Work/Ünï &Co/Deep"', mail(6))
+    c.append("Sent", mail(7), r"(\Seen) ")
+    c.ok("SELECT INBOX")
+    c.ok(r"STORE 3 +FLAGS (\Deleted)")
+    c.ok("UID EXPUNGE 3")
+    c.append("INBOX", mail(8))
+
+
+def open_client(server, user):
+    c = Client(server, user)
+    c.ok("ENABLE IMAP4rev2")
+    return c
+
+
+@pytest.mark.parametrize("form", ["maildir", "mbox"])
+def test_there_and_back(server, tmp_path, form):
+    c, d = open_client(server, USER), open_client(server, OTHER)
+    fill(c)
+    target = tmp_path / "out"
+    r = move(server, "export", USER, target, "--format", form)
+    assert "7 messages written" in r.stdout
+    r = move(server, "import", OTHER, target)
+    assert "7 messages, 0 were there already\n" in r.stdout
+    assert "new UIDs" not in r.stdout
+    assert state(d) == state(c)
+    # The account has its mailboxes already: the same names, what UIDs were
+    # given elsewhere.
+    for name in ("INBOX", "Sent", "Work/Ünï &Co/Deep"):
+        assert validity(c, name) == validity(d, name)
+    # Once more: nothing comes twice.  After a change: only what is new.
+    r = move(server, "import", OTHER, target)
+    assert "0 messages, 7 were there already\n" in r.stdout
+    c.append("Sent", mail(9), r"(\Seen) ")
+    c.ok("SELECT INBOX")
+    c.ok(r"STORE 1 -FLAGS (\Seen)")
+    r = move(server, "export", USER, target, "--format", form)
+    r = move(server, "import", OTHER, target)
+    assert "1 messages, 7 were there already\n" in r.stdout
+    assert state(d, "Sent") == state(c, "Sent")
+    # UIDs go on behind what came.
+    before = d.append("INBOX", mail(10))
+    assert before == c.append("INBOX", mail(10))
+    assert server.run("mailbox", "verify").stdout.endswith("all is well\n")
+
+
+def test_into_a_mailbox_that_is_in_use(server, tmp_path):
+    """Its UIDVALIDITY stays, what comes gets new UIDs, nothing comes twice."""
+    c, d = open_client(server, USER), open_client(server, OTHER)
+    fill(c)
+    d.append("INBOX", mail(100))
+    old = validity(d, "INBOX")
+    target = tmp_path / "out"
+    move(server, "export", USER, target)
+    elsewhere(target)
+    r = move(server, "import", OTHER, target)
+    assert "5 have new UIDs" in r.stdout
+    assert validity(d, "INBOX") == old
+    d.ok("SELECT INBOX")
+    assert len(d.ok("FETCH 1:* UID")) == 6
+    # What was deleted here does not come back.
+    d.ok(r"STORE 2 +FLAGS (\Deleted)")
+    d.ok("EXPUNGE")
+    r = move(server, "import", OTHER, target)
+    assert "0 messages, 7 were there already\n" in r.stdout
+
+
+def test_who_looks_at_it_meanwhile(server, tmp_path):
+    """An empty INBOX takes the UIDVALIDITY that comes: who has it open goes."""
+    c = open_client(server, USER)
+    fill(c)
+    move(server, "export", USER, tmp_path / "out")
+    elsewhere(tmp_path / "out")
+    d, e = open_client(server, OTHER), open_client(server, OTHER)
+    d.ok("SELECT INBOX")
+    d.send(b"i1 IDLE\r\n")
+    assert d.line().startswith(b"+")
+    e.ok("SELECT Archive")
+    move(server, "import", OTHER, tmp_path / "out")
+    assert d.line().startswith(b"* BYE")
+    assert e.ok("NOOP") == []
+    assert state(e, "INBOX") == state(c, "INBOX")
+
+
+def test_maildir_of_others(server, tmp_path):
+    """Without Dovecot's files, LF or CRLF, packed, broken, directories."""
+    root = tmp_path / "Maildir"
+    for folder in ("", ".Old.2019", ".&AMQ-rger", ".bad*name"):
+        for sub in ("cur", "new", "tmp"):
+            (root / folder / sub).mkdir(parents=True)
+    (root / "cur" / "1.a.host:2,FRS").write_bytes(
+        mail(1).replace(b"\r\n", b"\n"))
+    (root / "cur" / "2.b.host,S=10:2,DPT").write_bytes(mail(2))
+    (root / "new" / "3.c.host").write_bytes(gzip.compress(mail(3)))
+    (root / "cur" / "4.d.host:2,").write_bytes(b"\x1f\x8b broken")
+    (root / "cur" / "5.e.host:2,").symlink_to("nowhere")
+    (root / "tmp" / "6.f.host").write_bytes(mail(6))
+    (root / ".Old.2019" / "cur" / "7.g.host:2,S").write_bytes(mail(7))
+    (root / ".&AMQ-rger" / "new" / "8.h.host").write_bytes(mail(8)[:-2])
+    (root / ".bad*name" / "new" / "9.i.host").write_bytes(mail(9))
+    os.utime(root / "cur" / "1.a.host:2,FRS", (10 ** 9, 10 ** 9))
+    r = move(server, "import", USER, root, rc=65)
+    assert r.stderr.count("left out: ") == 2
+    assert "2 were left out" in r.stdout
+    c = open_client(server, USER)
+    got = state(c)
+    assert sorted(got) == ["INBOX", "Old/2019", "bad_name", "Ärger"]
+    text = b"\n".join(got["INBOX"])
+    assert rb"FLAGS (\Answered \Flagged \Seen)" in got["INBOX"][0]
+    assert b'" 9-Sep-2001 01:46:40 +0000"' in got["INBOX"][0]
+    assert rb"\Deleted" in got["INBOX"][1] and b"$Forwarded" in got["INBOX"][1]
+    for n in (1, 2, 3):
+        assert mail(n) in text
+    assert b"number 6" not in text
+    assert got["Ärger"][0].endswith(mail(8) + b")")
+
+
+def test_mbox_of_others(server, tmp_path):
+    """Python's mailbox module, Thunderbird's tree, what is no mbox."""
+    root = tmp_path / "Mail"
+    root.mkdir()
+    box = mailbox.mbox(root / "Inbox")
+    for n in (1, 2):
+        m = mailbox.mboxMessage(mail(n).replace(b"\r\n", b"\n"))
+        m.set_from("p@x.example", time.gmtime(10 ** 9 + n))
+        m.set_flags("ROFA" if n == 1 else "")
+        box.add(m)
+    box.flush()
+    (root / "Inbox.msf").write_text("// <!-- <mdb:mork:z v=\"1.4\"/> -->\n")
+    (root / "Inbox.sbd").mkdir()
+    (root / "Inbox.sbd" / "Kept").write_bytes(
+        b"From - Thu Nov 26 18:03:29 2026\r\n"
+        b"X-Mozilla-Status: 0003\r\nX-Mozilla-Status2: 00000000\r\n"
+        b"X-Mozilla-Keys: $label1 bad{keyword\r\n" + mail(3) +
+        b">From here\r\nFrom nothing\r\n\r\nFrom nowhere to go\r\n\r\n")
+    (root / "Empty").write_bytes(b"")
+    r = move(server, "import", USER, root)
+    assert "3 messages, 0 were there" in r.stdout
+    c = open_client(server, USER)
+    got = state(c)
+    assert sorted(got) == ["INBOX", "Inbox/Kept"] or sorted(got) == [
+        "INBOX", "INBOX/Kept"]
+    kept = got[sorted(got)[1]][0]
+    assert kept.endswith(
+        mail(3) + b"From here\r\nFrom nothing\r\n\r\nFrom nowhere to go\r\n)")
+    assert b"$label1" in kept and b"bad{" not in kept
+    assert rb"\Answered" in kept and b"26-Nov-2026 18:03:29" in kept
+    assert b"X-Mozilla" not in kept and b"Status:" not in got["INBOX"][0]
+    assert rb"\Flagged" in got["INBOX"][0]
+    assert rb"FLAGS ()" in got["INBOX"][1]
+    assert b"Empty" in b" ".join(c.cmd('LIST "" *')[0])
+    # One file under another name, and what is none
+    move(server, "import", USER, root / "Inbox", "--mailbox", "From/Elsewhere")
+    assert len(state(c, "From/Elsewhere")["From/Elsewhere"]) == 2
+    (tmp_path / "text").write_text("hello\n")
+    assert "no mbox" in move(
+        server, "import", USER, tmp_path / "text", rc=65).stderr
+
+
+def test_large_numbers(server, tmp_path):
+    """Many in batches, UIDs at the end of their range."""
+    root = tmp_path / "Maildir"
+    (root / "cur").mkdir(parents=True)
+    lines = ["3 V4026531839 N4294967295 Gabc"]
+    for n in range(1201):
+        name = f"{n}.x.host"
+        (root / "cur" / f"{name}:2,{'S' if n % 2 else ''}").write_bytes(mail(n))
+        uid = 5 + n * 3 if n < 1200 else 4294967294
+        lines.append(f"{uid} S10 :{name}:2,")
+    (root / "dovecot-uidlist").write_text("\n".join(lines) + "\n")
+    r = move(server, "import", USER, root)
+    assert "1201 messages" in r.stdout and "1 have new UIDs" in r.stdout
+    c = open_client(server, USER)
+    c.ok("SELECT INBOX")
+    uids = [int(re.search(r"UID (\d+)", x)[1]) for x in c.ok("FETCH 1:* UID")]
+    assert uids == [5 + n * 3 for n in range(1200)] + [5 + 1199 * 3 + 1]
+    assert validity(c, "INBOX") == 4026531839
+    # A UIDVALIDITY that is taken here is not taken twice.
+    other = root / ".Other"
+    (other / "cur").mkdir(parents=True)
+    (other / "cur" / "1.y.host:2,").write_bytes(mail(1))
+    (other / "dovecot-uidlist").write_text("3 V4026531839 N9\n7 :1.y.host\n")
+    move(server, "import", USER, root)
+    assert validity(c, "Other") == 4026531840
+    c.ok("CREATE fresh")
+    assert validity(c, "fresh") == 4026531841
+    # One that leaves none to give is not taken.
+    (root / ".Edge" / "cur").mkdir(parents=True)
+    (root / ".Edge" / "cur" / "1.z.host:2,").write_bytes(mail(1))
+    (root / ".Edge" / "dovecot-uidlist").write_text(
+        "3 V4294967295 N9\n7 :1.z.host\n")
+    move(server, "import", USER, root)
+    assert validity(c, "Edge") == 4026531842
+
+
+def test_restore_one_account(server, tmp_path):
+    c, d = open_client(server, USER), open_client(server, OTHER)
+    fill(c)
+    d.append("INBOX", mail(50))
+    before = state(c)
+    backup = tmp_path / "backup"
+    server.run("mailbox", "backup", str(backup))
+    c.append("INBOX", mail(60))
+    c.ok("SELECT INBOX")
+    c.ok(r"STORE 1,4 +FLAGS (\Deleted)")
+    c.ok("EXPUNGE")
+    c.ok('DELETE "Work/Ünï &Co/Deep"')
+    r = move(server, "restore", USER, backup)
+    assert re.search(r"(\d+) messages, (\d+) were there", r.stdout).groups() \
+        == ("3", "4")
+    after = state(c)
+    # Messages whose UIDs are given come back under new ones, a mailbox that is
+    # made anew takes everything as it was.
+    assert after["Work/Ünï &Co/Deep"] == before["Work/Ünï &Co/Deep"]
+    bodies = {r.partition(b"BODY[]")[2] for r in before["INBOX"]}
+    assert bodies < {r.partition(b"BODY[]")[2] for r in after["INBOX"]}
+    assert len(after["INBOX"]) == len(before["INBOX"]) + 1
+    assert "0 messages, 7 were there" in move(
+        server, "restore", USER, backup).stdout
+    assert len(state(d)["INBOX"]) == 1
+    assert move(server, "restore", "no@example.test", backup, rc=65)
+    assert "no store" in move(
+        server, "restore", USER, tmp_path / "none", rc=65).stderr
+    assert server.run("mailbox", "verify").stdout.endswith("all is well\n")
+
+
+def test_wrong_use(server, tmp_path):
+    move(server, "import", USER, rc=64)
+    move(server, "export", rc=64)
+    move(server, "export", USER, tmp_path / "x", "--format", "pst", rc=64)
+    move(server, "verify", "a", "b", rc=64)
+    assert "no account" in move(
+        server, "export", "no@example.test", tmp_path / "x", rc=65).stderr
+    (tmp_path / "m" / "cur").mkdir(parents=True)
+    assert "no account" in move(
+        server, "import", "no@example.test", tmp_path / "m", rc=65).stderr
+    server.stop()
+    assert "does not run" in move(
+        server, "import", USER, tmp_path / "m", rc=74).stderr
+    move(server, "export", USER, tmp_path / "x")
+    server.start(add_users=False)
+
+
+@pytest.mark.skipif(not dovecot.possible(), reason="no Dovecot here")
+def test_dovecot_reads_what_we_write_and_we_what_it_does(server, tmp_path):
+    """A Maildir of ours in a Dovecot, changed there, and back."""
+    c = open_client(server, USER)
+    fill(c)
+    d = dovecot.Dovecot(tmp_path / "dovecot")
+    conf = d.dir / "dovecot.conf"
+    conf.write_text(conf.read_text().replace("mdbox:", "maildir:"))
+    home = d.dir / "mail" / "u"
+    move(server, "export", USER, home)
+    subprocess.run(["chown", "-R", "mail:mail", home], check=True)
+    d.start()
+    try:
+        e = Client(d, "u", "p", "imap")
+        e.ok("SELECT INBOX")
+        c.ok("SELECT INBOX")
+        ask = "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)"
+
+        def rows(client):
+            # The order of flags and \Recent are each server's own.
+            return [(re.search(r"UID (\d+)", r)[1],
+                     sorted(set(re.search(r"FLAGS \(([^)]*)", r)[1].split())
+                            - {r"\Recent"}),
+                     re.search(r'INTERNALDATE "([^"]*)', r)[1].lstrip(" 0"),
+                     re.search(r"SIZE (\d+)", r)[1])
+                    for r in client.ok(ask)]
+        ours = rows(c)
+        assert rows(e) == ours
+        assert validity(e, "INBOX") == validity(c, "INBOX")
+        # Dovecot's turn
+        e.ok(r"STORE 1 FLAGS (\Seen $MDNSent New)")
+        e.append("INBOX", mail(20), r"(\Flagged) ")
+        e.ok("CREATE Work/More")
+        e.append("Work/More", mail(21))
+        wanted = rows(e)
+        r = move(server, "import", OTHER, home)
+        f = open_client(server, OTHER)
+        f.ok("SELECT INBOX")
+        assert rows(f) == wanted
+        assert len(state(f)["Work/More"]) == 1
+        assert validity(f, "INBOX") == validity(e, "INBOX")
+        assert uidl(server, "pop3s", OTHER, PW) == [
+            b"%d %08x%08x" % (i, int(row[0]), validity(e, "INBOX"))
+            for i, row in enumerate(wanted, 1)]
+        if Path("/usr/lib/dovecot/pop3").exists():
+            assert uidl(server, "pop3s", OTHER, PW) == uidl(
+                d, "pop3", "u", "p")
+    finally:
+        d.stop()
