@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "codec/smtp/path.h"
 #include "conf/quota.h"
 
 enum { WORDS_MAX = 5 };
@@ -63,6 +64,19 @@ static void check_quota(const struct conf *c, struct problems *p)
 				STR("write numbers from 1 to 100"));
 }
 
+static void check_public(const struct conf *c, struct problems *p)
+{
+	struct str account = c->imap_public_account;
+
+	if (account.len > 0 && !smtp_address_valid(account, true))
+		conf_problem(c, p, PROBLEM_ERROR, "imap_public_account",
+			arena_printf(c->a,
+				"imap_public_account: \"%.*s\" is no address",
+				STR_ARG(account)),
+			STR("write the address of an account (postern user "
+			    "list), or nothing"));
+}
+
 void check_words(const struct conf *c, struct problems *p)
 {
 	static const char *const overrides[WORDS_MAX] = {
@@ -102,6 +116,7 @@ void check_words(const struct conf *c, struct problems *p)
 	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
 		languages);
 	check_quota(c, p);
+	check_public(c, p);
 	check_one(c, p, "mailbox_search_index", c->mailbox_search_index,
 		PROBLEM_ERROR, indexes);
 	check_one(c, p, "smtpd_spf_policy", c->smtpd_spf_policy, PROBLEM_ERROR,

@@ -105,8 +105,14 @@ static const char schema_5[] =
 	"INSERT OR IGNORE INTO subscriptions SELECT account, name"
 	" FROM mailboxes WHERE mailbox>0 AND subscribed;"
 	"ALTER TABLE mailboxes DROP COLUMN subscribed";
+static const char schema_6[] =
+	"CREATE TABLE acl(account INT, mailbox INT, grantee INT,"
+	" name TEXT NOT NULL, rights INT NOT NULL,"
+	" PRIMARY KEY(account, mailbox, grantee)) WITHOUT ROWID;"
+	"CREATE TABLE sharers(account INT, owner TEXT,"
+	" PRIMARY KEY(account, owner)) WITHOUT ROWID";
 static const char *const schema[] = {
-	schema_1, schema_2, schema_3, schema_4, schema_5};
+	schema_1, schema_2, schema_3, schema_4, schema_5, schema_6};
 
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {

@@ -73,36 +73,42 @@ static struct strs split(struct str text, struct arena *a)
 }
 
 /* RFC 9051 2.3.2: the case of a keyword does not matter. */
+static bool has_word(const struct strs *words, struct str word)
+{
+	for (size_t i = 0; i < words->n; i++)
+		if (str_ieq(words->v[i], word))
+			return true;
+	return false;
+}
+
 static struct str merge(const struct store_flags *x, struct str have,
 	struct str set, struct arena *a)
 {
 	struct strs old, out = {0};
 
+	if (x->keywords_kept)
+		return have;
 	if (x->op == FLAGS_SET)
 		return set;
 	if (x->keywords.n == 0)
 		return have;
 	old = split(have, a);
 	for (size_t i = 0; i < old.n; i++)
-		if (x->op == FLAGS_ADD || !strs_has(&x->keywords, old.v[i]))
+		if (x->op == FLAGS_ADD || !has_word(&x->keywords, old.v[i]))
 			strs_add(&out, a, old.v[i]);
 	for (size_t i = 0; i < x->keywords.n && x->op == FLAGS_ADD; i++)
-		if (!strs_has(&out, x->keywords.v[i]))
+		if (!has_word(&out, x->keywords.v[i]))
 			strs_add(&out, a, x->keywords.v[i]);
 	return store_join(&out, a);
 }
 
 static uint32_t merge_flags(const struct store_flags *x, uint32_t have)
 {
-	switch (x->op) {
-	case FLAGS_SET:
-		return x->flags;
-	case FLAGS_ADD:
-		return have | x->flags;
-	case FLAGS_REMOVE:
-		return have & ~x->flags;
-	}
-	return have;
+	uint32_t now = x->op == FLAGS_SET   ? x->flags
+		       : x->op == FLAGS_ADD ? have | x->flags
+					    : have & ~x->flags;
+
+	return (now & ~x->kept) | (have & x->kept);
 }
 
 /* Invariant 9, when a message below the mark becomes unseen. */

@@ -284,7 +284,7 @@ static bool role_is_free(struct db *db, const struct change *c, struct fault *f)
 static bool create_path(
 	struct db *db, struct change *c, struct str name, struct fault *f)
 {
-	int64_t id = 0;
+	int64_t id = 0, above = 0;
 
 	for (size_t i = 1; i <= name.len; i++) {
 		struct str part = str_sub(name, 0, i);
@@ -292,10 +292,14 @@ static bool create_path(
 
 		if (!last && name.ptr[i] != '/')
 			continue;
+		above = id;
 		if (!store_find_mailbox(db, c->account, part, &id, f))
 			return false;
-		if (id == 0 && !store_make_mailbox(db, c->account, part,
-				       last ? c->role : ROLE_NONE, &id, f))
+		if (id != 0)
+			continue;
+		if (!store_make_mailbox(db, c->account, part,
+			    last ? c->role : ROLE_NONE, &id, f) ||
+			!store_inherit_acl(db, c->account, above, id, f))
 			return false;
 	}
 	return true;
@@ -314,6 +318,8 @@ static bool delete_mailbox(
 		       "ii", c->account, id) &&
 	       db_run(db, f,
 		       "DELETE FROM metadata WHERE account=? AND mailbox=?",
+		       "ii", c->account, id) &&
+	       db_run(db, f, "DELETE FROM acl WHERE account=? AND mailbox=?",
 		       "ii", c->account, id) &&
 	       db_run(db, f,
 		       "DELETE FROM mailboxes WHERE account=? AND mailbox=?",
@@ -408,6 +414,8 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 					 create_path(db, c, c->name, f);
 	if (c->kind == STORE_UNSUBSCRIBE)
 		return unsubscribe(db, c, f);
+	if (c->kind == STORE_SUBSCRIBE)
+		return subscribe(db, c, f);
 	if (id == 0)
 		return no_such(c->name, f);
 	switch (c->kind) {
@@ -421,7 +429,6 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 		return str_eqc(c->name, "INBOX") ? rename_inbox(db, c, id, f)
 						 : rename_tree(db, c, id, f);
 	case STORE_SUBSCRIBE:
-		return subscribe(db, c, f);
 	case STORE_UNSUBSCRIBE:
 	case STORE_CREATE:
 		break;

@@ -32,6 +32,9 @@ bool store_find_mailbox(struct db *db, int64_t account, struct str name,
 	int64_t *mailbox_r, struct fault *f); /* 0: there is none */
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,
 	enum store_role role, int64_t *mailbox_r, struct fault *f);
+/* A new mailbox has the rights of the one above. */
+bool store_inherit_acl(struct db *db, int64_t account, int64_t from, int64_t to,
+	struct fault *f);
 /* RFC 9051 6.3.7; the name may be there already. */
 bool store_subscribe(
 	struct db *db, int64_t account, struct str name, struct fault *f);

@@ -93,7 +93,7 @@ enum store_change {
 	STORE_UNSUBSCRIBE
 };
 /* to: the new name of a RENAME; role: the special use of a CREATE.
- * UNSUBSCRIBE needs no mailbox of that name.
+ * SUBSCRIBE and UNSUBSCRIBE need no mailbox of that name.
  * FAULT_PERM: it exists (detail 1), or does not (2), or another one has that
  * special use (4), or too many names without a mailbox are subscribed (5). */
 bool store_change_mailbox(struct store *s, int64_t account,
@@ -215,6 +215,8 @@ struct store_flags {
 	enum store_flag_op op;
 	uint32_t flags;
 	struct strs keywords;
+	uint32_t kept; /* flags that stay as they are, whatever is said */
+	bool keywords_kept;
 	bool conditional; /* RFC 7162 3.1.3: only where modseq <= unchanged */
 	uint64_t unchanged;
 	bool *failed; /* out, one per uid, where conditional; the caller's */

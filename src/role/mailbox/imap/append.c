@@ -8,16 +8,20 @@
 #include "codec/mail/date.h"
 #include "codec/mail/downgrade.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 #include "role/mailbox/indexer.h"
 #include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
 
-enum { MESSAGES_MAX = 1000 };
+enum {
+	MESSAGES_MAX = 1000,
+	REMOVING = RIGHT_DELETED | RIGHT_EXPUNGE,
+};
 
 struct append {
 	struct imap *s;
-	struct str mailbox;
-	struct store_quota quota;
+	struct str mailbox; /* as the client says it */
+	struct imap_place to;
 	struct store_new *v[MESSAGES_MAX];
 	size_t n;
 	const char *bad; /* what to answer BAD with */
@@ -102,19 +106,17 @@ static bool fetch_url(struct append *x, struct str text, struct buf *out)
 	struct imap *s = x->s;
 	struct imap_url url;
 	struct imap_section section = {.what = SECTION_ALL};
-	struct store_mailbox box;
+	struct imap_place p;
 	struct store_message m;
 	struct fault f;
-	bool found = false;
 
 	if (!imap_url_parse(text, s->cmd_a, &url))
 		return no(x, "[BADURL] not an IMAP URL of this server");
 	if (!str_present(url.mailbox) && s->view.box != NULL)
 		url.mailbox = str_from(s->view.name);
-	if (!str_present(url.mailbox) ||
-		!imap_find_mailbox(s, url.mailbox, &box, &found, &f) ||
-		!found ||
-		(url.uidvalidity != 0 && url.uidvalidity != box.uidvalidity))
+	if (!str_present(url.mailbox) || !imap_locate(s, url.mailbox, &p, &f) ||
+		p.box.id == 0 || (p.rights & RIGHT_READ) == 0 ||
+		(url.uidvalidity != 0 && url.uidvalidity != p.box.uidvalidity))
 		return no(x, "[BADURL] no such mailbox");
 	if (str_present(url.section)) {
 		struct imap_in in = {.rest = arena_printf(s->cmd_a, "[%.*s]",
@@ -124,7 +126,7 @@ static bool fetch_url(struct append *x, struct str text, struct buf *out)
 		if (!imap_section_parse(&in, &section) || !imap_end(&in))
 			return no(x, "[BADURL] not a section");
 	}
-	if (!store_message(s->sv->m->store, s->account, box.id, url.uid,
+	if (!store_message(s->sv->m->store, p.account, p.box.id, url.uid,
 		    STORE_BYTES, &m, &f))
 		return no(x, "[BADURL] no such message");
 	buf_put(out, imap_section_bytes(&section, m.bytes,
@@ -189,8 +191,6 @@ static bool take_message(struct append *x, struct imap_in *in)
 		return no(x, "[TOOBIG] the message is too large");
 	if (out.len == 0)
 		return no(x, "[CANNOT] an empty message");
-	m->mailbox = x->mailbox;
-	m->quota = x->quota;
 	m->body = arena_str(s->cmd_a, buf_str(&out));
 	m->cache = summary_make(m->body, s->cmd_a);
 	x->v[x->n++] = m;
@@ -206,6 +206,30 @@ static bool answer_refusal(struct append *x)
 	return false;
 }
 
+/* Where they go, and what of their flags may come along (RFC 4314 4); false:
+ * answered. */
+static bool find_target(struct append *x)
+{
+	struct imap *s = x->s;
+	struct store_quota quota;
+	struct fault f;
+
+	if (!imap_find_target(s, x->mailbox, &x->to))
+		return false;
+	if (!quota_of(s->sv->m->quotas, x->to.owner, s->cmd_a, &quota, &f)) {
+		imap_fault(s, &f);
+		return false;
+	}
+	for (size_t i = 0; i < x->n; i++) {
+		x->v[i]->mailbox = x->to.name;
+		x->v[i]->quota = quota;
+		x->v[i]->flags &= rights_flags(x->to.rights);
+		if ((x->to.rights & RIGHT_WRITE) == 0)
+			x->v[i]->keywords.n = 0;
+	}
+	return true;
+}
+
 /* All of them, in one transaction; false: answered. */
 static bool put_all(struct append *x, struct buf *uids, uint32_t *uidvalidity)
 {
@@ -215,7 +239,7 @@ static bool put_all(struct append *x, struct buf *uids, uint32_t *uidvalidity)
 
 	for (size_t i = 0; i < x->n; i++)
 		t[i] = (struct store_target){
-			.account = s->account, .m = x->v[i]};
+			.account = x->to.account, .m = x->v[i]};
 	store_deliver(s->sv->m->store, t, x->n);
 	if (!t[0].ok) {
 		imap_fault_trycreate(s, &t[0].fault);
@@ -225,8 +249,8 @@ static bool put_all(struct append *x, struct buf *uids, uint32_t *uidvalidity)
 		imap_set_put(&put, t[i].uid, uids);
 	imap_set_put_end(&put, uids);
 	*uidvalidity = t[0].uidvalidity;
-	imap_ring(s);
-	indexer_note(s->sv->m->indexer, s->account);
+	imap_ring(s, x->to.account);
+	indexer_note(s->sv->m->indexer, x->to.account);
 	return true;
 }
 
@@ -235,14 +259,9 @@ void imap_append(struct imap *s, struct imap_in *in)
 	struct append *x = arena_make(s->cmd_a, struct append);
 	struct buf uids CLEANUP(buf_fini);
 	uint32_t uidvalidity;
-	struct fault f;
 
 	buf_init(&uids, 1 << 20);
 	x->s = s;
-	if (!quota_of(s->sv->m->quotas, s->login, s->cmd_a, &x->quota, &f)) {
-		imap_fault(s, &f);
-		return;
-	}
 	if (!imap_mailbox(in, &x->mailbox) || !imap_space(in)) {
 		answer_refusal(x);
 		return;
@@ -255,7 +274,7 @@ void imap_append(struct imap *s, struct imap_in *in)
 	} while (imap_space(in));
 	if (!imap_end(in))
 		answer_refusal(x);
-	else if (put_all(x, &uids, &uidvalidity))
+	else if (find_target(x) && put_all(x, &uids, &uidvalidity))
 		imap_ok(s, "[APPENDUID %u %.*s] Appended", uidvalidity,
 			STR_ARG(buf_str(&uids)));
 }
@@ -273,10 +292,6 @@ void imap_replace(struct imap *s, struct imap_in *in)
 
 	buf_init(&uids, 1 << 20);
 	x->s = s;
-	if (!quota_of(s->sv->m->quotas, s->login, s->cmd_a, &x->quota, &f)) {
-		imap_fault(s, &f);
-		return;
-	}
 	bool number = imap_char(in, '*') ||
 		      (imap_number(in, &one.first) && one.first != 0);
 	one.last = one.first;
@@ -294,10 +309,22 @@ void imap_replace(struct imap *s, struct imap_in *in)
 		imap_no(s, "[NONEXISTENT] no such message");
 		return;
 	}
+	if ((s->view.rights & REMOVING) != REMOVING) {
+		imap_no(s, "[NOPERM] you have no right to remove it here");
+		return;
+	}
+	if (!find_target(x))
+		return;
+	uint32_t old = p->uid;
+	bool near = x->to.account == s->view.box->account;
 	x->v[0]->instead_mailbox = s->view.box->mailbox;
-	x->v[0]->instead_uid = p->uid;
+	x->v[0]->instead_uid = near ? old : 0;
 	if (!put_all(x, &uids, &uidvalidity))
 		return;
+	if (!near && !imap_expunge_uids(s, &old, 1, &f)) {
+		imap_fault(s, &f);
+		return;
+	}
 	/* RFC 8508 3.3: APPENDUID first, then what goes */
 	imap_untagged(s, "OK [APPENDUID %u %.*s] Replacement ready",
 		uidvalidity, STR_ARG(buf_str(&uids)));

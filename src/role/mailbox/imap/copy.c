@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* COPY, MOVE, EXPUNGE: RFC 9051 6.4.3, 6.4.7, 6.4.8, RFC 4315, RFC 7162 */
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 #include "role/mailbox/indexer.h"
 #include "role/mailbox/quota.h"
 
-enum { PART = 10000 };
+enum { PART = 10000, REMOVING = RIGHT_DELETED | RIGHT_EXPUNGE };
 
 static void put_uids(
 	const uint32_t *uids, const uint32_t *to, size_t n, struct buf *out)
@@ -51,10 +52,26 @@ static void put_copied(struct imap *s, bool move, uint32_t uidvalidity,
 	imap_ok_modseq(s, "Move completed");
 }
 
+/* Inside of one account the store copies rows; flags come along as they are. */
+static bool is_near(const struct imap *s, const struct imap_place *to)
+{
+	return to->account == s->view.box->account &&
+	       rights_flags(to->rights) == FLAG_SYSTEM;
+}
+
+static bool copy_near(struct imap *s, const uint32_t *uids, size_t n,
+	const struct imap_place *to, bool move, const struct store_quota *quota,
+	uint32_t *to_r, uint32_t *uidvalidity_r, struct fault *f)
+{
+	return store_copy(s->sv->m->store, to->account, s->view.box->mailbox,
+		uids, n, to->name, move, quota, to_r, uidvalidity_r, f);
+}
+
 static void transfer(struct imap *s, struct imap_in *in, bool move)
 {
 	struct imap_set set;
 	struct view_walk *w;
+	struct imap_place to;
 	struct str name;
 	bool by_uid;
 	size_t n;
@@ -76,16 +93,24 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 		imap_ok(s, "Nothing to do");
 		return;
 	}
-	uint32_t *to = arena_alloc(s->cmd_a, (n + 1) * sizeof(*to));
-	if (!quota_of(s->sv->m->quotas, s->login, s->cmd_a, &quota, &f) ||
-		!store_copy(s->sv->m->store, s->account, s->view.box->mailbox,
-			uids, n, name, move, &quota, to, &uidvalidity, &f)) {
+	if (move && (s->view.rights & REMOVING) != REMOVING) {
+		imap_no(s, "[NOPERM] you have no right to remove them here");
+		return;
+	}
+	if (!imap_find_target(s, name, &to))
+		return;
+	uint32_t *fresh = arena_alloc(s->cmd_a, (n + 1) * sizeof(*fresh));
+	if (!quota_of(s->sv->m->quotas, to.owner, s->cmd_a, &quota, &f) ||
+		!(is_near(s, &to) ? copy_near : imap_copy_far)(s, uids, n, &to,
+			move, &quota, fresh, &uidvalidity, &f)) {
 		imap_fault_trycreate(s, &f);
 		return;
 	}
-	imap_ring(s);
-	indexer_note(s->sv->m->indexer, s->account);
-	put_copied(s, move, uidvalidity, uids, to, n);
+	imap_ring(s, to.account);
+	if (move)
+		imap_ring(s, s->view.box->account);
+	indexer_note(s->sv->m->indexer, to.account);
+	put_copied(s, move, uidvalidity, uids, fresh, n);
 }
 
 void imap_copy(struct imap *s, struct imap_in *in)
@@ -103,12 +128,12 @@ bool imap_expunge_uids(
 {
 	/* In parts, as STORE does. */
 	for (size_t i = 0; i < n; i += PART)
-		if (!store_expunge(s->sv->m->store, s->account,
+		if (!store_expunge(s->sv->m->store, s->view.box->account,
 			    s->view.box->mailbox, uids + i,
 			    n - i < PART ? n - i : PART, f))
 			return false;
 	if (n > 0)
-		imap_ring(s);
+		imap_ring(s, s->view.box->account);
 	return true;
 }
 
@@ -123,6 +148,10 @@ void imap_expunge(struct imap *s, struct imap_in *in)
 	if (s->uid ? !imap_set_or_saved(s, in, &set, &by_uid) || !imap_end(in)
 		   : !imap_end(in)) {
 		imap_bad(s, "EXPUNGE has no argument, UID EXPUNGE has UIDs");
+		return;
+	}
+	if ((s->view.rights & RIGHT_EXPUNGE) == 0) {
+		imap_no(s, "[NOPERM] you have no right to expunge here");
 		return;
 	}
 	uint32_t *uids = imap_deleted(s, s->uid ? &set : NULL, &n);

@@ -2,6 +2,7 @@
 /* FETCH: the command. */
 #include "role/mailbox/imap/fetch.h"
 #include "base/sorted.h"
+#include "role/mailbox/imap/place.h"
 
 static bool add(struct fetch *x, enum fetch_kind kind)
 {
@@ -211,12 +212,12 @@ static bool set_seen(struct fetch *x, const uint32_t *uids, size_t n,
 	*n_fresh_r = count;
 	if (count == 0)
 		return true;
-	if (!store_flags(s->sv->m->store, s->account, s->view.box->mailbox,
-		    *fresh_r, count, &change, f) ||
+	if (!store_flags(s->sv->m->store, s->view.box->account,
+		    s->view.box->mailbox, *fresh_r, count, &change, f) ||
 		!view_refresh(s, f))
 		return false;
 	s->own = (struct view_own){*fresh_r, count, change.modseq};
-	imap_ring(s);
+	imap_ring(s, s->view.box->account);
 	return true;
 }
 
@@ -264,8 +265,7 @@ static bool run_listed(struct run *r, struct view_walk *w)
 	}
 	if (x->has_partial)
 		imap_partial_cut(&x->partial, &uids, &n);
-	if (x->sets_seen && !s->view.read_only &&
-		!set_seen(x, uids, n, &r->fresh, &r->n_fresh, r->f))
+	if (x->sets_seen && !set_seen(x, uids, n, &r->fresh, &r->n_fresh, r->f))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (view_pick(s, uids[i], &one) && !run_one(r, &one))
@@ -297,7 +297,10 @@ static void fetch(struct imap *s, struct fetch *x, struct view_walk *w)
 {
 	struct fault f = {0};
 	struct run r = {.x = x, .f = &f};
-	bool listed = x->has_partial || (x->sets_seen && !s->view.read_only);
+	/* RFC 4314 4: without the right, \Seen is not set. */
+	x->sets_seen &=
+		!s->view.read_only && (s->view.rights & RIGHT_SEEN) != 0;
+	bool listed = x->has_partial || x->sets_seen;
 
 	x->a = arena_new(SIZE_MAX);
 	bool ok = listed ? run_listed(&r, w) : run_streamed(&r, w);

@@ -283,8 +283,8 @@ static bool get(struct one *one, unsigned parts, struct fault *f)
 {
 	struct imap *s = one->x->s;
 
-	return store_message(s->sv->m->store, s->account, s->view.box->mailbox,
-		one->p->uid, parts, &one->message, f);
+	return store_message(s->sv->m->store, s->view.box->account,
+		s->view.box->mailbox, one->p->uid, parts, &one->message, f);
 }
 
 /* What was not stored ready-made is made now. */

@@ -13,6 +13,7 @@
 #include "role/mailbox/mailbox.h"
 
 struct gate;
+struct imap_place;
 
 /* What may be told in front of a tagged reply. RFC 3501 7.4.1 */
 enum news { NEWS_NONE, NEWS_KEEP_NUMBERS, NEWS_ALL };
@@ -58,7 +59,9 @@ imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
 	imap_expunge, imap_search, imap_sort, imap_thread, imap_fetch,
 	imap_store, imap_copy, imap_move, imap_replace, imap_idle, imap_uid,
 	imap_compress, imap_unauthenticate, imap_getquota, imap_getquotaroot,
-	imap_setquota, imap_getmetadata, imap_setmetadata, imap_language;
+	imap_setquota, imap_getmetadata, imap_setmetadata, imap_language,
+	imap_setacl, imap_deleteacl, imap_getacl, imap_listrights,
+	imap_myrights;
 
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);
@@ -76,12 +79,19 @@ void imap_ok_modseq(struct imap *s, const char *text);
 void imap_fault(struct imap *s, const struct fault *f);
 void imap_untagged(struct imap *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void imap_put_capabilities(const struct imap *s, struct buf *out);
-void imap_ring(struct imap *s); /* tells the other sessions of the account */
+/* Tells the other sessions of the account. */
+void imap_ring(struct imap *s, int64_t account);
 /* "* 3 FETCH (", or "* 99 UIDFETCH (" */
 void imap_put_fetch(
 	struct imap *s, uint32_t seq, uint32_t uid, struct buf *out);
 /* A mailbox name as this client reads it. */
 void imap_put_name(struct imap *s, struct str utf8, struct buf *out);
+
+/* copy_far.c: into another account; to_r[i] is the new UID of uids[i], 0 where
+ * it was gone. */
+bool imap_copy_far(struct imap *s, const uint32_t *uids, size_t n,
+	const struct imap_place *to, bool move, const struct store_quota *quota,
+	uint32_t *to_r, uint32_t *uidvalidity_r, struct fault *f);
 
 /* copy.c: a fault of what needs a target mailbox */
 void imap_fault_trycreate(struct imap *s, const struct fault *f);
@@ -93,8 +103,6 @@ bool imap_expunge_uids(
 enum read_result { READ_OK, READ_REFUSED, READ_GONE };
 enum read_result imap_read_command(struct imap *s);
 
-bool imap_find_mailbox(struct imap *s, struct str name,
-	struct store_mailbox *box_r, bool *found_r, struct fault *f);
 const char *imap_role_name(enum store_role role); /* "\\Sent" */
 
 /* A set, or "$": what SEARCH saved, as UIDs. RFC 5182 2.1 */
@@ -114,8 +122,11 @@ uint32_t *imap_deleted(struct imap *s, const struct imap_set *set, size_t *n_r);
 
 /* metadata.c */
 bool imap_metadata_names(struct imap_in *in, struct strs *names);
-void imap_list_metadata(struct imap *s, const struct store_mailbox *box,
-	const struct strs *names);
+void imap_list_metadata(
+	struct imap *s, const struct imap_place *p, const struct strs *names);
+
+/* acl.c: "* MYRIGHTS" */
+void imap_put_myrights(struct imap *s, struct str mailbox, unsigned rights);
 
 /* section.c: BODY[...] */
 struct imap_section {

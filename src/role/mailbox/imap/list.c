@@ -14,6 +14,7 @@ struct list_args {
 	bool subscribed, recursive, special; /* selection */
 	bool ret_subscribed; /* RETURN */
 	bool ret_status;
+	bool ret_myrights; /* RFC 8440 */
 	struct strs metadata; /* of RETURN (METADATA (...)) */
 	struct str items; /* of RETURN (STATUS (...)), read for each mailbox */
 	struct strs patterns;
@@ -71,13 +72,13 @@ struct status_item {
 
 /* RFC 9208 4.1.4: what EXPUNGE would free, in octets */
 static bool put_deleted_storage(
-	struct imap *s, const struct store_mailbox *b, struct buf *out)
+	struct imap *s, const struct imap_place *p, struct buf *out)
 {
 	struct store_usage used = {0};
 	struct fault f;
 
-	if (b->id != 0 && !store_usage(s->sv->m->store, s->account, b->id, true,
-				  &used, &f))
+	if (p->box.id != 0 && !store_usage(s->sv->m->store, p->account,
+				      p->box.id, true, &used, &f))
 		log_error("store", log_s("login", s->login), log_fault(&f));
 	buf_putf(out, "DELETED-STORAGE %llu",
 		(unsigned long long)used.deleted_bytes);
@@ -85,8 +86,9 @@ static bool put_deleted_storage(
 }
 
 static bool put_status_item(struct imap *s, struct imap_in *in,
-	const struct store_mailbox *b, struct buf *out)
+	const struct imap_place *p, struct buf *out)
 {
+	const struct store_mailbox *b = &p->box;
 	const int64_t limit = s->sv->c->message_size_limit;
 	const struct status_item items[] = {{"MESSAGES", b->n_exists},
 		{"RECENT", 0}, {"UIDNEXT", b->uidnext},
@@ -97,11 +99,11 @@ static bool put_status_item(struct imap *s, struct imap_in *in,
 
 	if (imap_word(in, "MAILBOXID")) {
 		buf_putf(out, "MAILBOXID (" MAILBOX_ID_FMT ")",
-			MAILBOX_ID_ARG(s->account, b->uidvalidity));
+			MAILBOX_ID_ARG(p->account, b->uidvalidity));
 		return true;
 	}
 	if (imap_word(in, "DELETED-STORAGE"))
-		return put_deleted_storage(s, b, out);
+		return put_deleted_storage(s, p, out);
 	for (size_t i = 0; i < ARRAY_LEN(items); i++)
 		if (imap_word(in, items[i].name)) {
 			/* RFC 7162 3.1.7 */
@@ -116,14 +118,14 @@ static bool put_status_item(struct imap *s, struct imap_in *in,
 
 /* "(A B)"; NULL where it is not that */
 static bool put_status(struct imap *s, struct imap_in *in,
-	const struct store_mailbox *b, struct buf *out)
+	const struct imap_place *p, struct buf *out)
 {
 	if (!imap_char(in, '('))
 		return false;
 	do {
 		if (out->len > 0)
 			buf_putc(out, ' ');
-		if (!put_status_item(s, in, b, out))
+		if (!put_status_item(s, in, p, out))
 			return false;
 	} while (imap_space(in));
 	return imap_char(in, ')');
@@ -143,37 +145,35 @@ static void put_status_reply(
 
 void imap_status(struct imap *s, struct imap_in *in)
 {
-	struct store_mailbox box = {0};
+	struct imap_place p = {0};
 	struct buf items CLEANUP(buf_fini);
+	struct imap_in dry;
 	struct str name;
-	struct fault f;
-	bool found;
 
 	buf_init(&items, 4096);
 	if (!imap_mailbox(in, &name) || !imap_space(in)) {
 		imap_bad(s, "mailbox and (items) were expected");
 		return;
 	}
-	if (!imap_find_mailbox(s, name, &box, &found, &f)) {
-		imap_fault(s, &f);
-		return;
-	}
-	if (!put_status(s, in, &box, &items) || !imap_end(in)) {
+	dry = *in;
+	if (!put_status(s, &dry, &p, &items) || !imap_end(&dry)) {
 		imap_bad(s, "unknown STATUS item");
 		return;
 	}
-	if (!found) {
-		imap_no(s, "[NONEXISTENT] no such mailbox");
+	if (!imap_find(s, name, RIGHT_READ, &p))
 		return;
-	}
+	buf_reset(&items);
+	put_status(s, in, &p, &items);
 	put_status_reply(s, name, &items);
 	imap_ok(s, "Status completed");
 }
 
 /* ---- LIST ---- */
 
-static bool chosen(const struct list_args *x, const struct store_mailbox *box)
+static bool chosen(const struct list_args *x, const struct imap_place *p)
 {
+	const struct store_mailbox *box = &p->box;
+
 	return (!x->subscribed || box->subscribed) &&
 	       (!x->special || box->role != ROLE_NONE);
 }
@@ -183,7 +183,7 @@ static bool chosen_below(const struct list_args *x, const struct list_names *l,
 	size_t from, struct str name)
 {
 	for (size_t i = from;
-		i < l->n && list_name_is_below(l->v[i].name, name); i++)
+		i < l->n && list_name_is_below(l->v[i].box.name, name); i++)
 		if (chosen(x, &l->v[i]))
 			return true;
 	return false;
@@ -230,8 +230,9 @@ static void put_entry(struct imap *s, const struct list_args *x,
 }
 
 static void list_one(struct imap *s, const struct list_args *x,
-	const struct list_names *l, const struct store_mailbox *box)
+	const struct list_names *l, const struct imap_place *p)
 {
+	const struct store_mailbox *box = &p->box;
 	struct buf items CLEANUP(buf_fini);
 	struct imap_in in = {.rest = x->items, .a = s->cmd_a};
 	size_t below = list_names_below(l, box->name, s->cmd_a);
@@ -239,19 +240,23 @@ static void list_one(struct imap *s, const struct list_args *x,
 	bool info = (x->recursive || x->lsub) &&
 		    chosen_below(x, l, below, box->name);
 
-	if (!chosen(x, box) && x->lsub)
+	if (!chosen(x, p) && x->lsub)
 		info &= str_ends(x->patterns.v[0], "%");
-	if ((!chosen(x, box) && !info) || !name_matches(s, x, box))
+	if ((!chosen(x, p) && !info) || !name_matches(s, x, box))
 		return;
 	put_entry(s, x, box, children, info);
 	if (box->id == 0)
 		return;
+	if (x->ret_myrights && chosen(x, p))
+		imap_put_myrights(s, box->name, p->rights);
+	if ((p->rights & RIGHT_READ) == 0)
+		return;
 	if (x->metadata.n > 0)
-		imap_list_metadata(s, box, &x->metadata);
+		imap_list_metadata(s, p, &x->metadata);
 	if (!x->ret_status)
 		return;
 	buf_init(&items, 4096);
-	if (put_status(s, &in, box, &items))
+	if (put_status(s, &in, p, &items))
 		put_status_reply(s, box->name, &items);
 }
 
@@ -278,7 +283,7 @@ static bool parse_status_items(
 	struct imap *s, struct imap_in *in, struct list_args *x)
 {
 	struct buf dry CLEANUP(buf_fini);
-	struct store_mailbox none = {0};
+	struct imap_place none = {0};
 	struct str start;
 
 	x->ret_status = true;
@@ -311,6 +316,8 @@ static bool parse_return(
 		} else if (imap_word(in, "STATUS")) {
 			if (!parse_status_items(s, in, x))
 				return false;
+		} else if (imap_word(in, "MYRIGHTS")) {
+			x->ret_myrights = true;
 		} else if (!imap_word(in, "CHILDREN") &&
 			   !imap_word(in, "SPECIAL-USE"))
 			return false;

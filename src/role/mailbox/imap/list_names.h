@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC */
-/* What LIST and LSUB choose from: the mailboxes of the account, and names that
- * are none. RFC 9051 6.3.9, 7.3.1 (\NonExistent) */
+/* What LIST and LSUB choose from: the mailboxes of the account, those of others
+ * that the session may know of, and names that are none. RFC 9051 6.3.9, 7.3.1
+ * (\NonExistent) */
 #ifndef POSTERN_ROLE_MAILBOX_IMAP_LIST_NAMES_H
 #define POSTERN_ROLE_MAILBOX_IMAP_LIST_NAMES_H
 
-#include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
-/* By name, bytewise.  id 0: no mailbox, but the parent of something, or a name
- * that is subscribed. */
+/* By name, bytewise.  box.id 0: no mailbox, but the parent of something, or a
+ * name that is subscribed. */
 struct list_names {
-	struct store_mailbox *v;
+	struct imap_place *v;
 	size_t n;
 };
 

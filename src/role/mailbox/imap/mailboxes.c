@@ -2,17 +2,23 @@
 /* CREATE, DELETE, RENAME, SUBSCRIBE: RFC 9051 6.3.4 to 6.3.8, RFC 6154 */
 #include "codec/imap/mailbox_name.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
-static void change(struct imap *s, enum store_change kind, struct str name,
-	struct str to, const char *done)
+static void change(struct imap *s, enum store_change kind,
+	const struct imap_place *p, struct str to, const char *done)
 {
 	struct fault f;
 
-	if (!store_change_mailbox(
-		    s->sv->m->store, s->account, kind, name, to, ROLE_NONE, &f))
+	if (!store_change_mailbox(s->sv->m->store, p->account, kind, p->name,
+		    to, ROLE_NONE, &f)) {
 		imap_fault(s, &f);
-	else
-		imap_ok(s, "%s", done);
+		return;
+	}
+	if (p->account != s->account)
+		log_info("mailbox of another user", log_s("login", s->login),
+			log_s("owner", p->owner), log_s("mailbox", p->name),
+			log_z("done", done));
+	imap_ok(s, "%s", done);
 }
 
 static const char *const roles[STORE_ROLES] = {"", "\\Drafts", "\\Sent",
@@ -39,13 +45,53 @@ static bool parse_use(struct imap_in *in, enum store_role *role_r)
 	return imap_char(in, ')') && imap_char(in, ')');
 }
 
+/* False: answered. */
+static bool may_make(struct imap *s, const struct imap_place *p)
+{
+	struct fault f;
+	bool may;
+
+	if (!imap_may_create(s, p, &may, &f))
+		imap_fault(s, &f);
+	else if (!may)
+		imap_no(s, "[NOPERM] you have no right to create that");
+	else
+		return true;
+	return false;
+}
+
+/* RFC 9051 6.3.4; not a second INBOX below the first, as some clients try. */
+static bool name_fits(struct str name)
+{
+	return imap_mailbox_name_valid(name) &&
+	       !str_istarts(name, "INBOX/INBOX") && !str_ieqc(name, "INBOX");
+}
+
+static void create(struct imap *s, const struct imap_place *p, struct str name,
+	enum store_role role)
+{
+	struct imap_place made;
+	struct fault f;
+
+	if (!store_change_mailbox(s->sv->m->store, p->account, STORE_CREATE,
+		    p->name, STR_NONE, role, &f)) {
+		imap_fault(s, &f);
+		return;
+	}
+	if (!imap_locate(s, name, &made, &f))
+		imap_fault(s, &f);
+	else
+		imap_ok(s, "[MAILBOXID (" MAILBOX_ID_FMT ")] Created",
+			MAILBOX_ID_ARG(made.account, made.box.uidvalidity));
+}
+
 void imap_create(struct imap *s, struct imap_in *in)
 {
 	enum store_role role = ROLE_NONE;
-	struct store_mailbox box;
+	struct imap_place p;
 	struct str name;
 	struct fault f;
-	bool found, uses = false;
+	bool uses = false;
 
 	if (imap_mailbox(in, &name)) {
 		uses = !imap_end(in);
@@ -58,80 +104,87 @@ void imap_create(struct imap *s, struct imap_in *in)
 		imap_bad(s, "one mailbox name was expected");
 		return;
 	}
-	if (uses && role == ROLE_NONE) {
-		imap_no(s, "[USEATTR] not a special use that is known here");
-		return;
-	}
 	/* RFC 3501 6.3.3: a trailing separator only announces children. */
 	if (name.len > 1 && str_ends(name, "/"))
 		name.len--;
-	if (!imap_mailbox_name_valid(name) ||
-		str_istarts(name, "INBOX/INBOX") || str_ieqc(name, "INBOX")) {
-		imap_no(s, "[CANNOT] not a name for a mailbox");
-		return;
-	}
-	if (!store_change_mailbox(s->sv->m->store, s->account, STORE_CREATE,
-		    name, STR_NONE, role, &f) ||
-		!imap_find_mailbox(s, name, &box, &found, &f)) {
+	if (!imap_locate(s, name, &p, &f)) {
 		imap_fault(s, &f);
 		return;
 	}
-	imap_ok(s, "[MAILBOXID (" MAILBOX_ID_FMT ")] Created",
-		MAILBOX_ID_ARG(s->account, found ? box.uidvalidity : 0));
+	if (uses && (role == ROLE_NONE || p.account != s->account))
+		imap_no(s, "[USEATTR] not a special use that is known here");
+	else if (!name_fits(name) || !name_fits(p.name))
+		imap_no(s, "[CANNOT] not a name for a mailbox");
+	else if (may_make(s, &p))
+		create(s, &p, name, role);
 }
 
 void imap_delete(struct imap *s, struct imap_in *in)
 {
-	struct store_mailbox box;
+	const struct box *open = s->view.box;
+	struct imap_place p;
 	struct str name;
-	struct fault f;
-	bool found;
 
 	if (!imap_mailbox(in, &name) || !imap_end(in)) {
 		imap_bad(s, "one mailbox name was expected");
 		return;
 	}
-	if (str_eqc(name, "INBOX")) {
+	if (!imap_find(s, name, RIGHT_DELETE, &p))
+		return;
+	if (str_eqc(p.name, "INBOX")) {
 		imap_no(s, "[CANNOT] INBOX cannot be deleted");
 		return;
 	}
 	/* By its id: it may have been renamed since it was selected. */
-	if (!imap_find_mailbox(s, name, &box, &found, &f)) {
-		imap_fault(s, &f);
-		return;
-	}
-	if (found && s->view.box != NULL && s->view.box->mailbox == box.id)
+	if (open != NULL && open->account == p.account &&
+		open->mailbox == p.box.id)
 		view_close(s);
-	change(s, STORE_DELETE, name, STR_NONE, "Deleted");
+	change(s, STORE_DELETE, &p, STR_NONE, "Deleted");
 }
 
 void imap_rename(struct imap *s, struct imap_in *in)
 {
+	struct imap_place p, q;
 	struct str from, to;
+	struct fault f;
 
 	if (!imap_mailbox(in, &from) || !imap_space(in) ||
 		!imap_mailbox(in, &to) || !imap_end(in)) {
 		imap_bad(s, "two mailbox names were expected");
 		return;
 	}
-	bool below = to.len > from.len && to.ptr[from.len] == '/' &&
-		     str_eq(str_sub(to, 0, from.len), from);
-	if (!imap_mailbox_name_valid(to) || below || str_eqc(to, "INBOX")) {
-		imap_no(s, "[CANNOT] not a new name for that mailbox");
+	if (!imap_find(s, from, RIGHT_DELETE, &p))
+		return;
+	if (!imap_locate(s, to, &q, &f)) {
+		imap_fault(s, &f);
 		return;
 	}
-	change(s, STORE_RENAME, from, to, "Renamed");
+	bool below = to.len > from.len && to.ptr[from.len] == '/' &&
+		     str_eq(str_sub(to, 0, from.len), from);
+	if (!imap_mailbox_name_valid(to) || !imap_mailbox_name_valid(q.name) ||
+		below || str_eqc(q.name, "INBOX"))
+		imap_no(s, "[CANNOT] not a new name for that mailbox");
+	else if (p.account != q.account ||
+		 (p.account != s->account && str_eqc(p.name, "INBOX")))
+		imap_no(s, "[CANNOT] a mailbox stays with its owner");
+	else if (may_make(s, &q))
+		change(s, STORE_RENAME, &p, q.name, "Renamed");
 }
 
 static void subscription(struct imap *s, struct imap_in *in, bool on)
 {
+	struct imap_place p;
 	struct str name;
 
 	if (!imap_mailbox(in, &name) || !imap_end(in)) {
 		imap_bad(s, "one mailbox name was expected");
 		return;
 	}
-	change(s, on ? STORE_SUBSCRIBE : STORE_UNSUBSCRIBE, name, STR_NONE,
+	if (on && !imap_find(s, name, RIGHT_LOOKUP, &p))
+		return;
+	/* The list is the session's, whose ever the mailbox is. */
+	p = (struct imap_place){.account = s->account, .name = name};
+	change(s, on ? STORE_SUBSCRIBE : STORE_UNSUBSCRIBE, &p, STR_NONE,
 		on ? "Subscribed" : "Unsubscribed");
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* GETMETADATA, SETMETADATA: RFC 5464; LIST RETURN (METADATA ...): RFC 9590 */
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
 enum { VALUE_MAX = 60000, ENTRIES_MAX = 100, NAME_MAX_BYTES = 256 };
 
@@ -10,9 +11,16 @@ struct getting {
 	unsigned depth; /* 0, 1, or UINT_MAX: infinity */
 	uint64_t longest; /* of what was beyond max_size; 0: none */
 	struct imap *s;
+	struct str own; /* what the session's private entries begin with */
 	struct buf *out;
 	bool any;
 };
+
+/* What GETMETADATA may ask for with a DEPTH, and nobody can set. */
+static bool is_root(struct str name)
+{
+	return str_eqc(name, "/private") || str_eqc(name, "/shared");
+}
 
 /* RFC 5464 4.1: /private/... or /shared/..., lower case is the store's */
 static bool entry_name(struct imap_in *in, struct str *name_r)
@@ -26,7 +34,7 @@ static bool entry_name(struct imap_in *in, struct str *name_r)
 		if (raw.ptr[i] <= 0x20 || raw.ptr[i] >= 0x7f ||
 			raw.ptr[i] == '*' || raw.ptr[i] == '%')
 			return false;
-	return (str_starts(*name_r, "/private/") ||
+	return (is_root(*name_r) || str_starts(*name_r, "/private/") ||
 		       str_starts(*name_r, "/shared/")) &&
 	       !str_ends(*name_r, "/") && str_isearch(raw, STR("//")) < 0;
 }
@@ -47,6 +55,25 @@ bool imap_metadata_names(struct imap_in *in, struct strs *names)
 		strs_add(names, in->a, name);
 	} while (imap_space(in));
 	return imap_char(in, ')');
+}
+
+/* Private entries of each who sees the mailbox stand beside each other. */
+static struct str private_prefix(
+	const struct imap *s, const struct imap_place *p)
+{
+	return p->account == s->account
+		       ? STR("/private/")
+		       : arena_printf(s->cmd_a, "/private.%lld/",
+				 (long long)s->account);
+}
+
+static struct str stored_name(
+	const struct imap *s, const struct imap_place *p, struct str name)
+{
+	return str_starts(name, "/private/")
+		       ? arena_concat(s->cmd_a, private_prefix(s, p),
+				 str_from_at(name, sizeof("/private/") - 1))
+		       : name;
 }
 
 /* Is entry the wanted one, or below it as deep as was asked? */
@@ -71,8 +98,15 @@ static bool is_wanted(const struct getting *g, struct str entry)
 static void put_entry(const struct store_entry *e, void *ctx)
 {
 	struct getting *g = ctx;
+	struct str name = e->name;
 
-	if (!is_wanted(g, e->name))
+	if (!str_starts(name, "/shared/")) {
+		if (!str_eq(str_sub(name, 0, g->own.len), g->own))
+			return; /* private to somebody else */
+		name = arena_concat(g->s->cmd_a, STR("/private/"),
+			str_from_at(name, g->own.len));
+	}
+	if (!is_wanted(g, name))
 		return;
 	if (e->value.len > g->max_size) {
 		if (e->value.len > g->longest)
@@ -81,7 +115,7 @@ static void put_entry(const struct store_entry *e, void *ctx)
 	}
 	buf_putc(g->out, g->any ? ' ' : '(');
 	g->any = true;
-	buf_put(g->out, e->name);
+	buf_put(g->out, name);
 	buf_putc(g->out, ' ');
 	if (str_find(e->value, '\0') >= 0) {
 		buf_putf(g->out, "~{%zu}\r\n", e->value.len);
@@ -92,16 +126,17 @@ static void put_entry(const struct store_entry *e, void *ctx)
 }
 
 /* "* METADATA box (entry value ...)", where there is something. */
-static bool put_metadata(
-	struct getting *g, struct str name, int64_t mailbox, struct fault *f)
+static bool put_metadata(struct getting *g, struct str name,
+	const struct imap_place *p, struct fault *f)
 {
 	struct imap *s = g->s;
 	struct buf out CLEANUP(buf_fini);
 
 	buf_init(&out, ENTRIES_MAX * (VALUE_MAX + 1024));
 	g->out = &out;
+	g->own = private_prefix(s, p);
 	if (!store_metadata(
-		    s->sv->m->store, s->account, mailbox, put_entry, g, f))
+		    s->sv->m->store, p->account, p->box.id, put_entry, g, f))
 		return false;
 	if (!g->any)
 		return true;
@@ -114,34 +149,24 @@ static bool put_metadata(
 	return true;
 }
 
-void imap_list_metadata(struct imap *s, const struct store_mailbox *box,
-	const struct strs *names)
+void imap_list_metadata(
+	struct imap *s, const struct imap_place *p, const struct strs *names)
 {
 	struct getting g = {.s = s, .names = *names, .max_size = UINT64_MAX};
 	struct fault f;
 
-	if (!put_metadata(&g, box->name, box->id, &f))
+	if (!put_metadata(&g, p->box.name, p, &f))
 		log_error("store", log_s("login", s->login), log_fault(&f));
 }
 
 /* The mailbox of the command; "" is the server. False: answered. */
-static bool find_box(struct imap *s, struct str name, int64_t *mailbox_r)
+static bool find_place(
+	struct imap *s, struct str name, unsigned need, struct imap_place *p)
 {
-	struct store_mailbox box;
-	struct fault f;
-	bool found;
-
-	*mailbox_r = 0;
-	if (name.len == 0)
-		return true;
-	if (!imap_find_mailbox(s, name, &box, &found, &f)) {
-		imap_fault(s, &f);
-		return false;
-	}
-	if (!found)
-		imap_no(s, "[NONEXISTENT] no such mailbox");
-	*mailbox_r = found ? box.id : 0;
-	return found;
+	if (name.len > 0)
+		return imap_find(s, name, need, p);
+	*p = (struct imap_place){.account = s->account, .owner = s->login};
+	return true;
 }
 
 static bool parse_option(struct imap_in *in, struct getting *g)
@@ -173,8 +198,8 @@ static bool parse_options(struct imap_in *in, struct getting *g)
 void imap_getmetadata(struct imap *s, struct imap_in *in)
 {
 	struct getting g = {.s = s, .max_size = UINT64_MAX};
+	struct imap_place p;
 	struct str name;
-	int64_t mailbox;
 	struct fault f;
 
 	if (!parse_options(in, &g) || !imap_mailbox(in, &name) ||
@@ -183,9 +208,9 @@ void imap_getmetadata(struct imap *s, struct imap_in *in)
 		imap_bad(s, "GETMETADATA needs a mailbox and entries");
 		return;
 	}
-	if (!find_box(s, name, &mailbox))
+	if (!find_place(s, name, RIGHT_LOOKUP | RIGHT_READ, &p))
 		return;
-	if (!put_metadata(&g, name, mailbox, &f))
+	if (!put_metadata(&g, name, &p, &f))
 		imap_fault(s, &f);
 	else if (g.longest > 0)
 		imap_ok(s, "[METADATA LONGENTRIES %llu] Some are longer",
@@ -212,18 +237,30 @@ static bool parse_entries(struct imap_in *in, struct store_entry *v, size_t *n)
 		struct store_entry *e = &v[*n];
 
 		if (*n == ENTRIES_MAX || !entry_name(in, &e->name) ||
-			!imap_space(in) || !parse_value(in, &e->value))
+			is_root(e->name) || !imap_space(in) ||
+			!parse_value(in, &e->value))
 			return false;
 		++*n;
 	} while (imap_space(in));
 	return imap_char(in, ')');
 }
 
+/* RFC 5464 3.3: what all see needs the right to write. */
+static unsigned needed_to_set(const struct store_entry *v, size_t n)
+{
+	unsigned rights = RIGHT_LOOKUP | RIGHT_READ;
+
+	for (size_t i = 0; i < n; i++)
+		if (str_starts(v[i].name, "/shared/"))
+			rights |= RIGHT_WRITE;
+	return rights;
+}
+
 void imap_setmetadata(struct imap *s, struct imap_in *in)
 {
 	struct store_entry *v = arena_alloc(s->cmd_a, ENTRIES_MAX * sizeof(*v));
+	struct imap_place p;
 	struct str name;
-	int64_t mailbox;
 	size_t n;
 	struct fault f;
 
@@ -232,14 +269,16 @@ void imap_setmetadata(struct imap *s, struct imap_in *in)
 		imap_bad(s, "SETMETADATA needs a mailbox and (entry value)");
 		return;
 	}
-	if (!find_box(s, name, &mailbox))
+	if (!find_place(s, name, needed_to_set(v, n), &p))
 		return;
+	for (size_t i = 0; i < n; i++)
+		v[i].name = stored_name(s, &p, v[i].name);
 	for (size_t i = 0; i < n; i++)
 		if (v[i].value.len > VALUE_MAX) {
 			imap_no(s, "[METADATA MAXSIZE %d] too long", VALUE_MAX);
 			return;
 		}
-	if (store_metadata_set(s->sv->m->store, s->account, mailbox, v, n, &f))
+	if (store_metadata_set(s->sv->m->store, p.account, p.box.id, v, n, &f))
 		imap_ok(s, "Setmetadata completed");
 	else if (f.class == FAULT_PERM)
 		imap_no(s, "[METADATA TOOMANY] %s", f.text);

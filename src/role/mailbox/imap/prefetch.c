@@ -44,8 +44,8 @@ void prefetch_chunk(
 		p->v[i].here = false;
 	/* What goes wrong here is said by who asks for each. */
 	if (p->n < 2 || last - first > p->n * HOLES_MAX ||
-		!store_caches(s->sv->m->store, s->account, s->view.box->mailbox,
-			first, last, take, p, &f))
+		!store_caches(s->sv->m->store, s->view.box->account,
+			s->view.box->mailbox, first, last, take, p, &f))
 		p->n = 0;
 }
 

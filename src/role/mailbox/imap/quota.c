@@ -3,6 +3,7 @@
  */
 #include "role/mailbox/quota.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
 static bool put_quota(struct imap *s)
 {
@@ -45,27 +46,21 @@ void imap_getquota(struct imap *s, struct imap_in *in)
 
 void imap_getquotaroot(struct imap *s, struct imap_in *in)
 {
-	struct store_mailbox box;
+	struct imap_place p;
 	struct str name;
-	struct fault f;
-	bool found;
 
 	if (!imap_mailbox(in, &name) || !imap_end(in)) {
 		imap_bad(s, "GETQUOTAROOT needs a mailbox");
 		return;
 	}
-	if (!imap_find_mailbox(s, name, &box, &found, &f)) {
-		imap_fault(s, &f);
+	if (!imap_find(s, name, RIGHT_READ, &p))
 		return;
-	}
-	if (!found) {
-		imap_no(s, "[NONEXISTENT] no such mailbox");
-		return;
-	}
+	/* What others have is theirs to know. */
+	bool own = p.account == s->account;
 	stream_puts(s->stream, "* QUOTAROOT ");
 	imap_put_name(s, name, stream_out(s->stream));
-	stream_puts(s->stream, " \"\"\r\n");
-	if (put_quota(s))
+	stream_puts(s->stream, own ? " \"\"\r\n" : "\r\n");
+	if (!own || put_quota(s))
 		imap_ok(s, "Quotaroot completed");
 }
 

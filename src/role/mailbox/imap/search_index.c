@@ -64,9 +64,9 @@ void search_ask_index(struct imap *s, const struct search_program *p)
 	each_text(p->key, nothing, &x);
 	if (x.marked == 0)
 		return; /* no text is asked for */
-	indexer_wanted(indexer, s->account, s->view.n);
-	struct lent_index *l = indexer_lend(
-		indexer, s->account, s->view.box->mailbox, &x.fts, &x.marked);
+	indexer_wanted(indexer, s->view.box->account, s->view.n);
+	struct lent_index *l = indexer_lend(indexer, s->view.box->account,
+		s->view.box->mailbox, &x.fts, &x.marked);
 	if (l == NULL)
 		return;
 	each_text(p->key, ask, &x);

@@ -56,7 +56,7 @@ static bool load(struct search_candidate *c, unsigned part)
 	}
 	/* The bytes come with the cache. */
 	store_message_fini(&c->message);
-	c->gone = !store_message(c->s->sv->m->store, c->s->account,
+	c->gone = !store_message(c->s->sv->m->store, c->s->view.box->account,
 		c->s->view.box->mailbox, c->p->uid, part, &c->message, &f);
 	if (c->gone && f.class == FAULT_TEMP) {
 		c->failed = true;

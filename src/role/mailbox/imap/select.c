@@ -4,6 +4,13 @@
 #include <string.h>
 
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
+
+/* RFC 4314 5.2: with none of them, a mailbox is read-only. */
+enum {
+	CHANGING = RIGHT_INSERT | RIGHT_EXPUNGE | RIGHT_SEEN | RIGHT_WRITE |
+		   RIGHT_DELETED
+};
 
 /* (CONDSTORE) and (QRESYNC (validity modseq [uids [(seqs uids)]])) */
 struct select_args {
@@ -105,8 +112,8 @@ bool imap_put_earlier(struct imap *s, uint64_t since,
 
 	if (known != NULL)
 		x.known = *known;
-	if (!store_vanished(s->sv->m->store, s->account, v->box->mailbox, since,
-		    keep_uid, &list, f))
+	if (!store_vanished(s->sv->m->store, v->box->account, v->box->mailbox,
+		    since, keep_uid, &list, f))
 		return false;
 	if (list.n > 0)
 		qsort(list.v, list.n, sizeof(*list.v), by_uid);
@@ -162,12 +169,30 @@ static void put_unseen(
 
 	if (s->rev2 || s->uidonly)
 		return;
-	if (!store_first_unseen(
-		    s->sv->m->store, s->account, box, &uid, &below, f))
+	if (!store_first_unseen(s->sv->m->store, s->view.box->account, box,
+		    &uid, &below, f))
 		log_error("store", log_s("login", s->login), log_fault(f));
 	else if (uid != 0)
 		imap_untagged(s, "OK [UNSEEN %llu] First unseen",
 			(unsigned long long)below + 1);
+}
+
+/* RFC 4314 5.1.1: what this session may set */
+static void put_permanent(struct imap *s, bool read_only)
+{
+	struct buf out CLEANUP(buf_fini);
+	unsigned rights = s->view.rights;
+
+	buf_init(&out, 256);
+	view_put_flags(rights_flags(rights),
+		(rights & RIGHT_WRITE) != 0 ? "\\*" : "", &out);
+	if (read_only)
+		imap_untagged(s, "OK [PERMANENTFLAGS ()] No changes");
+	else
+		imap_untagged(s, "OK [PERMANENTFLAGS %.*s] %s",
+			STR_ARG(buf_str(&out)),
+			(rights & RIGHT_WRITE) != 0 ? "Any keyword"
+						    : "By your rights");
 }
 
 static void put_state(
@@ -178,11 +203,7 @@ static void put_state(
 
 	imap_untagged(
 		s, "FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)");
-	imap_untagged(s,
-		read_only
-			? "OK [PERMANENTFLAGS ()] No changes"
-			: "OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted "
-			  "\\Seen \\Draft \\*)] Any keyword");
+	put_permanent(s, read_only);
 	imap_untagged(s, "%llu EXISTS", (unsigned long long)box->n_exists);
 	if (!s->rev2)
 		imap_untagged(s, "0 RECENT");
@@ -192,7 +213,7 @@ static void put_state(
 	imap_untagged(s, "OK [HIGHESTMODSEQ %llu] Highest",
 		(unsigned long long)box->modseq);
 	imap_untagged(s, "OK [MAILBOXID (" MAILBOX_ID_FMT ")] Ok",
-		MAILBOX_ID_ARG(s->account, box->uidvalidity));
+		MAILBOX_ID_ARG(s->view.box->account, box->uidvalidity));
 	if (!s->rev2)
 		return;
 	/* RFC 9051 6.3.2: the name as it really is */
@@ -205,7 +226,7 @@ static void put_state(
 static void select_box(struct imap *s, struct imap_in *in, bool read_only)
 {
 	struct select_args x = {0};
-	struct store_mailbox box;
+	struct imap_place p;
 	struct fault f;
 	bool found, was_open = s->view.box != NULL;
 
@@ -215,10 +236,13 @@ static void select_box(struct imap *s, struct imap_in *in, bool read_only)
 		return;
 	}
 	/* A failed SELECT leaves nothing selected: RFC 3501 6.3.1 */
-	bool ok = view_open(s, x.name, read_only, &box, &found, &f);
+	view_close(s);
 	if (was_open && (s->qresync || s->rev2))
 		imap_untagged(s, "OK [CLOSED] Previous mailbox closed");
-	if (!ok) {
+	if (!imap_find(s, x.name, RIGHT_READ, &p))
+		return;
+	read_only |= (p.rights & CHANGING) == 0;
+	if (!view_open(s, &p, read_only, &found, &f)) {
 		imap_fault(s, &f);
 		return;
 	}
@@ -226,7 +250,7 @@ static void select_box(struct imap *s, struct imap_in *in, bool read_only)
 		imap_no(s, "[NONEXISTENT] no such mailbox");
 		return;
 	}
-	put_state(s, &box, read_only);
+	put_state(s, &p.box, read_only);
 	if (x.qresync && !resync(s, &x, &f)) {
 		view_close(s);
 		imap_fault(s, &f);
@@ -284,9 +308,10 @@ void imap_close(struct imap *s, struct imap_in *in)
 		return;
 	}
 	uint32_t *uids = imap_deleted(s, NULL, &n);
-	bool ok =
-		s->view.read_only || store_expunge(s->sv->m->store, s->account,
-					     s->view.box->mailbox, uids, n, &f);
+	/* RFC 4314 4: without the right, it closes all the same. */
+	bool ok = s->view.read_only || (s->view.rights & RIGHT_EXPUNGE) == 0 ||
+		  store_expunge(s->sv->m->store, s->view.box->account,
+			  s->view.box->mailbox, uids, n, &f);
 	view_close(s);
 	if (!ok) {
 		imap_fault(s, &f);

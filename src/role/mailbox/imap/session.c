@@ -7,6 +7,7 @@
 #include "base/must.h"
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
 enum {
 	INPUT_MAX = 300 << 20,
@@ -56,6 +57,11 @@ static const struct {
 	{"GETQUOTA", imap_getquota, ANY},
 	{"GETQUOTAROOT", imap_getquotaroot, ANY},
 	{"SETQUOTA", imap_setquota, ANY},
+	{"SETACL", imap_setacl, ANY},
+	{"DELETEACL", imap_deleteacl, ANY},
+	{"GETACL", imap_getacl, ANY},
+	{"LISTRIGHTS", imap_listrights, ANY},
+	{"MYRIGHTS", imap_myrights, ANY},
 	{"APPEND", imap_append, ANY},
 	{"CLOSE", imap_close, SELECTED | NO_NEWS | ROWS},
 	{"UNSELECT", imap_unselect, SELECTED | NO_NEWS},
@@ -188,9 +194,9 @@ void imap_fault(struct imap *s, const struct fault *f)
 	imap_no(s, "%sthe mailbox cannot be used now, try again later", code);
 }
 
-void imap_ring(struct imap *s)
+void imap_ring(struct imap *s, int64_t account)
 {
-	bells_ring(s->sv->m->bells, s->account);
+	bells_ring(s->sv->m->bells, account);
 }
 
 void imap_put_fetch(struct imap *s, uint32_t seq, uint32_t uid, struct buf *out)
@@ -317,7 +323,7 @@ static void run(struct imap *s, size_t i, struct imap_in *in)
 		  : (st & KEEP_NUMBERS) != 0 && !s->uid ? NEWS_KEEP_NUMBERS
 							: NEWS_ALL;
 	s->own = (struct view_own){0};
-	if (may_run(s, st))
+	if (imap_still_may_read(s) && may_run(s, st))
 		commands[i].fn(s, in);
 }
 
@@ -390,7 +396,8 @@ static void idle_news(struct imap *s)
 {
 	s->own = (struct view_own){0};
 	s->news = NEWS_ALL;
-	tell_news(s);
+	if (imap_still_may_read(s))
+		tell_news(s);
 }
 
 /* What woke us when no bytes did?  True: the session ends. */

@@ -3,6 +3,7 @@
  * ENABLE, IDLE, COMPRESS, UNAUTHENTICATE. */
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
 void imap_put_capabilities(const struct imap *s, struct buf *out)
 {
@@ -17,7 +18,8 @@ void imap_put_capabilities(const struct imap *s, struct buf *out)
 		"SEARCH=FUZZY I18NLEVEL=1 UTF8=ACCEPT BINARY MULTIAPPEND "
 		"CATENATE REPLACE PREVIEW SAVEDATE OBJECTID UIDONLY "
 		"UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE "
-		"METADATA LIST-METADATA LANGUAGE");
+		"METADATA LIST-METADATA LANGUAGE ACL RIGHTS=kxte "
+		"LIST-MYRIGHTS");
 	if (!stream_is_compressed(s->stream))
 		buf_puts(out, " COMPRESS=DEFLATE");
 	buf_puts(out, " APPENDLIMIT");
@@ -60,7 +62,11 @@ void imap_id(struct imap *s, struct imap_in *in)
 
 void imap_namespace(struct imap *s, struct imap_in *in UNUSED)
 {
-	imap_untagged(s, "NAMESPACE ((\"\" \"/\")) NIL NIL");
+	imap_untagged(s,
+		"NAMESPACE ((\"\" \"/\")) ((\"" OTHER_USERS "\" \"/\")) %s",
+		s->sv->c->imap_public_account.len > 0 ? "((\"" PUBLIC_FOLDERS
+							"\" \"/\"))"
+						      : "NIL");
 	imap_ok(s, "Namespace completed");
 }
 
@@ -170,6 +176,22 @@ void imap_unauthenticate(struct imap *s, struct imap_in *in)
 	s->leaving = true;
 }
 
+/* The bell first, then a look: what comes in between is not missed.  It hangs
+ * at the account whose mailbox is selected. */
+static void hang_bell(struct imap *s)
+{
+	int64_t account =
+		s->view.box != NULL ? s->view.box->account : s->account;
+
+	if (s->bell_on && s->bell.account == account)
+		return;
+	if (s->bell_on)
+		bells_remove(s->sv->m->bells, &s->bell);
+	s->bell.account = account;
+	bells_add(s->sv->m->bells, &s->bell);
+	s->bell_on = true;
+}
+
 void imap_idle(struct imap *s, struct imap_in *in)
 {
 	struct fault f;
@@ -178,11 +200,7 @@ void imap_idle(struct imap *s, struct imap_in *in)
 		imap_bad(s, "IDLE has no argument");
 		return;
 	}
-	/* The bell first, then a look: what comes in between is not missed. */
-	if (!s->bell_on) {
-		bells_add(s->sv->m->bells, &s->bell);
-		s->bell_on = true;
-	}
+	hang_bell(s);
 	s->idle_tag = arena_str(s->a, s->tag);
 	s->idling = true;
 	stream_puts(s->stream, "+ idling\r\n");

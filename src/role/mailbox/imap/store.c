@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* STORE: RFC 9051 6.4.6, RFC 7162 3.1.3 */
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
 enum { PART = 10000 };
 
@@ -46,6 +47,20 @@ static bool parse_store(
 		}
 	return imap_end(in) && imap_flags_parse(&words, s->cmd_a,
 				       &x->change.flags, &x->change.keywords);
+}
+
+/* What the session may not change stays; false: that is all.  RFC 4314 4 */
+static bool keep_to_rights(struct imap *s, struct store_args *x)
+{
+	struct store_flags *c = &x->change;
+	uint32_t may = rights_flags(s->view.rights);
+	bool words = (s->view.rights & RIGHT_WRITE) != 0;
+	bool nothing = c->flags == 0 && c->keywords.n == 0;
+
+	c->kept = FLAG_SYSTEM & ~may;
+	c->keywords_kept = !words;
+	return (c->flags & may) != 0 || (c->keywords.n > 0 && words) ||
+	       (nothing && (may != 0 || words));
 }
 
 /* The new flags; with .SILENT, only the MODSEQ of those it changed. */
@@ -103,7 +118,7 @@ static bool store_all(struct imap *s, struct store_args *x,
 		size_t part = n - i < PART ? n - i : PART;
 
 		x->change.failed = x->failed + i;
-		if (!store_flags(s->sv->m->store, s->account,
+		if (!store_flags(s->sv->m->store, s->view.box->account,
 			    s->view.box->mailbox, uids + i, part, &x->change,
 			    f) ||
 			!view_refresh(s, f))
@@ -112,7 +127,7 @@ static bool store_all(struct imap *s, struct store_args *x,
 		if (x->change.modseq == 0)
 			continue;
 		s->own = (struct view_own){uids + i, part, x->change.modseq};
-		imap_ring(s);
+		imap_ring(s, s->view.box->account);
 		if (n > PART && !view_sync(s, false, &s->own, f))
 			return false;
 	}
@@ -137,6 +152,10 @@ void imap_store(struct imap *s, struct imap_in *in)
 	}
 	if (!view_walk(s, &set, by_uid, &w)) {
 		imap_bad(s, "a message number is beyond the mailbox");
+		return;
+	}
+	if (!keep_to_rights(s, x)) {
+		imap_no(s, "[NOPERM] you have no right to set these flags");
 		return;
 	}
 	uint32_t *uids = view_uids(w, &n);

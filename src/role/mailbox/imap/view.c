@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "role/mailbox/imap/place.h"
 #include "role/mailbox/imap/view_private.h"
 
 static const struct {
@@ -306,50 +307,31 @@ uint32_t *view_uids(struct view_walk *w, size_t *n_r)
 
 /* ---- open and close ---- */
 
-bool imap_find_mailbox(struct imap *s, struct str name,
-	struct store_mailbox *box_r, bool *found_r, struct fault *f)
-{
-	struct store_mailbox *boxes;
-	size_t n;
-
-	*found_r = false;
-	if (!store_mailboxes(
-		    s->sv->m->store, s->account, s->cmd_a, &boxes, &n, f))
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(boxes[i].name, name)) {
-			*box_r = boxes[i];
-			*found_r = true;
-		}
-	return true;
-}
-
-bool view_open(struct imap *s, struct str name, bool read_only,
-	struct store_mailbox *box_r, bool *found_r, struct fault *f)
+bool view_open(struct imap *s, struct imap_place *p, bool read_only,
+	bool *found_r, struct fault *f)
 {
 	struct view *v = &s->view;
+	struct store_mailbox *box = &p->box;
+	struct str name = box->name;
 
 	view_close(s);
-	if (!imap_find_mailbox(s, name, box_r, found_r, f))
-		return false;
-	if (!*found_r)
-		return true;
 	/* The hold first, then the look: what ends in between is kept. */
-	v->user.expunged = box_r->modseq;
-	v->box = boxes_get(s->sv->m->boxes, s->account, box_r->id, &v->user);
+	v->user.expunged = box->modseq;
+	v->box = boxes_get(s->sv->m->boxes, p->account, box->id, &v->user);
 	v->name = str_heap(name);
 	v->read_only = read_only;
-	if (!store_mailbox(s->sv->m->store, s->account, box_r->id, box_r, f)) {
-		*found_r = f->class != FAULT_PERM;
+	v->rights = p->rights;
+	*found_r = store_mailbox(s->sv->m->store, p->account, box->id, box, f);
+	if (!*found_r) {
 		view_close(s);
-		return !*found_r;
+		return f->class == FAULT_PERM;
 	}
-	box_r->name = name;
-	v->uidvalidity = box_r->uidvalidity;
-	v->modseq = box_r->modseq;
-	v->max_uid = box_r->uidnext - 1;
-	v->n = box_r->n_exists;
-	__atomic_store_n(&v->user.expunged, box_r->modseq, __ATOMIC_RELAXED);
+	box->name = name;
+	v->uidvalidity = box->uidvalidity;
+	v->modseq = box->modseq;
+	v->max_uid = box->uidnext - 1;
+	v->n = box->n_exists;
+	__atomic_store_n(&v->user.expunged, box->modseq, __ATOMIC_RELAXED);
 	return true;
 }
 

@@ -16,12 +16,14 @@
 #include "role/mailbox/imap/box.h"
 
 struct imap;
+struct imap_place;
 
 struct view {
 	struct box *box; /* NULL: none selected */
 	struct box_user user; /* .expunged: ends are told up to here */
 	char *name;
 	bool read_only;
+	unsigned rights; /* store_right, as they were when it was opened */
 	uint32_t uidvalidity;
 	uint64_t modseq; /* flags are told up to here */
 	uint32_t max_uid; /* the newest it was told of */
@@ -40,9 +42,10 @@ struct pick {
 	const char *keywords; /* good while the view is open */
 };
 
-/* seen_r: the first unseen, 0: none */
-bool view_open(struct imap *s, struct str name, bool read_only,
-	struct store_mailbox *box_r, bool *found_r, struct fault *f);
+/* Of the place that a name led to; what it holds may be gone (found_r), else
+ * its box is as it is now. */
+bool view_open(struct imap *s, struct imap_place *p, bool read_only,
+	bool *found_r, struct fault *f);
 void view_close(struct imap *s);
 
 /* Loads what the store has meanwhile, and tells nobody.  False with FAULT_PERM
