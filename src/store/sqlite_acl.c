@@ -66,8 +66,7 @@ static bool set_work(struct db *db, void *ctx, struct fault *f)
 		    "ii", x->account, x->acl->mailbox))
 		return false;
 	if (there == 0)
-		return fault_set(
-			f, FAULT_PERM, 0, 0, 2, "the mailbox is gone");
+		return fault_set(f, FAULT_PERM, 0, 0, 2, "the mailbox is gone");
 	return store_next_modseq(db, x->account, &modseq, f) &&
 	       (x->acl->rights != 0
 			       ? put(db, x->account, x->acl, f)
@@ -87,8 +86,8 @@ bool store_acl_set(struct store *s, int64_t account,
 		store_shard_of(s, account)->committer, set_work, &x, f);
 }
 
-bool store_inherit_acl(struct db *db, int64_t account, int64_t from,
-	int64_t to, struct fault *f)
+bool store_inherit_acl(struct db *db, int64_t account, int64_t from, int64_t to,
+	struct fault *f)
 {
 	return db_run(db, f,
 		"INSERT INTO acl SELECT account, ?, grantee, name, rights"
@@ -127,14 +126,13 @@ static bool note_work(struct db *db, void *ctx, struct fault *f)
 {
 	const struct noting *x = ctx;
 
-	return x->shares
-		       ? db_run(db, f,
-				 "INSERT OR IGNORE INTO sharers VALUES(?,?)",
-				 "it", x->grantee, x->owner)
-		       : db_run(db, f,
-				 "DELETE FROM sharers"
-				 " WHERE account=? AND owner=?",
-				 "it", x->grantee, x->owner);
+	return x->shares ? db_run(db, f,
+				   "INSERT OR IGNORE INTO sharers VALUES(?,?)",
+				   "it", x->grantee, x->owner)
+			 : db_run(db, f,
+				   "DELETE FROM sharers"
+				   " WHERE account=? AND owner=?",
+				   "it", x->grantee, x->owner);
 }
 
 bool store_note_sharer(struct store *s, int64_t grantee, struct str owner,

@@ -3,8 +3,8 @@
 #include "base/utf8.h"
 #include "codec/smtp/path.h"
 #include "role/accounts.h"
-#include "role/mailbox/imap/place.h"
 #include "role/mailbox/imap/imap.h"
+#include "role/mailbox/imap/place.h"
 
 static void put_begin(struct imap *s, const char *word, struct str mailbox)
 {
@@ -24,8 +24,7 @@ static void put_rights(struct imap *s, unsigned rights)
 	rights_put(rights, out);
 }
 
-void imap_put_myrights(
-	struct imap *s, struct str mailbox, unsigned rights)
+void imap_put_myrights(struct imap *s, struct str mailbox, unsigned rights)
 {
 	put_begin(s, "MYRIGHTS", mailbox);
 	put_rights(s, rights);
@@ -100,8 +99,7 @@ static bool find_grantee(struct imap *s, const struct imap_place *p,
 			   "imap_acl_anyone is off");
 		return false;
 	}
-	if (!utf8_valid(identifier) ||
-		!smtp_address_valid(acl->name, true)) {
+	if (!utf8_valid(identifier) || !smtp_address_valid(acl->name, true)) {
 		imap_no(s, "[CANNOT] an identifier is an address here");
 		return false;
 	}
@@ -149,9 +147,7 @@ static bool changed(struct str text, unsigned before, unsigned *rights_r)
 
 	if (!rights_parse(str_from_at(text, plus || minus ? 1 : 0), &rights))
 		return false;
-	*rights_r = plus    ? before | rights
-		    : minus ? before & ~rights
-			    : rights;
+	*rights_r = plus ? before | rights : minus ? before & ~rights : rights;
 	return true;
 }
 
@@ -163,8 +159,7 @@ static bool has_any(struct imap *s, const struct imap_place *p, int64_t grantee,
 	size_t n;
 
 	*any_r = false;
-	if (!store_acls(
-		    s->sv->m->store, p->account, 0, s->cmd_a, &v, &n, f))
+	if (!store_acls(s->sv->m->store, p->account, 0, s->cmd_a, &v, &n, f))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		*any_r |= v[i].grantee == grantee;
@@ -191,8 +186,7 @@ static bool set_rights(struct imap *s, const struct imap_place *p,
 	if (acl->rights != 0)
 		return true;
 	return has_any(s, p, acl->grantee, &any, f) &&
-	       (any || store_note_sharer(
-			       store, acl->grantee, owner, false, f));
+	       (any || store_note_sharer(store, acl->grantee, owner, false, f));
 }
 
 static void set_entry(struct imap *s, const struct imap_place *p,

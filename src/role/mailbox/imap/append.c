@@ -245,8 +245,15 @@ static bool put_all(struct append *x, struct buf *uids, uint32_t *uidvalidity)
 		imap_fault_trycreate(s, &t[0].fault);
 		return false;
 	}
-	for (size_t i = 0; i < x->n; i++)
+	uint32_t *fresh = arena_alloc(s->cmd_a, x->n * sizeof(*fresh));
+	for (size_t i = 0; i < x->n; i++) {
+		fresh[i] = t[i].uid;
 		imap_set_put(&put, t[i].uid, uids);
+	}
+	if (s->view.box != NULL && str_eqc(x->mailbox, s->view.name)) {
+		s->own_new = fresh;
+		s->n_own_new = x->n;
+	}
 	imap_set_put_end(&put, uids);
 	*uidvalidity = t[0].uidvalidity;
 	imap_ring(s, x->to.account);

@@ -67,6 +67,18 @@ static bool copy_near(struct imap *s, const uint32_t *uids, size_t n,
 		uids, n, to->name, move, quota, to_r, uidvalidity_r, f);
 }
 
+/* What it copied into the mailbox that it has open is no news to it. */
+static void note_own(struct imap *s, const uint32_t *fresh, size_t n)
+{
+	uint32_t *own = arena_alloc(s->cmd_a, (n + 1) * sizeof(*own));
+
+	s->n_own_new = 0;
+	for (size_t i = 0; i < n; i++)
+		if (fresh[i] != 0)
+			own[s->n_own_new++] = fresh[i];
+	s->own_new = own;
+}
+
 static void transfer(struct imap *s, struct imap_in *in, bool move)
 {
 	struct imap_set set;
@@ -106,6 +118,8 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 		imap_fault_trycreate(s, &f);
 		return;
 	}
+	if (str_eq(name, str_from(s->view.name)))
+		note_own(s, fresh, n);
 	imap_ring(s, to.account);
 	if (move)
 		imap_ring(s, s->view.box->account);

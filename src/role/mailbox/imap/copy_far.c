@@ -82,8 +82,7 @@ static bool take(struct far *x, uint32_t uid, uint32_t *to_r, struct fault *f)
 	if (!view_pick(s, uid, &p) || (p.flags & ROW_GONE) != 0)
 		return true;
 	if (!store_message(s->sv->m->store, s->view.box->account,
-		    s->view.box->mailbox, uid, STORE_BYTES | STORE_CACHE, m,
-		    f))
+		    s->view.box->mailbox, uid, STORE_BYTES | STORE_CACHE, m, f))
 		return f->class == FAULT_PERM;
 	describe(x, &p, m);
 	x->to_r[x->n++] = to_r;

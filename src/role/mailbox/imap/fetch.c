@@ -119,7 +119,7 @@ static bool parse_macro(struct fetch *x, struct imap_in *in)
 	return n > 0;
 }
 
-static bool parse_items(struct fetch *x, struct imap_in *in)
+bool fetch_parse_items(struct fetch *x, struct imap_in *in)
 {
 	if (parse_macro(x, in))
 		return true;
@@ -173,7 +173,8 @@ bool fetch_parse(struct fetch *x, struct imap_in *in)
 {
 	struct imap *s = x->s;
 
-	if (!parse_items(x, in) || !parse_modifiers(x, in) || !imap_end(in))
+	if (!fetch_parse_items(x, in) || !parse_modifiers(x, in) ||
+		!imap_end(in))
 		return false;
 	/* RFC 7162 3.1: asking for it switches it on */
 	if (fetch_wants(x, I_MODSEQ) || x->has_changed_since)
@@ -316,6 +317,35 @@ static void fetch(struct imap *s, struct fetch *x, struct view_walk *w)
 		imap_ok(s, "[EXPUNGEISSUED] Some messages are gone");
 	else
 		imap_ok(s, "Fetch completed");
+}
+
+void fetch_new(struct imap *s, struct str items, uint32_t above)
+{
+	struct fetch *x = arena_make(s->cmd_a, struct fetch);
+	struct imap_in in = {.rest = items, .a = s->cmd_a, .utf8 = s->utf8};
+	struct imap_range range = {above + 1, UINT32_MAX - 1};
+	struct imap_set set = {&range, 1};
+	struct fault f = {0};
+	struct run r = {.x = x, .f = &f};
+	struct view_walk *w;
+	const struct pick *p;
+	bool uid = s->uid, ok = true;
+
+	x->s = s;
+	if (above == UINT32_MAX || !fetch_parse_items(x, &in) ||
+		!view_refresh(s, &f))
+		return;
+	x->sets_seen = false; /* RFC 5465 5.2: nobody read it */
+	x->a = arena_new(SIZE_MAX);
+	s->uid = false;
+	view_walk(s, &set, true, &w);
+	while (ok && (p = view_next(w)) != NULL)
+		if (!is_in(s->own_new, s->n_own_new, p->uid))
+			ok = run_one(&r, p);
+	s->uid = uid;
+	arena_free(x->a);
+	if (!ok && !stream_failed(s->stream))
+		log_error("store", log_s("login", s->login), log_fault(&f));
 }
 
 void imap_fetch(struct imap *s, struct imap_in *in)

@@ -14,6 +14,7 @@
 
 struct gate;
 struct imap_place;
+struct imap_notify;
 
 /* What may be told in front of a tagged reply. RFC 3501 7.4.1 */
 enum news { NEWS_NONE, NEWS_KEEP_NUMBERS, NEWS_ALL };
@@ -28,8 +29,10 @@ struct imap {
 	struct str login;
 	int64_t account;
 	struct view view;
-	struct bell bell;
-	bool bell_on;
+	/* At the accounts whose changes it tells while it is quiet. */
+	struct bell *bells;
+	size_t n_bells;
+	struct imap_notify *notify; /* NULL: no NOTIFY yet */
 	bool idling;
 	struct str idle_tag;
 	bool closing;
@@ -48,7 +51,11 @@ struct imap {
 	struct buf input; /* the command with its literals */
 	bool uid; /* UID FETCH and its kin */
 	enum news news;
+	bool own_expunge; /* what goes is the answer to the command */
+	bool quiet_flags; /* NOTIFY: no FETCH for flags that others change */
 	struct view_own own; /* what it changed itself */
+	const uint32_t *own_new; /* UIDs that it brought into the selected */
+	size_t n_own_new;
 };
 
 typedef void imap_command_f(struct imap *s, struct imap_in *in);
@@ -61,12 +68,14 @@ imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
 	imap_compress, imap_unauthenticate, imap_getquota, imap_getquotaroot,
 	imap_setquota, imap_getmetadata, imap_setmetadata, imap_language,
 	imap_setacl, imap_deleteacl, imap_getacl, imap_listrights,
-	imap_myrights;
+	imap_myrights, imap_notify;
 
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);
 enum next imap_serve(struct seat *seat);
 void imap_idle_seat(struct seat *seat); /* gives memory back */
+/* What others did to the selected mailbox, now. */
+void imap_news(struct imap *s, enum news news);
 /* Tagged replies, behind the news that may be told.  text starts with a [CODE]
  * where there is one. */
 void imap_ok(struct imap *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -120,7 +129,17 @@ bool imap_put_earlier(struct imap *s, uint64_t since,
 /* The UIDs with \Deleted, ascending, of those in set where there is one. */
 uint32_t *imap_deleted(struct imap *s, const struct imap_set *set, size_t *n_r);
 
+/* bells.c: at all accounts whose changes are to be told */
+void imap_hang_bells(struct imap *s);
+void imap_drop_bells(struct imap *s);
+
+/* notify_tell.c: a name that this client changes, or "" for the server */
+void imap_own_name(struct imap *s, struct str name);
+
 /* metadata.c */
+/* How the session knows what the store has as name; absent: not at all. */
+struct str imap_metadata_name(
+	struct imap *s, const struct imap_place *p, struct str name);
 bool imap_metadata_names(struct imap_in *in, struct strs *names);
 void imap_list_metadata(
 	struct imap *s, const struct imap_place *p, const struct strs *names);

@@ -14,6 +14,7 @@ static void change(struct imap *s, enum store_change kind,
 		imap_fault(s, &f);
 		return;
 	}
+	imap_ring(s, p->account);
 	if (p->account != s->account)
 		log_info("mailbox of another user", log_s("login", s->login),
 			log_s("owner", p->owner), log_s("mailbox", p->name),
@@ -78,6 +79,8 @@ static void create(struct imap *s, const struct imap_place *p, struct str name,
 		imap_fault(s, &f);
 		return;
 	}
+	imap_own_name(s, name);
+	imap_ring(s, p->account);
 	if (!imap_locate(s, name, &made, &f))
 		imap_fault(s, &f);
 	else
@@ -139,6 +142,7 @@ void imap_delete(struct imap *s, struct imap_in *in)
 	if (open != NULL && open->account == p.account &&
 		open->mailbox == p.box.id)
 		view_close(s);
+	imap_own_name(s, name);
 	change(s, STORE_DELETE, &p, STR_NONE, "Deleted");
 }
 
@@ -167,8 +171,11 @@ void imap_rename(struct imap *s, struct imap_in *in)
 	else if (p.account != q.account ||
 		 (p.account != s->account && str_eqc(p.name, "INBOX")))
 		imap_no(s, "[CANNOT] a mailbox stays with its owner");
-	else if (may_make(s, &q))
+	else if (may_make(s, &q)) {
+		imap_own_name(s, from);
+		imap_own_name(s, to);
 		change(s, STORE_RENAME, &p, q.name, "Renamed");
+	}
 }
 
 static void subscription(struct imap *s, struct imap_in *in, bool on)
@@ -184,6 +191,7 @@ static void subscription(struct imap *s, struct imap_in *in, bool on)
 		return;
 	/* The list is the session's, whose ever the mailbox is. */
 	p = (struct imap_place){.account = s->account, .name = name};
+	imap_own_name(s, name);
 	change(s, on ? STORE_SUBSCRIBE : STORE_UNSUBSCRIBE, &p, STR_NONE,
 		on ? "Subscribed" : "Unsubscribed");
 }

@@ -11,7 +11,7 @@ struct getting {
 	unsigned depth; /* 0, 1, or UINT_MAX: infinity */
 	uint64_t longest; /* of what was beyond max_size; 0: none */
 	struct imap *s;
-	struct str own; /* what the session's private entries begin with */
+	const struct imap_place *place;
 	struct buf *out;
 	bool any;
 };
@@ -76,6 +76,19 @@ static struct str stored_name(
 		       : name;
 }
 
+struct str imap_metadata_name(
+	struct imap *s, const struct imap_place *p, struct str name)
+{
+	struct str own = private_prefix(s, p);
+
+	if (str_starts(name, "/shared/"))
+		return name;
+	if (!str_eq(str_sub(name, 0, own.len), own))
+		return STR_NONE; /* private to somebody else */
+	return arena_concat(
+		s->cmd_a, STR("/private/"), str_from_at(name, own.len));
+}
+
 /* Is entry the wanted one, or below it as deep as was asked? */
 static bool is_wanted(const struct getting *g, struct str entry)
 {
@@ -98,15 +111,9 @@ static bool is_wanted(const struct getting *g, struct str entry)
 static void put_entry(const struct store_entry *e, void *ctx)
 {
 	struct getting *g = ctx;
-	struct str name = e->name;
+	struct str name = imap_metadata_name(g->s, g->place, e->name);
 
-	if (!str_starts(name, "/shared/")) {
-		if (!str_eq(str_sub(name, 0, g->own.len), g->own))
-			return; /* private to somebody else */
-		name = arena_concat(g->s->cmd_a, STR("/private/"),
-			str_from_at(name, g->own.len));
-	}
-	if (!is_wanted(g, name))
+	if (!str_present(name) || !is_wanted(g, name))
 		return;
 	if (e->value.len > g->max_size) {
 		if (e->value.len > g->longest)
@@ -134,7 +141,7 @@ static bool put_metadata(struct getting *g, struct str name,
 
 	buf_init(&out, ENTRIES_MAX * (VALUE_MAX + 1024));
 	g->out = &out;
-	g->own = private_prefix(s, p);
+	g->place = p;
 	if (!store_metadata(
 		    s->sv->m->store, p->account, p->box.id, put_entry, g, f))
 		return false;
@@ -278,7 +285,13 @@ void imap_setmetadata(struct imap *s, struct imap_in *in)
 			imap_no(s, "[METADATA MAXSIZE %d] too long", VALUE_MAX);
 			return;
 		}
-	if (store_metadata_set(s->sv->m->store, p.account, p.box.id, v, n, &f))
+	bool ok = store_metadata_set(
+		s->sv->m->store, p.account, p.box.id, v, n, &f);
+	if (ok) {
+		imap_own_name(s, name);
+		imap_ring(s, p.account);
+	}
+	if (ok)
 		imap_ok(s, "Setmetadata completed");
 	else if (f.class == FAULT_PERM)
 		imap_no(s, "[METADATA TOOMANY] %s", f.text);

@@ -82,8 +82,8 @@ static bool read_owner(struct imap *s, struct owner *o, struct fault *f)
 
 	return store_mailboxes(store, o->account, s->cmd_a, &o->boxes,
 		       &o->n_boxes, f) &&
-	       store_acls(store, o->account, 0, s->cmd_a, &o->acls, &o->n_acls,
-		       f);
+	       store_acls(
+		       store, o->account, 0, s->cmd_a, &o->acls, &o->n_acls, f);
 }
 
 /* Nobody is another user to himself. */
@@ -93,8 +93,8 @@ static bool find_owner(
 	o->address = address;
 	if (!smtp_address_valid(address, true))
 		return true;
-	switch (accounts_id(s->sv->m->role->accounts, address, s->cmd_a,
-		&o->account, f)) {
+	switch (accounts_id(
+		s->sv->m->role->accounts, address, s->cmd_a, &o->account, f)) {
 	case TABLE_FOUND:
 		if (o->account == s->account)
 			o->account = 0;
@@ -190,9 +190,8 @@ bool imap_locate(struct imap *s, struct str name, struct imap_place *p_r,
 	if (box != NULL)
 		*p_r = place_of(s, &o, box, name);
 	else
-		*p_r = (struct imap_place){.account = o.account,
-			.owner = o.address,
-			.name = rest};
+		*p_r = (struct imap_place){
+			.account = o.account, .owner = o.address, .name = rest};
 	return true;
 }
 
@@ -214,8 +213,8 @@ static bool find(struct imap *s, struct str name, unsigned need,
 	return false;
 }
 
-bool imap_find(struct imap *s, struct str name, unsigned need,
-	struct imap_place *p_r)
+bool imap_find(
+	struct imap *s, struct str name, unsigned need, struct imap_place *p_r)
 {
 	return find(s, name, need, "NONEXISTENT", p_r);
 }
@@ -292,7 +291,8 @@ static bool add_owner(
 
 		if ((p.rights & RIGHT_LOOKUP) == 0)
 			continue;
-		l->v = arena_grown(s->cmd_a, l->v, l->n, &l->cap, sizeof(*l->v));
+		l->v = arena_grown(
+			s->cmd_a, l->v, l->n, &l->cap, sizeof(*l->v));
 		l->v[l->n++] = p;
 	}
 	return true;
@@ -316,9 +316,9 @@ bool imap_places_of_others(
 		if (!strs_has(&owners, more.v[i]))
 			strs_add(&owners, s->cmd_a, more.v[i]);
 	for (size_t i = 0; i < owners.n; i++) {
-		o = (struct owner){.prefix = arena_printf(s->cmd_a,
-					   OTHER_USERS "%.*s/",
-					   STR_ARG(owners.v[i]))};
+		o = (struct owner){
+			.prefix = arena_printf(s->cmd_a, OTHER_USERS "%.*s/",
+				STR_ARG(owners.v[i]))};
 		if (str_ieq(owners.v[i], public))
 			continue;
 		if (!find_owner(s, owners.v[i], &o, f) ||

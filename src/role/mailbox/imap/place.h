@@ -32,8 +32,8 @@ struct imap_place {
 bool imap_locate(struct imap *s, struct str name, struct imap_place *p_r,
 	struct fault *f);
 /* The same for who needs these rights there; false: answered. */
-bool imap_find(struct imap *s, struct str name, unsigned need,
-	struct imap_place *p_r);
+bool imap_find(
+	struct imap *s, struct str name, unsigned need, struct imap_place *p_r);
 /* The same for who brings messages: TRYCREATE where there is none.  Of the
  * session's own mailboxes the box is not read: the store says what is there. */
 bool imap_find_target(struct imap *s, struct str name, struct imap_place *p_r);
@@ -42,8 +42,8 @@ bool imap_find_target(struct imap *s, struct str name, struct imap_place *p_r);
 bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 	struct fault *f);
 
-/* The rights in the selected mailbox, as they are now.  False: it cannot be read
- * any more, and the session ends (RFC 4314 5.1.1). */
+/* The rights in the selected mailbox, as they are now.  False: it cannot be
+ * read any more, and the session ends (RFC 4314 5.1.1). */
 bool imap_still_may_read(struct imap *s);
 
 /* All of others that the session may know of, by owner. */

@@ -250,6 +250,8 @@ static void select_box(struct imap *s, struct imap_in *in, bool read_only)
 		imap_no(s, "[NONEXISTENT] no such mailbox");
 		return;
 	}
+	if (s->notify != NULL)
+		imap_hang_bells(s);
 	put_state(s, &p.box, read_only);
 	if (x.qresync && !resync(s, &x, &f)) {
 		view_close(s);
@@ -310,8 +312,7 @@ void imap_close(struct imap *s, struct imap_in *in)
 	uint32_t *uids = imap_deleted(s, NULL, &n);
 	/* RFC 4314 4: without the right, it closes all the same. */
 	bool ok = s->view.read_only || (s->view.rights & RIGHT_EXPUNGE) == 0 ||
-		  store_expunge(s->sv->m->store, s->view.box->account,
-			  s->view.box->mailbox, uids, n, &f);
+		  imap_expunge_uids(s, uids, n, &f);
 	view_close(s);
 	if (!ok) {
 		imap_fault(s, &f);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
-/* The loop of an authenticated session, its table of commands, replies. */
+/* The loop of an authenticated session, its table of commands. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
 #include "role/mailbox/gate/gate.h"
-#include "role/mailbox/imap/imap.h"
-#include "role/mailbox/imap/place.h"
+#include "role/mailbox/imap/fetch.h"
+#include "role/mailbox/imap/notify.h"
 
 enum {
 	INPUT_MAX = 300 << 20,
@@ -24,6 +24,7 @@ enum states {
 	NO_NEWS = 8, /* nothing is told in front of its reply */
 	KEEP_NUMBERS = 16, /* without UID, no EXPUNGE in front of its reply */
 	ROWS = 32, /* needs the rows of the box, as they are now */
+	EXPUNGES = 64, /* its reply is what goes by it */
 };
 
 static const struct {
@@ -65,7 +66,8 @@ static const struct {
 	{"APPEND", imap_append, ANY},
 	{"CLOSE", imap_close, SELECTED | NO_NEWS | ROWS},
 	{"UNSELECT", imap_unselect, SELECTED | NO_NEWS},
-	{"EXPUNGE", imap_expunge, SELECTED | WRITES | UID_FORM | ROWS},
+	{"EXPUNGE", imap_expunge,
+		SELECTED | WRITES | UID_FORM | ROWS | EXPUNGES},
 	{"SEARCH", imap_search, SELECTED | UID_FORM | KEEP_NUMBERS | ROWS},
 	{"SORT", imap_sort, SELECTED | UID_FORM | KEEP_NUMBERS | ROWS},
 	{"THREAD", imap_thread, SELECTED | UID_FORM | KEEP_NUMBERS | ROWS},
@@ -73,9 +75,11 @@ static const struct {
 	{"STORE", imap_store,
 		SELECTED | WRITES | UID_FORM | KEEP_NUMBERS | ROWS},
 	{"COPY", imap_copy, SELECTED | UID_FORM | ROWS},
-	{"MOVE", imap_move, SELECTED | WRITES | UID_FORM | ROWS},
-	{"REPLACE", imap_replace, SELECTED | WRITES | UID_FORM | ROWS},
+	{"MOVE", imap_move, SELECTED | WRITES | UID_FORM | ROWS | EXPUNGES},
+	{"REPLACE", imap_replace,
+		SELECTED | WRITES | UID_FORM | ROWS | EXPUNGES},
 	{"IDLE", imap_idle, NO_NEWS},
+	{"NOTIFY", imap_notify, ANY},
 	{"UID", imap_uid, SELECTED | NO_NEWS},
 };
 
@@ -87,131 +91,6 @@ static struct imap *imap_of(struct seat *seat)
 	} u = {.seat = seat};
 
 	return u.imap;
-}
-
-/* ---- replies ---- */
-
-static void put_line(struct imap *s, const char *start, const char *word,
-	const char *fmt, va_list args)
-{
-	struct buf *out = stream_out(s->stream);
-	size_t from;
-
-	buf_putf(out, "%s%s", start, word);
-	from = out->len;
-	buf_putv(out, fmt, args);
-	for (size_t i = from; i < out->len; i++)
-		if ((unsigned char)out->data[i] < 0x20)
-			out->data[i] = '?';
-	buf_puts(out, "\r\n");
-}
-
-/* Changes of others, where they may be told: RFC 3501 7.4.1 */
-static void tell_news(struct imap *s)
-{
-	enum news news = s->news;
-	struct fault f;
-
-	s->news = NEWS_NONE;
-	if (news == NEWS_NONE || s->view.box == NULL || s->closing)
-		return;
-	if (!view_sync(s, news == NEWS_ALL, &s->own, &f))
-		log_error("store", log_s("login", s->login), log_fault(&f));
-}
-
-static void tagged(
-	struct imap *s, const char *word, const char *fmt, va_list args)
-{
-	char tag[300];
-
-	tell_news(s);
-	snprintf(tag, sizeof(tag), "%.*s ", STR_ARG(str_sub(s->tag, 0, 256)));
-	put_line(s, tag, word, fmt, args);
-}
-
-void imap_ok(struct imap *s, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	tagged(s, "OK ", fmt, args);
-	va_end(args);
-}
-
-void imap_ok_modseq(struct imap *s, const char *text)
-{
-	tell_news(s);
-	if (s->qresync && s->view.box != NULL)
-		imap_ok(s, "[HIGHESTMODSEQ %llu] %s",
-			(unsigned long long)s->view.modseq, text);
-	else
-		imap_ok(s, "%s", text);
-}
-
-void imap_no(struct imap *s, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	tagged(s, "NO ", fmt, args);
-	va_end(args);
-}
-
-void imap_bad(struct imap *s, const char *what)
-{
-	tell_news(s);
-	stream_putf(s->stream, "%.*s BAD %s\r\n",
-		STR_ARG(str_sub(s->tag, 0, 256)), what);
-}
-
-void imap_untagged(struct imap *s, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	put_line(s, "* ", "", fmt, args);
-	va_end(args);
-}
-
-void imap_fault(struct imap *s, const struct fault *f)
-{
-	/* store.h: detail of FAULT_PERM; RFC 5530 3 */
-	const char *code = f->class == FAULT_TEMP ? "[UNAVAILABLE] "
-			   : f->subject == 2      ? "[OVERQUOTA] "
-			   : f->detail == 1       ? "[ALREADYEXISTS] "
-			   : f->detail == 2       ? "[NONEXISTENT] "
-			   : f->detail == 3       ? "[EXPUNGEISSUED] "
-			   : f->detail == 4       ? "[USEATTR] "
-			   : f->detail == 5       ? "[LIMIT] "
-						  : "[CANNOT] ";
-
-	if (f->class == FAULT_PERM) {
-		imap_no(s, "%s%s", code, f->text);
-		return;
-	}
-	/* Paths and system calls are for the log. */
-	log_error("store", log_s("login", s->login), log_fault(f));
-	imap_no(s, "%sthe mailbox cannot be used now, try again later", code);
-}
-
-void imap_ring(struct imap *s, int64_t account)
-{
-	bells_ring(s->sv->m->bells, account);
-}
-
-void imap_put_fetch(struct imap *s, uint32_t seq, uint32_t uid, struct buf *out)
-{
-	buf_puts(out, "* ");
-	buf_put_u64(out, s->uidonly ? uid : seq);
-	buf_puts(out, s->uidonly ? " UIDFETCH (" : " FETCH (");
-}
-
-void imap_put_name(struct imap *s, struct str utf8, struct buf *out)
-{
-	if (s->utf8)
-		imap_put_utf8(utf8, out);
-	else
-		imap_put_mailbox(utf8, s->cmd_a, out);
 }
 
 /* ---- begin and end ---- */
@@ -238,7 +117,6 @@ void imap_begin(struct gate *g, struct str tag)
 	imap_put_capabilities(s, stream_out(s->stream));
 	stream_puts(s->stream, "] Logged in\r\n");
 	stream_flush(s->stream);
-	s->bell = (struct bell){.account = s->account, .seat = &s->seat};
 	arena_free(g->cmd_a);
 	free(g);
 	crew_add(crew, &s->seat);
@@ -247,8 +125,8 @@ void imap_begin(struct gate *g, struct str tag)
 /* All but the connection and the memory of the session. */
 static void forget(struct imap *s)
 {
-	if (s->bell_on)
-		bells_remove(s->sv->m->bells, &s->bell);
+	imap_drop_bells(s);
+	imap_notify_free(s->notify);
 	view_close(s);
 	free(s->saved);
 	buf_fini(&s->input);
@@ -323,8 +201,12 @@ static void run(struct imap *s, size_t i, struct imap_in *in)
 		  : (st & KEEP_NUMBERS) != 0 && !s->uid ? NEWS_KEEP_NUMBERS
 							: NEWS_ALL;
 	s->own = (struct view_own){0};
+	s->own_new = NULL;
+	s->n_own_new = 0;
+	s->own_expunge = (st & EXPUNGES) != 0;
 	if (imap_still_may_read(s) && may_run(s, st))
 		commands[i].fn(s, in);
+	s->own_expunge = false;
 }
 
 static long find_command(struct str name)
@@ -392,19 +274,25 @@ static bool idle_line(struct imap *s)
 	return true;
 }
 
-static void idle_news(struct imap *s)
+/* Nobody asked: between commands, or in IDLE. */
+static void wake_news(struct imap *s)
 {
+	bool delayed = !s->idling && s->notify != NULL && s->notify->delayed;
+
 	s->own = (struct view_own){0};
-	s->news = NEWS_ALL;
-	if (imap_still_may_read(s))
-		tell_news(s);
+	if (imap_still_may_read(s)) {
+		imap_news(s, delayed ? NEWS_KEEP_NUMBERS : NEWS_ALL);
+		notify_tell(s);
+		imap_hang_bells(s);
+	}
+	arena_reset(s->cmd_a);
 }
 
 /* What woke us when no bytes did?  True: the session ends. */
 static bool take_wake(struct imap *s, struct seat *seat)
 {
-	if (seat->rung && s->idling)
-		idle_news(s);
+	if (seat->rung && (s->idling || s->notify != NULL))
+		wake_news(s);
 	if (!seat->timed_out)
 		return false;
 	if (!s->idling)
@@ -437,6 +325,7 @@ void imap_idle_seat(struct seat *seat)
 
 	stream_trim(s->stream);
 	buf_shrink(&s->input);
+	arena_trim(s->cmd_a);
 }
 
 enum next imap_serve(struct seat *seat)

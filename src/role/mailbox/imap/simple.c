@@ -19,7 +19,7 @@ void imap_put_capabilities(const struct imap *s, struct buf *out)
 		"CATENATE REPLACE PREVIEW SAVEDATE OBJECTID UIDONLY "
 		"UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE "
 		"METADATA LIST-METADATA LANGUAGE ACL RIGHTS=kxte "
-		"LIST-MYRIGHTS");
+		"LIST-MYRIGHTS NOTIFY");
 	if (!stream_is_compressed(s->stream))
 		buf_puts(out, " COMPRESS=DEFLATE");
 	buf_puts(out, " APPENDLIMIT");
@@ -176,34 +176,16 @@ void imap_unauthenticate(struct imap *s, struct imap_in *in)
 	s->leaving = true;
 }
 
-/* The bell first, then a look: what comes in between is not missed.  It hangs
- * at the account whose mailbox is selected. */
-static void hang_bell(struct imap *s)
-{
-	int64_t account =
-		s->view.box != NULL ? s->view.box->account : s->account;
-
-	if (s->bell_on && s->bell.account == account)
-		return;
-	if (s->bell_on)
-		bells_remove(s->sv->m->bells, &s->bell);
-	s->bell.account = account;
-	bells_add(s->sv->m->bells, &s->bell);
-	s->bell_on = true;
-}
-
 void imap_idle(struct imap *s, struct imap_in *in)
 {
-	struct fault f;
-
 	if (!imap_end(in)) {
 		imap_bad(s, "IDLE has no argument");
 		return;
 	}
-	hang_bell(s);
+	/* The bells first, then a look: what comes in between is not missed. */
+	imap_hang_bells(s);
 	s->idle_tag = arena_str(s->a, s->tag);
 	s->idling = true;
 	stream_puts(s->stream, "+ idling\r\n");
-	if (s->view.box != NULL && !view_sync(s, true, NULL, &f))
-		log_error("store", log_s("login", s->login), log_fault(&f));
+	imap_news(s, NEWS_ALL);
 }

@@ -51,7 +51,7 @@ static void tell_changes(
 	const struct box *box = v->box;
 	uint32_t seq = 0;
 
-	if (box->changed <= v->modseq)
+	if (box->changed <= v->modseq || s->quiet_flags)
 		return;
 	for (size_t i = 0; i < box->n && box->rows[i].uid <= v->max_uid; i++) {
 		const struct box_row *row = &box->rows[i];
