@@ -64,8 +64,8 @@ void imap_hang_bells(struct imap *s)
 	s->bells = must_alloc(l.n * sizeof(*s->bells));
 	s->n_bells = l.n;
 	for (size_t i = 0; i < l.n; i++) {
-		s->bells[i] = (struct bell){
-			.account = l.v[i], .seat = &s->seat};
+		s->bells[i] =
+			(struct bell){.account = l.v[i], .seat = &s->seat};
 		bells_add(s->sv->m->bells, &s->bells[i]);
 	}
 }

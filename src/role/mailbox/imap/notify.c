@@ -189,8 +189,9 @@ void imap_notify(struct imap *s, struct imap_in *in)
 	/* What is kept must live longer than the command. */
 	in->rest = arena_str(x.n->a, in->rest);
 	in->a = x.n->a;
-	bool ok = x.n->none ? imap_end(in)
-			    : imap_word(in, "SET") && parse_set(&x, in, &status);
+	bool ok = x.n->none
+			  ? imap_end(in)
+			  : imap_word(in, "SET") && parse_set(&x, in, &status);
 	in->a = was;
 	if (!ok)
 		imap_bad(s, "NOTIFY NONE, or SET [STATUS] (mailboxes events)");

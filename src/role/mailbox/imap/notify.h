@@ -79,8 +79,8 @@ void notify_tell(struct imap *s);
 bool snapshot_take(struct imap *s, struct snapshot *p_r, struct fault *f);
 void snapshot_free(struct snapshot *p);
 /* near: where it may stand; NULL: there is none. */
-const struct seen_box *snapshot_find(const struct snapshot *p, int64_t account,
-	int64_t id, size_t near);
+const struct seen_box *snapshot_find(
+	const struct snapshot *p, int64_t account, int64_t id, size_t near);
 const struct seen_box *snapshot_by_name(
 	const struct snapshot *p, struct str name);
 /* Of one mailbox, by all groups that have it. */

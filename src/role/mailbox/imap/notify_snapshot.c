@@ -74,8 +74,8 @@ static bool take_box(struct imap *s, struct snapshot *p,
 	struct seen_box *to = &p->v[p->n++];
 
 	/* A name without a mailbox is the session's own. */
-	*to = (struct seen_box){.account = b->id != 0 ? place->account
-						      : s->account,
+	*to = (struct seen_box){
+		.account = b->id != 0 ? place->account : s->account,
 		.id = b->id,
 		.name = arena_str(p->a, b->name),
 		.uidvalidity = b->uidvalidity,
@@ -84,8 +84,8 @@ static bool take_box(struct imap *s, struct snapshot *p,
 		.n_unseen = b->n_unseen,
 		.modseq = b->modseq,
 		.subscribed = b->subscribed,
-		.children = list_names_has_mailbox(l,
-			list_names_below(l, b->name, s->cmd_a), b->name),
+		.children = list_names_has_mailbox(
+			l, list_names_below(l, b->name, s->cmd_a), b->name),
 		.rights = place->rights};
 	return b->id == 0 || (to->rights & RIGHT_READ) == 0 ||
 	       (notify_events(s, to) & EVENT_METADATA) == 0 ||

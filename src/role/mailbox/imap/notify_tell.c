@@ -57,8 +57,8 @@ static void put_status(
 		buf_putf(out, " UIDNEXT %u MESSAGES %llu", box->uidnext,
 			(unsigned long long)box->n_exists);
 	if (unseen)
-		buf_putf(out, " UNSEEN %llu",
-			(unsigned long long)box->n_unseen);
+		buf_putf(
+			out, " UNSEEN %llu", (unsigned long long)box->n_unseen);
 	if (s->condstore || (e & EVENT_FLAGS) != 0)
 		buf_putf(out, " HIGHESTMODSEQ %llu",
 			(unsigned long long)box->modseq);
@@ -85,8 +85,7 @@ static void tell_entries(struct imap *s, struct str name,
 	for (size_t k = 0; k < before->n; k++) {
 		size_t i = 0;
 
-		while (i < now->n &&
-			!str_eq(before->v[k].name, now->v[i].name))
+		while (i < now->n && !str_eq(before->v[k].name, now->v[i].name))
 			i++;
 		if (i == now->n)
 			buf_putf(&out, " %.*s", STR_ARG(before->v[k].name));
@@ -148,8 +147,9 @@ static void tell_name(struct imap *s, const struct snapshot *last,
 		.subscribed = b->subscribed,
 		.children = b->children};
 
-	if (a != NULL && (str_eq(a->name, b->name) ||
-				 moved_with_parent(last, now, a->name, b->name)))
+	if (a != NULL &&
+		(str_eq(a->name, b->name) ||
+			moved_with_parent(last, now, a->name, b->name)))
 		return;
 	if (!hears_of_name(s, b) && (a == NULL || !hears_of_name(s, a)))
 		return;
@@ -160,8 +160,8 @@ static void tell_name(struct imap *s, const struct snapshot *last,
 	put_list(s, &r);
 }
 
-static void tell_gone(struct imap *s, const struct snapshot *last,
-	const struct snapshot *now)
+static void tell_gone(
+	struct imap *s, const struct snapshot *last, const struct snapshot *now)
 {
 	for (size_t i = 0; i < last->n; i++) {
 		const struct seen_box *a = &last->v[i];
@@ -192,15 +192,15 @@ static void tell_subscription(
 		put_list(s, &r);
 }
 
-static void tell_subscriptions(struct imap *s, const struct snapshot *last,
-	const struct snapshot *now)
+static void tell_subscriptions(
+	struct imap *s, const struct snapshot *last, const struct snapshot *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
-		const struct seen_box *a = snapshot_by_name(last, now->v[i].name);
+		const struct seen_box *a =
+			snapshot_by_name(last, now->v[i].name);
 
 		if (now->v[i].subscribed != (a != NULL && a->subscribed))
-			tell_subscription(
-				s, &now->v[i], now->v[i].subscribed);
+			tell_subscription(s, &now->v[i], now->v[i].subscribed);
 	}
 	for (size_t i = 0; i < last->n; i++)
 		if (last->v[i].subscribed &&
@@ -228,14 +228,15 @@ static void tell_messages(
 		(s->condstore || unseen || validity))
 		told |= EVENT_FLAGS;
 	if (told != 0)
-		put_status(s, b, s->condstore ? told : told & (unsigned)~EVENT_FLAGS,
+		put_status(s, b,
+			s->condstore ? told : told & (unsigned)~EVENT_FLAGS,
 			unseen);
 }
 
 /* ---- all of it ---- */
 
-static void tell_difference(struct imap *s, const struct snapshot *last,
-	const struct snapshot *now)
+static void tell_difference(
+	struct imap *s, const struct snapshot *last, const struct snapshot *now)
 {
 	tell_gone(s, last, now);
 	for (size_t i = 0; i < now->n; i++)

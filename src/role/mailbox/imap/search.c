@@ -44,9 +44,11 @@ bool search_run(struct imap *s, const struct search_program *p,
 	search_ask_index(s, p);
 	search_begin(&c, s);
 	view_walk_all(s, &w);
-	while ((pick = view_next(w)) != NULL)
+	while ((pick = view_next(w)) != NULL) {
 		if (search_matches(&c, p->key, pick))
 			keep(&r, pick, s->uid);
+		search_progress(&c);
+	}
 	return search_end(&c, f);
 }
 
@@ -91,6 +93,11 @@ bool search_return_parse(struct imap_in *in, struct search_return *r)
 	/* RFC 9394 3.1: PARTIAL and ALL exclude each other */
 	return imap_char(in, ')') && imap_space(in) &&
 	       !(r->all && r->has_partial);
+}
+
+bool search_return_asks(const struct search_return *r)
+{
+	return r->min || r->max || r->all || r->count || r->has_partial;
 }
 
 /* ---- SAVE ---- */
@@ -202,20 +209,26 @@ static uint64_t modseq_of(
 }
 
 void search_put_esearch(struct imap *s, const struct search_return *r,
-	const struct search_found *f, bool modseq, bool ascending)
+	const struct search_found *f, bool modseq, enum search_form form)
 {
 	struct buf out CLEANUP(buf_fini);
 	uint32_t min = UINT32_MAX, max = 0;
 
 	buf_init(&out, 256 << 20);
-	buf_putf(&out, "* ESEARCH (TAG \"%.*s\")%s",
-		STR_ARG(str_sub(s->tag, 0, 256)), s->uid ? " UID" : "");
+	buf_putf(&out, "* ESEARCH (TAG \"%.*s\"",
+		STR_ARG(str_sub(s->tag, 0, 256)));
+	if (form == FORM_ESEARCH) {
+		buf_puts(&out, " MAILBOX ");
+		imap_put_name(s, str_from(s->view.name), &out);
+		buf_putf(&out, " UIDVALIDITY %u", s->view.uidvalidity);
+	}
+	buf_puts(&out, s->uid ? ") UID" : ")");
 	for (size_t i = 0; i < f->n; i++) {
 		min = f->v[i] < min ? f->v[i] : min;
 		max = f->v[i] > max ? f->v[i] : max;
 	}
 	/* Of a sorted result, the first and the last. RFC 5267 3.1 */
-	if (!ascending && f->n > 0) {
+	if (form == FORM_SORT && f->n > 0) {
 		min = f->v[0];
 		max = f->v[f->n - 1];
 	}
@@ -281,11 +294,9 @@ void imap_search(struct imap *s, struct imap_in *in)
 	if (s->rev2 && !r.given)
 		r = (struct search_return){.given = true, .all = true};
 	/* SAVE alone asks for nothing to be told */
-	bool only_save = r.save && !r.min && !r.max && !r.all && !r.count &&
-			 !r.has_partial;
 	if (!r.given)
 		put_search(s, &found, p.modseq);
-	else if (!only_save)
-		search_put_esearch(s, &r, &found, p.modseq, true);
+	else if (!r.save || search_return_asks(&r))
+		search_put_esearch(s, &r, &found, p.modseq, FORM_SEARCH);
 	imap_ok(s, "Search completed");
 }

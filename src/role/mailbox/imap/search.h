@@ -45,6 +45,8 @@ struct search_candidate {
 	unsigned loaded; /* enum store_part */
 	bool summarized;
 	bool gone;
+	size_t done; /* messages looked at */
+	int64_t told_at; /* clock_mono_ms of the last INPROGRESS */
 	bool failed; /* the store could not say; nothing matches from here */
 	struct fault fault;
 	struct arena *a; /* reset for each message */
@@ -55,6 +57,9 @@ bool search_end(struct search_candidate *c, struct fault *f);
 /* For who will ask for the facts of most, at each step of its walk; between
  * search_facts_begin and _end. */
 void search_ahead(struct search_candidate *c, const struct view_walk *w);
+/* One message of the walk is done: where that takes long, the client hears how
+ * far it is.  RFC 9585 */
+void search_progress(struct search_candidate *c);
 bool search_matches(struct search_candidate *c, const struct search_key *k,
 	const struct pick *p);
 /* Of a message that matched; until the next one. */
@@ -88,8 +93,12 @@ bool search_return_parse(struct imap_in *in, struct search_return *r);
 void search_save_nothing(struct imap *s, const struct search_return *r);
 void search_save(struct imap *s, const struct search_return *r,
 	const struct search_found *found);
-/* ascending: the order of numbers; else SORT's */
+/* SEARCH: the order of numbers; SORT: its own; ESEARCH: says which mailbox it
+ * is. RFC 7377 2.1 */
+enum search_form { FORM_SEARCH, FORM_SORT, FORM_ESEARCH };
 void search_put_esearch(struct imap *s, const struct search_return *r,
-	const struct search_found *found, bool modseq, bool ascending);
+	const struct search_found *found, bool modseq, enum search_form form);
+/* MIN, MAX, ALL, COUNT, PARTIAL: is something to be told? */
+bool search_return_asks(const struct search_return *r);
 
 #endif

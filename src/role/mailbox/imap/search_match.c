@@ -11,12 +11,19 @@
 #include "role/mailbox/imap/search_key.h"
 #include "role/mailbox/text_of.h"
 
-enum { DECODED_MAX = 64 << 20, DAY_S = 86400, ADDRESSES_MAX = 5000 };
+enum {
+	DECODED_MAX = 64 << 20,
+	DAY_S = 86400,
+	ADDRESSES_MAX = 5000,
+	LOOK_EVERY = 16, /* messages between looks at the clock */
+};
 
 void search_begin(struct search_candidate *c, struct imap *s)
 {
-	*c = (struct search_candidate){
-		.s = s, .max_uid = view_last_uid(s), .a = arena_new(SIZE_MAX)};
+	*c = (struct search_candidate){.s = s,
+		.max_uid = view_last_uid(s),
+		.told_at = clock_mono_ms(),
+		.a = arena_new(SIZE_MAX)};
 	prefetch_init(&c->ahead);
 }
 
@@ -36,6 +43,22 @@ bool search_end(struct search_candidate *c, struct fault *f)
 	if (c->failed)
 		*f = c->fault;
 	return !c->failed;
+}
+
+void search_progress(struct search_candidate *c)
+{
+	int64_t every = c->s->sv->c->imapd_progress_interval * 1000, now;
+
+	if (++c->done % LOOK_EVERY != 0 || every <= 0)
+		return;
+	now = clock_mono_ms();
+	if (now - c->told_at < every)
+		return;
+	c->told_at = now;
+	imap_untagged(c->s, "OK [INPROGRESS (\"%.*s\" %zu %zu)] Searching",
+		STR_ARG(str_sub(c->s->tag, 0, 256)), c->done, c->s->view.n);
+	stream_deadline(c->s->stream, 60000);
+	stream_flush(c->s->stream);
 }
 
 /* ---- what a key needs of the store ---- */

@@ -80,6 +80,7 @@ static const struct {
 		SELECTED | WRITES | UID_FORM | ROWS | EXPUNGES},
 	{"IDLE", imap_idle, NO_NEWS},
 	{"NOTIFY", imap_notify, ANY},
+	{"ESEARCH", imap_esearch, ANY},
 	{"UID", imap_uid, SELECTED | NO_NEWS},
 };
 

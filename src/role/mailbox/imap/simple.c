@@ -19,7 +19,7 @@ void imap_put_capabilities(const struct imap *s, struct buf *out)
 		"CATENATE REPLACE PREVIEW SAVEDATE OBJECTID UIDONLY "
 		"UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE "
 		"METADATA LIST-METADATA LANGUAGE ACL RIGHTS=kxte "
-		"LIST-MYRIGHTS NOTIFY");
+		"LIST-MYRIGHTS NOTIFY MULTISEARCH INPROGRESS");
 	if (!stream_is_compressed(s->stream))
 		buf_puts(out, " COMPRESS=DEFLATE");
 	buf_puts(out, " APPENDLIMIT");

@@ -141,6 +141,7 @@ static bool sort(struct imap *s, const struct search_program *p,
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
 		search_ahead(&c, w);
+		search_progress(&c);
 		if (!search_matches(&c, p->key, pick))
 			continue;
 		struct entry *e = add(&all, s->cmd_a);
@@ -202,7 +203,7 @@ void imap_sort(struct imap *s, struct imap_in *in)
 	}
 	search_save(s, &r, &found);
 	if (r.given) {
-		search_put_esearch(s, &r, &found, p.modseq, false);
+		search_put_esearch(s, &r, &found, p.modseq, FORM_SORT);
 	} else {
 		stream_puts(s->stream, "* SORT");
 		for (size_t i = 0; i < found.n; i++)

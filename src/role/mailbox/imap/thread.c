@@ -56,6 +56,7 @@ static bool thread(struct imap *s, const struct search_program *p,
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
 		search_ahead(&c, w);
+		search_progress(&c);
 		if (search_matches(&c, p->key, pick))
 			describe(&c, pick, add(&all, s->cmd_a));
 	}
