@@ -319,33 +319,45 @@ static void fetch(struct imap *s, struct fetch *x, struct view_walk *w)
 		imap_ok(s, "Fetch completed");
 }
 
-void fetch_new(struct imap *s, struct str items, uint32_t above)
+void fetch_unasked(
+	struct imap *s, struct str items, const uint32_t *uids, size_t n)
 {
 	struct fetch *x = arena_make(s->cmd_a, struct fetch);
 	struct imap_in in = {.rest = items, .a = s->cmd_a, .utf8 = s->utf8};
-	struct imap_range range = {above + 1, UINT32_MAX - 1};
-	struct imap_set set = {&range, 1};
 	struct fault f = {0};
 	struct run r = {.x = x, .f = &f};
-	struct view_walk *w;
-	const struct pick *p;
+	struct pick p;
 	bool uid = s->uid, ok = true;
 
 	x->s = s;
-	if (above == UINT32_MAX || !fetch_parse_items(x, &in) ||
-		!view_refresh(s, &f))
+	if (!fetch_parse_items(x, &in) || !view_refresh(s, &f))
 		return;
 	x->sets_seen = false; /* RFC 5465 5.2: nobody read it */
 	x->a = arena_new(SIZE_MAX);
 	s->uid = false;
-	view_walk(s, &set, true, &w);
-	while (ok && (p = view_next(w)) != NULL)
-		if (!is_in(s->own_new, s->n_own_new, p->uid))
-			ok = run_one(&r, p);
+	for (size_t i = 0; ok && i < n; i++)
+		if (!is_in(s->own_new, s->n_own_new, uids[i]) &&
+			view_pick(s, uids[i], &p))
+			ok = run_one(&r, &p);
 	s->uid = uid;
 	arena_free(x->a);
 	if (!ok && !stream_failed(s->stream))
 		log_error("store", log_s("login", s->login), log_fault(&f));
+}
+
+void fetch_new(struct imap *s, struct str items, uint32_t above)
+{
+	struct imap_range range = {above + 1, UINT32_MAX - 1};
+	struct imap_set set = {&range, 1};
+	struct view_walk *w;
+	struct fault f;
+	size_t n;
+
+	if (above >= UINT32_MAX - 1 || !view_refresh(s, &f))
+		return;
+	view_walk(s, &set, true, &w);
+	const uint32_t *uids = view_uids(w, &n);
+	fetch_unasked(s, items, uids, n);
 }
 
 void imap_fetch(struct imap *s, struct imap_in *in)

@@ -58,8 +58,11 @@ struct fetch {
 bool fetch_parse(struct fetch *x, struct imap_in *in);
 /* One item, a macro, or (items); without what may stand behind. */
 bool fetch_parse_items(struct fetch *x, struct imap_in *in);
-/* Unasked: these items of what came above a UID, but of what the command itself
- * brought.  RFC 5465 5.2 */
+/* Nobody asked now: these items, but of what the command itself brought.
+ * RFC 5465 5.2 */
+void fetch_unasked(
+	struct imap *s, struct str items, const uint32_t *uids, size_t n);
+/* The same of all above a UID. */
 void fetch_new(struct imap *s, struct str items, uint32_t above);
 /* Does it read no more of a message than its summary? */
 bool fetch_is_summary(const struct fetch *x);

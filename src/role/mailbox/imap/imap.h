@@ -15,6 +15,7 @@
 struct gate;
 struct imap_place;
 struct imap_notify;
+struct imap_contexts;
 
 /* What may be told in front of a tagged reply. RFC 3501 7.4.1 */
 enum news { NEWS_NONE, NEWS_KEEP_NUMBERS, NEWS_ALL };
@@ -43,6 +44,8 @@ struct imap {
 	bool utf8; /* UTF-8 in quoted strings: RFC 9755 3, RFC 9051 */
 	bool rev2;
 	bool uidonly; /* RFC 9586 */
+	struct imap_contexts *contexts; /* context.h */
+	bool aside; /* no session: a view of ESEARCH beside one */
 	/* SEARCHRES, RFC 5182: ascending UIDs, owned */
 	uint32_t *saved;
 	size_t n_saved;
@@ -68,7 +71,7 @@ imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
 	imap_compress, imap_unauthenticate, imap_getquota, imap_getquotaroot,
 	imap_setquota, imap_getmetadata, imap_setmetadata, imap_language,
 	imap_setacl, imap_deleteacl, imap_getacl, imap_listrights,
-	imap_myrights, imap_notify, imap_esearch;
+	imap_myrights, imap_notify, imap_esearch, imap_cancelupdate;
 
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "role/mailbox/imap/context.h"
 #include "role/mailbox/imap/filter.h"
 #include "role/mailbox/imap/list_names.h"
-#include "role/mailbox/imap/search.h"
 
 enum { FILTERS_MAX = 100 };
 
@@ -64,6 +64,7 @@ static bool search_in(struct imap *s, struct imap_in in,
 {
 	struct search_program p = {0};
 	struct search_found found;
+	struct str text = in.rest;
 
 	if (!view_refresh(s, f))
 		return f->class == FAULT_PERM; /* deleted meanwhile */
@@ -72,6 +73,8 @@ static bool search_in(struct imap *s, struct imap_in in,
 	if (!search_run(s, &p, &found, f))
 		return false;
 	search_save(s, r, &found);
+	if (!s->aside)
+		context_begin(s, r, &p, text, false, &found);
 	/* RFC 7377 2.1: where nothing is found, nothing is said. */
 	if (found.n > 0 && search_return_asks(r))
 		search_put_esearch(s, r, &found, p.modseq, FORM_ESEARCH);
@@ -94,7 +97,7 @@ static bool search_beside(struct imap *s, struct imap_place *p,
 	other->tag = s->tag;
 	other->utf8 = s->utf8;
 	other->uidonly = s->uidonly;
-	other->uid = true;
+	other->uid = other->aside = true;
 	ok = view_open(other, p, true, &found, f);
 	if (ok && found)
 		ok = search_in(other, in, r, f);
@@ -131,7 +134,7 @@ static bool read_command(struct imap *s, struct imap_in *in, struct sources *x,
 	struct search_program dry = {0};
 	struct imap_in program;
 
-	if (!parse_sources(in, x) || !search_return_parse(in, r)) {
+	if (!parse_sources(in, x) || !search_return_parse(s, in, r)) {
 		imap_bad(s, "ESEARCH [IN (mailboxes)] [RETURN (...)] keys");
 		return false;
 	}
@@ -143,7 +146,14 @@ static bool read_command(struct imap *s, struct imap_in *in, struct sources *x,
 		imap_bad(s, "SAVE is of the selected mailbox alone");
 		return false;
 	}
-	if (!search_return_asks(r) && !r->save)
+	/* RFC 7377 2.2: of the selected one only */
+	if (r->update && s->view.box == NULL) {
+		imap_bad(s, "UPDATE is of the selected mailbox");
+		return false;
+	}
+	if (!context_may_begin(s, r))
+		return false;
+	if (!search_return_asks(r) && !r->save && !r->update)
 		r->all = true;
 	program = *in;
 	if (search_parse(s, &program, &dry))

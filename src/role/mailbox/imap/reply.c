@@ -2,6 +2,7 @@
 /* What a session says: tagged replies, and the news in front of them. */
 #include <stdio.h>
 
+#include "role/mailbox/imap/context.h"
 #include "role/mailbox/imap/fetch.h"
 #include "role/mailbox/imap/notify.h"
 
@@ -37,12 +38,14 @@ void imap_news(struct imap *s, enum news news)
 	if (news == NEWS_NONE || s->view.box == NULL || s->closing ||
 		!wants_selected(s))
 		return;
+	contexts_remove_gone(s);
 	s->quiet_flags = n != NULL && (n->selected & EVENT_FLAGS) == 0;
 	if (!view_sync(s, news == NEWS_ALL, &s->own, &f))
 		log_error("store", log_s("login", s->login), log_fault(&f));
 	else if (n != NULL && str_present(n->items) && !s->closing &&
 		 s->view.max_uid > newest)
 		fetch_new(s, n->items, newest);
+	contexts_update(s, newest);
 }
 
 static void tell_news(struct imap *s)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* SEARCH: the command and its replies. RFC 9051 6.4.4, RFC 4731, RFC 5182 */
-#include "role/mailbox/imap/search.h"
+#include "role/mailbox/imap/context.h"
+#include "role/mailbox/imap/fetch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,33 @@ bool search_run(struct imap *s, const struct search_program *p,
 
 /* ---- RETURN ---- */
 
-static bool parse_option(struct imap_in *in, struct search_return *r)
+/* " (UID FLAGS)" */
+static bool parse_update(
+	struct imap *s, struct imap_in *in, struct search_return *r)
 {
+	struct fetch *dry = arena_make(s->cmd_a, struct fetch);
+	struct imap_in probe = *in;
+
+	r->update = true;
+	dry->s = s;
+	if (!imap_space(&probe) || !str_starts(probe.rest, "("))
+		return true;
+	struct str start = probe.rest;
+	if (!fetch_parse_items(dry, &probe))
+		return false;
+	r->items = str_sub(start, 0, start.len - probe.rest.len);
+	*in = probe;
+	return true;
+}
+
+static bool parse_option(
+	struct imap *s, struct imap_in *in, struct search_return *r)
+{
+	if (imap_word(in, "CONTEXT"))
+		return true; /* a hint: RFC 5267 4.2 */
+	if (imap_word(in, "UPDATE"))
+		return parse_update(s, in, r);
+
 	if (imap_word(in, "MIN"))
 		r->min = true;
 	else if (imap_word(in, "MAX"))
@@ -74,7 +100,8 @@ static bool parse_option(struct imap_in *in, struct search_return *r)
 	return true;
 }
 
-bool search_return_parse(struct imap_in *in, struct search_return *r)
+bool search_return_parse(
+	struct imap *s, struct imap_in *in, struct search_return *r)
 {
 	*r = (struct search_return){0};
 	if (!imap_word(in, "RETURN"))
@@ -87,7 +114,7 @@ bool search_return_parse(struct imap_in *in, struct search_return *r)
 		return imap_space(in);
 	}
 	do {
-		if (!parse_option(in, r))
+		if (!parse_option(s, in, r))
 			return false;
 	} while (imap_space(in));
 	/* RFC 9394 3.1: PARTIAL and ALL exclude each other */
@@ -274,10 +301,13 @@ void imap_search(struct imap *s, struct imap_in *in)
 	struct search_found found;
 	struct fault f;
 
-	if (!search_return_parse(in, &r)) {
+	if (!search_return_parse(s, in, &r)) {
 		imap_bad(s, "unknown RETURN option");
 		return;
 	}
+	struct str text = in->rest;
+	if (!context_may_begin(s, &r))
+		return;
 	if (!search_parse(s, in, &p)) {
 		if (p.badcharset)
 			search_save_nothing(s, &r);
@@ -296,7 +326,8 @@ void imap_search(struct imap *s, struct imap_in *in)
 	/* SAVE alone asks for nothing to be told */
 	if (!r.given)
 		put_search(s, &found, p.modseq);
-	else if (!r.save || search_return_asks(&r))
+	else if (search_return_asks(&r) || (!r.save && !r.update))
 		search_put_esearch(s, &r, &found, p.modseq, FORM_SEARCH);
+	context_begin(s, &r, &p, text, false, &found);
 	imap_ok(s, "Search completed");
 }

@@ -20,6 +20,7 @@ struct search_key;
 struct search_program {
 	struct search_key *key;
 	bool modseq; /* it has a MODSEQ key */
+	bool numbers; /* it chooses by message numbers, or by "$" */
 	const char *bad; /* why it was refused */
 	bool badcharset;
 };
@@ -87,8 +88,11 @@ struct search_return {
 	bool min, max, all, count, save;
 	bool has_partial;
 	struct imap_partial partial;
+	bool update; /* RFC 5267 4.3 */
+	struct str items; /* UPDATE (items): RFC 5465 7; absent: none */
 };
-bool search_return_parse(struct imap_in *in, struct search_return *r);
+bool search_return_parse(
+	struct imap *s, struct imap_in *in, struct search_return *r);
 /* RFC 5182 2.1: after a NO the result is empty. */
 void search_save_nothing(struct imap *s, const struct search_return *r);
 void search_save(struct imap *s, const struct search_return *r,

@@ -13,6 +13,7 @@ struct parser {
 	struct imap_in *in;
 	size_t keys;
 	bool modseq;
+	bool numbers;
 	const char *bad;
 };
 
@@ -180,6 +181,7 @@ static struct search_key *parse_set(struct parser *p, enum key_kind kind)
 	struct search_key *k = new_key(p, kind);
 	bool by_uid;
 
+	p->numbers |= kind == K_SET || str_starts(p->in->rest, "$");
 	if (!imap_set_or_saved(p->s, p->in, &k->set, &by_uid))
 		return fail(p, "a bad set");
 	/* "$" holds UIDs whatever the form is. */
@@ -276,6 +278,7 @@ static bool parse_program(
 
 	p->key = parse_list(&parser, 0);
 	p->modseq = parser.modseq;
+	p->numbers = parser.numbers;
 	p->bad = parser.bad;
 	if (p->key != NULL && imap_end(in))
 		return true;

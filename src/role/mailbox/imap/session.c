@@ -81,6 +81,7 @@ static const struct {
 	{"IDLE", imap_idle, NO_NEWS},
 	{"NOTIFY", imap_notify, ANY},
 	{"ESEARCH", imap_esearch, ANY},
+	{"CANCELUPDATE", imap_cancelupdate, SELECTED},
 	{"UID", imap_uid, SELECTED | NO_NEWS},
 };
 

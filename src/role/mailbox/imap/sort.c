@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "role/mailbox/imap/search.h"
+#include "role/mailbox/imap/context.h"
 
 enum { CRITERIA_MAX = 16 };
 
@@ -174,6 +174,20 @@ static bool sort(struct imap *s, const struct search_program *p,
 	return true;
 }
 
+bool sort_again(struct imap *s, struct str text, struct search_found *found,
+	struct fault *f)
+{
+	struct imap_in in = {.rest = text, .a = s->cmd_a, .utf8 = s->utf8};
+	struct search_program p = {0};
+	struct order o = {0};
+
+	*found = (struct search_found){0};
+	return (parse_order(&in, &o) && search_parse_charset(s, &in, &p))
+		       ? sort(s, &p, &o, found, f)
+		       : fault_set(f, FAULT_TEMP, 451, 3, 0,
+				 "a context does not read");
+}
+
 void imap_sort(struct imap *s, struct imap_in *in)
 {
 	struct search_program p = {0};
@@ -182,10 +196,13 @@ void imap_sort(struct imap *s, struct imap_in *in)
 	struct order o = {0};
 	struct fault f;
 
-	if (!search_return_parse(in, &r)) {
+	if (!search_return_parse(s, in, &r)) {
 		imap_bad(s, "unknown RETURN option");
 		return;
 	}
+	struct str text = in->rest;
+	if (!context_may_begin(s, &r))
+		return;
 	if (!parse_order(in, &o)) {
 		imap_bad(s, "SORT needs (criteria) charset keys");
 		return;
@@ -203,7 +220,8 @@ void imap_sort(struct imap *s, struct imap_in *in)
 	}
 	search_save(s, &r, &found);
 	if (r.given) {
-		search_put_esearch(s, &r, &found, p.modseq, FORM_SORT);
+		if (search_return_asks(&r) || (!r.save && !r.update))
+			search_put_esearch(s, &r, &found, p.modseq, FORM_SORT);
 	} else {
 		stream_puts(s->stream, "* SORT");
 		for (size_t i = 0; i < found.n; i++)
@@ -213,5 +231,6 @@ void imap_sort(struct imap *s, struct imap_in *in)
 				(unsigned long long)found.modseq);
 		stream_puts(s->stream, "\r\n");
 	}
+	context_begin(s, &r, &p, text, true, &found);
 	imap_ok(s, "Sort completed");
 }

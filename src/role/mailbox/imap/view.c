@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "role/mailbox/imap/context.h"
 #include "role/mailbox/imap/place.h"
 #include "role/mailbox/imap/view_private.h"
 
@@ -339,6 +340,7 @@ void view_close(struct imap *s)
 {
 	struct view *v = &s->view;
 
+	contexts_end(s);
 	if (v->box != NULL)
 		boxes_put(s->sv->m->boxes, v->box, &v->user);
 	free(v->name);
