@@ -35,7 +35,8 @@ static const struct {
 		"user add|passwd|del ADDRESS [--password-stdin] | user list",
 		"manage accounts"},
 	{"mailbox", cmd_mailbox,
-		"mailbox backup DIRECTORY | verify [DIRECTORY] | undelete "
+		"mailbox backup DIRECTORY | verify [DIRECTORY] | repair | "
+		"undelete "
 		"ADDRESS | import ADDRESS PATH [--mailbox NAME] | "
 		"export ADDRESS DIRECTORY [--format maildir|mbox] | "
 		"restore ADDRESS BACKUP",

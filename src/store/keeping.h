@@ -26,4 +26,13 @@ bool store_verify(const char *dir,
 	void (*complain)(const char *what, void *ctx), void *ctx,
 	struct store_verified *v_r, struct fault *f);
 
+struct store_repaired {
+	uint64_t mended; /* rows */
+	uint64_t lost; /* messages without a body: they are gone */
+};
+/* Mends what store_verify finds, a shard in one transaction, and says what it
+ * does.  What is damaged below the rows is a FAULT_PERM, and left as it is. */
+bool store_repair(const char *dir, void (*say)(const char *what, void *ctx),
+	void *ctx, struct store_repaired *r_r, struct fault *f);
+
 #endif

@@ -113,6 +113,97 @@ def test_verify_finds(server):
     assert "is missing" in server.run("mailbox", "verify", check=False).stdout
 
 
+def test_repair(server):
+    """Each damage of the test above, and what is left is as it was."""
+    c = Client(server, USER)
+    c.ok("CREATE Box")
+    for i in range(8):
+        c.append("INBOX", mail(i, 100_000 if i == 3 else 10),
+                 r"(\Seen) " if i % 2 else "")
+        c.append("Box", mail(20 + i, 100_000 if i == 3 else 10))
+    before = state(c)
+    assert server.run("mailbox", "repair").stdout == "all is well\n"
+    store = server.dir / "data" / "mail"
+    path = next(p for p in store.glob("mail.*.db") if sqlite3.connect(
+        p).execute("SELECT count(*) FROM messages").fetchone()[0])
+
+    def damage(*sql):
+        db = sqlite3.connect(path, timeout=20)
+        for one in sql:
+            db.execute(one)
+        db.commit()
+        db.close()
+
+    def repair(rc=0):
+        r = server.run("mailbox", "repair", check=False)
+        assert r.returncode == rc, (r.stdout, r.stderr)
+        assert server.run("mailbox", "verify").stdout.endswith("all is well\n")
+        assert server.run("mailbox", "repair").stdout == "all is well\n"
+        return r.stdout
+
+    damage("UPDATE mailboxes SET n_exists=n_exists+1, n_unseen=77, bytes=1 "
+           "WHERE name='INBOX'", "UPDATE blobs SET refs=refs+3",
+           "UPDATE mailboxes SET uidnext=2 WHERE name='INBOX'")
+    said = repair()
+    assert "counted wrong" in said and "given UIDs twice" in said
+    assert state(c) == before
+    assert c.append("INBOX", mail(9)) == 9
+    # Lost bodies cost their messages, which clients hear of.
+    c.ok("NOOP")
+    db = sqlite3.connect(path)
+    lost = db.execute("SELECT uid FROM messages m JOIN blobs USING(blob) "
+                      "JOIN mailboxes b ON b.account=m.account AND "
+                      "b.mailbox=m.mailbox WHERE data IS NULL AND "
+                      "b.name='INBOX'").fetchone()[0]
+    ids = db.execute("SELECT blob FROM blobs WHERE data IS NULL").fetchall()
+    db.close()
+    assert lost == 4 and len(ids) == 2
+    files = sorted(store.glob("blobs.*/*"))
+    files[0].unlink()
+    files[1].write_bytes(b"short")
+    damage("DELETE FROM blobs WHERE blob=(SELECT blob FROM messages m JOIN "
+           "mailboxes b ON b.account=m.account AND b.mailbox=m.mailbox "
+           "WHERE b.name='INBOX' AND uid=2)")
+    said = repair(rc=65)
+    assert said.count("the body is lost") == 3
+    assert "INBOX, UID 2:" in said and "Box, UID 4:" in said
+    assert said.endswith("3 messages are lost\n")
+    assert c.ok("NOOP") == ["2 EXPUNGE", "3 EXPUNGE"]
+    assert not list(store.glob("blobs.*/*"))
+    after = state(c)
+    assert len(after) == 7 and set(b.partition(b"(")[2] for b in after[:6]) < \
+        set(b.partition(b"(")[2] for b in before)
+    # A mailbox without its row, an account without its numbers
+    damage("DELETE FROM mailboxes WHERE name='Box'",
+           "DELETE FROM mailboxes WHERE mailbox=0")
+    repair()
+    d = Client(server, USER)
+    name = next(r for r in d.ok('LIST "" Recovered*')).split('"')[3]
+    d.ok(f'SELECT "{name}"')
+    assert len(d.ok("FETCH 1:* BODY.PEEK[]")) == 7
+    d.append(f'"{name}"', mail(1))
+    d.ok("CREATE fresh")
+    d.append("fresh", mail(1))
+    assert server.run("mailbox", "verify").stdout.endswith("all is well\n")
+    c.close()
+    d.close()
+
+
+def test_repair_leaves_what_it_cannot(server):
+    server.stop()
+    store = server.dir / "data" / "mail"
+    path = store / "mail.0.db"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    data = bytearray(path.read_bytes())
+    data[4096:8192] = b"x" * 4096
+    path.write_bytes(data)
+    r = server.run("mailbox", "repair", check=False)
+    assert r.returncode in (65, 74) and path.read_bytes() == data
+    assert server.run("mailbox", "repair", "x", check=False).returncode == 64
+
+
 def test_undelete(tmp_path):
     p = Postern(tmp_path / "a", users={USER: PW}, options={
         "virtual_mailbox_domains": "example.test",

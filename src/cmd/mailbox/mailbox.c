@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* postern mailbox backup|verify|undelete|import|export|restore */
+/* postern mailbox backup|verify|repair|undelete|import|export|restore */
 #include "cmd/mailbox/mailbox.h"
 
 #include <stdio.h>
@@ -77,6 +77,22 @@ static int verify(const struct mailbox_cmd *m)
 	return v.problems == 0 ? EX_OK : EX_DATAERR;
 }
 
+static int repair(const struct mailbox_cmd *m)
+{
+	struct store_repaired r;
+	struct fault f;
+
+	if (!store_repair(m->dir, print_problem, NULL, &r, &f))
+		return mailbox_failed(&f);
+	if (r.mended == 0 && r.lost == 0)
+		printf("all is well\n");
+	else
+		printf("%llu mended, %llu messages are lost\n",
+			(unsigned long long)r.mended,
+			(unsigned long long)r.lost);
+	return r.lost == 0 ? EX_OK : EX_DATAERR;
+}
+
 static int undelete(const struct mailbox_cmd *m)
 {
 	int64_t account;
@@ -107,6 +123,7 @@ static const struct verb {
 	bool optional;
 } verbs[] = {{"backup", backup, {"a directory"}, false},
 	{"verify", verify, {"a directory"}, true},
+	{"repair", repair, {NULL}, false},
 	{"undelete", undelete, {"an address"}, false},
 	{"import", mailbox_cmd_import, {"an address", "a path"}, false},
 	{"export", mailbox_cmd_export, {"an address", "a directory"}, false},
@@ -126,8 +143,9 @@ static int act(struct mailbox_cmd *m, const char *what, int n)
 				m->c, "unexpected \"%s\"", m->args[n - 1]);
 		return v->run(m);
 	}
-	return cmd_usage(
-		m->c, "backup, verify, undelete, import, export or restore?");
+	return cmd_usage(m->c,
+		"backup, verify, repair, undelete, import, export or "
+		"restore?");
 }
 
 int cmd_mailbox(struct cmd *c)

@@ -67,9 +67,8 @@ void context_begin(struct imap *s, const struct search_return *r,
 	const struct search_program *p, struct str text, bool sorted,
 	const struct search_found *found)
 {
-	const char *why = p->numbers
-				  ? "not of what message numbers choose"
-				  : "too many contexts";
+	const char *why = p->numbers ? "not of what message numbers choose"
+				     : "too many contexts";
 
 	if (!r->update)
 		return;
@@ -126,15 +125,14 @@ void imap_cancelupdate(struct imap *s, struct imap_in *in)
 
 /* ---- replies ---- */
 
-static void put_begin(const struct context *c, const char *what,
-	struct buf *out)
+static void put_begin(
+	const struct context *c, const char *what, struct buf *out)
 {
 	buf_putf(out, "* ESEARCH (TAG \"%s\")%s %s (", c->tag,
 		c->uid ? " UID" : "", what);
 }
 
-static uint32_t number_of(
-	struct imap *s, const struct context *c, uint32_t uid)
+static uint32_t number_of(struct imap *s, const struct context *c, uint32_t uid)
 {
 	struct pick p;
 
@@ -150,7 +148,8 @@ struct changes {
 	size_t n, cap;
 };
 
-static void add(struct imap *s, struct changes *l, uint32_t uid, size_t position)
+static void add(
+	struct imap *s, struct changes *l, uint32_t uid, size_t position)
 {
 	l->v = arena_grown(s->cmd_a, l->v, l->n, &l->cap, sizeof(*l->v));
 	l->v[l->n++] = (struct change){uid, position};
@@ -296,8 +295,8 @@ static void reverse(struct changes *l)
 	}
 }
 
-static void update_search(struct imap *s, struct context *c,
-	struct changes *in, struct fault *f)
+static void update_search(
+	struct imap *s, struct context *c, struct changes *in, struct fault *f)
 {
 	struct changes out = {0};
 
@@ -327,8 +326,8 @@ static bool is_among(const uint32_t *sorted, size_t n, uint32_t uid)
 	return sorted_find(&uid, sorted, n, sizeof(uid), sorted_by_u32) != NULL;
 }
 
-static void update_sort(struct imap *s, struct context *c, struct changes *in,
-	struct fault *f)
+static void update_sort(
+	struct imap *s, struct context *c, struct changes *in, struct fault *f)
 {
 	struct changes out = {0};
 	struct search_found now;

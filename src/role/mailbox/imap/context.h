@@ -18,8 +18,8 @@ struct imap_contexts; /* NULL: none */
 
 /* UPDATE with a tag that has a context already: BAD, answered; false. */
 bool context_may_begin(struct imap *s, const struct search_return *r);
-/* Where UPDATE was asked for: keeps it, or says NOUPDATE.  text: of the program,
- * behind RETURN. */
+/* Where UPDATE was asked for: keeps it, or says NOUPDATE.  text: of the
+ * program, behind RETURN. */
 void context_begin(struct imap *s, const struct search_return *r,
 	const struct search_program *p, struct str text, bool sorted,
 	const struct search_found *found);
