@@ -135,8 +135,9 @@ static bool name_lost(struct repairing *x)
 	int r;
 
 	while ((r = db_step(x->db, q, x->f)) > 0) {
-		say(x, "account %lld, %.*s, UID %lld: the body is lost, the "
-		       "message goes",
+		say(x,
+			"account %lld, %.*s, UID %lld: the body is lost, the "
+			"message goes",
 			(long long)db_int(q, 0), STR_ARG(db_text(q, 1)),
 			(long long)db_int(q, 2));
 		x->r->lost++;
@@ -255,8 +256,8 @@ static bool collect_unused(struct repairing *x)
 
 		id_text((uint64_t)db_int(q, 0), id);
 		strs_add(&x->gone, x->a,
-			arena_printf(x->a, "%s/blobs.%u/%s", x->dir, x->shard,
-				id));
+			arena_printf(
+				x->a, "%s/blobs.%u/%s", x->dir, x->shard, id));
 	}
 	return r == 0;
 }

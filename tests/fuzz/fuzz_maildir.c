@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		while (maildir_uidlist_next(&rest, &uid, &unique))
 			must(uid > 0 && unique.len > 0);
 	maildir_keywords_parse(in, keywords);
-	maildir_subscriptions_parse(in, a, &names);
+	maildir_subscriptions_parse(in, '.', a, &names);
 	if (maildir_folder_parse(in, a, &folder)) {
 		struct str good = imap_mailbox_name_mended(folder, a);
 

@@ -3,12 +3,15 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "cmd/cmd.h"
 #include "codec/imap/mailbox_name.h"
+#include "codec/mail/maildir.h"
 #include "role/role.h"
 #include "store/store.h"
+#include "sys/gzip.h"
 #include "sys/signature.h"
 
 enum {
@@ -114,6 +117,25 @@ bool feed_mailbox(
 	return call(d, -1, f);
 }
 
+bool feed_subscriptions(
+	struct feed *d, const char *dir, char separator, struct fault *f)
+{
+	struct buf text CLEANUP(buf_fini);
+	char path[4200];
+
+	buf_init(&text, 1 << 20);
+	snprintf(path, sizeof(path), "%s/subscriptions", dir);
+	if (access(path, F_OK) != 0)
+		return true;
+	if (!file_read(path, 1 << 20, &text, f))
+		return false;
+	maildir_subscriptions_parse(
+		buf_str(&text), separator, d->names, &d->subscribed);
+	strs_add(&d->subscribed, d->names, STR("INBOX"));
+	d->all_subscribed = false;
+	return true;
+}
+
 /* ---- one message ---- */
 
 static uint32_t flags_of(const struct marks *m)
@@ -148,6 +170,34 @@ static uint64_t identity_of(struct feed *d, struct str what)
 	sha256_done(&h, digest);
 	memcpy(&n, digest, sizeof(n));
 	return n;
+}
+
+static void put_with_crlf(struct str text, struct buf *out)
+{
+	while (text.len > 0) {
+		ptrdiff_t nl = str_find(text, '\n');
+		size_t n = nl < 0 ? text.len : (size_t)nl;
+		bool cr = n > 0 && text.ptr[n - 1] == '\r';
+
+		buf_put(out, str_sub(text, 0, cr && nl >= 0 ? n - 1 : n));
+		buf_puts(out, nl >= 0 ? "\r\n" : "");
+		text = str_from_at(text, nl < 0 ? text.len : n + 1);
+	}
+}
+
+bool feed_put_text(struct feed *d, struct str bytes)
+{
+	struct buf plain CLEANUP(buf_fini);
+
+	if (!str_starts(bytes, "\x1f\x8b")) {
+		put_with_crlf(bytes, &d->bytes);
+		return true;
+	}
+	buf_init(&plain, d->bytes.max);
+	if (!gzip_unpack(bytes, &plain))
+		return false;
+	put_with_crlf(buf_str(&plain), &d->bytes);
+	return true;
 }
 
 void feed_drop(struct feed *d)

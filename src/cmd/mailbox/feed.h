@@ -43,12 +43,19 @@ struct feed_message {
 	uint32_t uid; /* 0: not known */
 	struct str identity; /* of the message in its mailbox, at its source */
 };
+/* Lines end in CRLF then.  Unpacked, where Dovecot's zlib plugin packed it;
+ * false: that is broken. */
+bool feed_put_text(struct feed *d, struct str bytes);
 /* The bytes that were put into d->bytes since the last message; feed_drop:
  * they are none. */
 void feed_drop(struct feed *d);
 bool feed_message(
 	struct feed *d, const struct feed_message *m, struct fault *f);
 bool feed_flush(struct feed *d, struct fault *f);
+/* The file that Dovecot has in dir, where there is one: else all mailboxes are
+ * subscribed. */
+bool feed_subscriptions(
+	struct feed *d, const char *dir, char separator, struct fault *f);
 
 /* "damaged: what" */
 void feed_complain(struct feed *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -57,6 +64,7 @@ void feed_complain(struct feed *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Everything below path, whatever it is: import.c */
 bool import_maildir(struct feed *d, const char *path, struct fault *f);
+bool import_dbox(struct feed *d, const char *path, struct fault *f);
 /* name: of the mailbox; absent: by the file's name. */
 bool import_mbox(
 	struct feed *d, const char *path, struct str name, struct fault *f);

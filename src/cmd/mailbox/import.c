@@ -38,11 +38,8 @@ static bool import(struct feed *d, const struct mailbox_cmd *m, struct fault *f)
 
 	if (access(path, R_OK) != 0)
 		return fault_sys(f, "%s", path);
-	if (is_directory(path, "mailboxes") || is_directory(path, "storage"))
-		return fault_set(f, FAULT_PERM, 0, 3, 3,
-			"%s is Dovecot's dbox, which is not read: "
-			"doveadm sync -1 maildir:DIRECTORY, then import that",
-			path);
+	if (is_directory(path, "mailboxes"))
+		return import_dbox(d, path, f);
 	if (is_directory(path, "cur"))
 		return import_maildir(d, path, f);
 	return import_mbox(d, path, str_from(m->mailbox), f);

@@ -12,7 +12,6 @@
 
 #include "cmd/mailbox/feed.h"
 #include "codec/mail/maildir.h"
-#include "sys/gzip.h"
 
 enum { LIST_MAX = 1 << 30 };
 
@@ -132,35 +131,6 @@ static bool take_keywords(struct folder *x, struct fault *f)
 
 /* ---- the messages ---- */
 
-static void put_with_crlf(struct str text, struct buf *out)
-{
-	while (text.len > 0) {
-		ptrdiff_t nl = str_find(text, '\n');
-		size_t n = nl < 0 ? text.len : (size_t)nl;
-		bool cr = n > 0 && text.ptr[n - 1] == '\r';
-
-		buf_put(out, str_sub(text, 0, cr && nl >= 0 ? n - 1 : n));
-		buf_puts(out, "\r\n");
-		text = str_from_at(text, nl < 0 ? text.len : n + 1);
-	}
-}
-
-/* Packed where Dovecot's zlib plugin did it. */
-static bool put_bytes(struct feed *d, struct str bytes)
-{
-	struct buf plain CLEANUP(buf_fini);
-
-	if (!str_starts(bytes, "\x1f\x8b")) {
-		put_with_crlf(bytes, &d->bytes);
-		return true;
-	}
-	buf_init(&plain, d->bytes.max);
-	if (!gzip_unpack(bytes, &plain))
-		return false;
-	put_with_crlf(buf_str(&plain), &d->bytes);
-	return true;
-}
-
 static bool take_one(struct folder *x, const struct entry *e, struct fault *f)
 {
 	struct maildir_name name = maildir_name_parse(
@@ -179,7 +149,7 @@ static bool take_one(struct folder *x, const struct entry *e, struct fault *f)
 		return true;
 	}
 	if (!S_ISREG(st.st_mode) || !file_map_fd(fd, &map, &why) ||
-		!put_bytes(x->feed, map.bytes)) {
+		!feed_put_text(x->feed, map.bytes)) {
 		feed_drop(x->feed);
 		feed_complain(x->feed, "%s: cannot be read", path);
 		return true;
@@ -261,19 +231,8 @@ static bool take_directories(
 
 bool import_maildir(struct feed *d, const char *path, struct fault *f)
 {
-	struct buf text CLEANUP(buf_fini);
-	char file[4096];
-
-	buf_init(&text, 1 << 20);
-	join(file, sizeof(file), path, "subscriptions");
-	if (access(file, F_OK) == 0) {
-		if (!file_read(file, 1 << 20, &text, f))
-			return false;
-		maildir_subscriptions_parse(
-			buf_str(&text), d->names, &d->subscribed);
-		strs_add(&d->subscribed, d->names, STR("INBOX"));
-		d->all_subscribed = false;
-	}
+	if (!feed_subscriptions(d, path, '.', f))
+		return false;
 	return take_folder(d, path, STR("INBOX"), f) &&
 	       take_directories(d, path, STR(""), f);
 }

@@ -163,8 +163,27 @@ struct str maildir_folder_name(struct str mailbox, struct arena *a)
 	return str_of(copy, utf7.len + 1);
 }
 
+/* Each level by itself: a tab is nothing that modified UTF-7 knows. */
+static struct str subscribed_name(struct str line, char from, struct arena *a)
+{
+	struct str name = STR_NONE;
+
+	while (str_present(line)) {
+		struct str part = str_cut(&line, from), utf8;
+
+		if (!imap_utf7_decode(part, a, &utf8))
+			utf8 = part;
+		utf8 = with_slashes(utf8, from, a);
+		name = str_present(name)
+			       ? arena_concat(a,
+					 arena_concat(a, name, STR("/")), utf8)
+			       : utf8;
+	}
+	return name;
+}
+
 void maildir_subscriptions_parse(
-	struct str text, struct arena *a, struct strs *names)
+	struct str text, char separator, struct arena *a, struct strs *names)
 {
 	bool tabs = str_starts(text, "V\t2");
 
@@ -172,12 +191,10 @@ void maildir_subscriptions_parse(
 		str_cut(&text, '\n');
 	while (str_present(text)) {
 		struct str line = str_trim_right(str_cut(&text, '\n'));
-		struct str utf8;
 
-		if (line.len == 0)
-			continue;
-		if (!imap_utf7_decode(line, a, &utf8))
-			utf8 = line;
-		strs_add(names, a, with_slashes(utf8, tabs ? '\t' : '.', a));
+		if (line.len > 0)
+			strs_add(names, a,
+				subscribed_name(
+					line, tabs ? '\t' : separator, a));
 	}
 }

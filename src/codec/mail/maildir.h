@@ -49,8 +49,9 @@ bool maildir_folder_parse(
 /* What has a "." in its name cannot be written: it gets a "_". */
 struct str maildir_folder_name(struct str mailbox, struct arena *a);
 
-/* "subscriptions" of Dovecot, both its versions: the names, with "/". */
+/* "subscriptions" of Dovecot, both its versions: the names, with "/".
+ * separator: of the older one. */
 void maildir_subscriptions_parse(
-	struct str text, struct arena *a, struct strs *names);
+	struct str text, char separator, struct arena *a, struct strs *names);
 
 #endif
