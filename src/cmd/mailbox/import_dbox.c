@@ -27,8 +27,8 @@ struct import {
 };
 
 /* What is not there is empty. */
-static bool read_file(const char *dir, const char *name, struct buf *out,
-	struct fault *f)
+static bool read_file(
+	const char *dir, const char *name, struct buf *out, struct fault *f)
 {
 	char path[4300];
 
@@ -52,10 +52,9 @@ static bool read_index(const char *dir, const char *name,
 		if (!read_file(dir, file, &text, f))
 			return false;
 		if (text.len > 0)
-			*there_r |= i == 0 ? dovecot_index_table(
-						     x, buf_str(&text))
-					   : dovecot_index_log(
-						     x, buf_str(&text));
+			*there_r |=
+				i == 0 ? dovecot_index_table(x, buf_str(&text))
+				       : dovecot_index_log(x, buf_str(&text));
 	}
 	return true;
 }
@@ -81,8 +80,8 @@ static bool take_record(struct import *x, const struct dovecot_index *index,
 	struct feed_message one = {.marks = m->marks,
 		.keywords = keywords_of(index, m, x->feed->a),
 		.uid = m->uid,
-		.identity = arena_printf(x->feed->a, "dbox %u %u",
-			index->uidvalidity, m->uid)};
+		.identity = arena_printf(
+			x->feed->a, "dbox %u %u", index->uidvalidity, m->uid)};
 
 	if (!dovecot_file_record(file, offset, &r)) {
 		feed_complain(x->feed, "%s: UID %u is damaged", where, m->uid);
@@ -96,8 +95,8 @@ static bool take_record(struct import *x, const struct dovecot_index *index,
 	}
 	if (!feed_put_text(x->feed, r.bytes)) {
 		feed_drop(x->feed);
-		feed_complain(x->feed, "%s: UID %u does not unpack", where,
-			m->uid);
+		feed_complain(
+			x->feed, "%s: UID %u does not unpack", where, m->uid);
 		return true;
 	}
 	one.received = r.received;
@@ -231,10 +230,8 @@ static bool take_tree(
 bool import_dbox(struct feed *d, const char *path, struct fault *f)
 {
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct import x = {.feed = d,
-		.root = path,
-		.a = a,
-		.map = dovecot_index_new(a)};
+	struct import x = {
+		.feed = d, .root = path, .a = a, .map = dovecot_index_new(a)};
 	char sub[4200];
 	bool there;
 

@@ -101,8 +101,8 @@ static struct dovecot_message *add_row(struct dovecot_index *x, uint32_t uid)
 
 static void set_flags(struct marks *m, uint32_t add, uint32_t remove)
 {
-	bool *const bits[] = {&m->answered, &m->flagged, &m->deleted, &m->seen,
-		&m->draft};
+	bool *const bits[] = {
+		&m->answered, &m->flagged, &m->deleted, &m->seen, &m->draft};
 
 	for (size_t i = 0; i < sizeof(bits) / sizeof(*bits); i++) {
 		if ((remove & 1u << i) != 0)
@@ -164,8 +164,8 @@ static void set_part(struct dovecot_message *m,
 		m->file = u32(&b);
 		m->offset = u32(&b);
 	}
-	for (size_t i = 0; e->kind == KEYWORDS && i < data.len &&
-			   i < DOVECOT_KEYWORDS / 8;
+	for (size_t i = 0;
+		e->kind == KEYWORDS && i < data.len && i < DOVECOT_KEYWORDS / 8;
 		i++)
 		m->keywords[i / 8] |= (uint64_t)(unsigned char)data.ptr[i]
 				      << (i % 8 * 8);
@@ -191,9 +191,8 @@ static void take_names(struct dovecot_index *x, struct str header)
 	for (uint32_t i = 0; i < n && !b.bad && i < DOVECOT_KEYWORDS; i++) {
 		u32(&b);
 		struct str name = str_from_at(texts, u32(&b));
-		const char *end = name.len > 0
-					  ? memchr(name.ptr, '\0', name.len)
-					  : NULL;
+		const char *end =
+			name.len > 0 ? memchr(name.ptr, '\0', name.len) : NULL;
 
 		if (end != NULL)
 			name.len = (size_t)(end - name.ptr);
@@ -263,8 +262,8 @@ bool dovecot_index_table(struct dovecot_index *x, struct str file)
 	/* Their order is how the log names them: none may be missing. */
 	x->extensions = NULL;
 	x->n_extensions = x->cap_extensions = 0;
-	size_t n = take_extensions(
-		x, str_sub(file, padded(base, 8), header - padded(base, 8)),
+	size_t n = take_extensions(x,
+		str_sub(file, padded(base, 8), header - padded(base, 8)),
 		parts);
 	for (uint32_t i = 0; i < n; i++)
 		if (parts[i].e->name.len == 0)

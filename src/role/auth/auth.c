@@ -234,6 +234,7 @@ int role_auth(struct role *r)
 	pthread_mutex_init(&auth->usage_lock, NULL);
 	auth->failures = failures_new(
 		r->conf->login_failure_limit, r->conf->login_failure_window);
+	auth->verified = verified_new(r->conf->login_cache_time);
 	auth->exceptions = match_list_new(r->tables, r->conf,
 		"smtpd_client_event_limit_exceptions",
 		r->conf->smtpd_client_event_limit_exceptions, MATCH_ADDRESSES,

@@ -13,6 +13,7 @@
 #include "codec/sasl/mechanisms.h"
 #include "conf/match.h"
 #include "role/auth/failures.h"
+#include "role/auth/verified.h"
 #include "role/ipc_server.h"
 #include "role/role.h"
 #include "store/account.h"
@@ -25,6 +26,7 @@ struct auth {
 	struct usage *usage;
 	unsigned char secret[16]; /* salts of unknown users come from it */
 	struct failures *failures;
+	struct verified *verified; /* passwords, of late */
 	struct match_list *exceptions; /* clients that are not counted */
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/must.h"
 #include "role/auth/auth.h"
+#include "sys/clock.h"
 #include "sys/crypto.h"
 
 static void complete(struct auth *auth, struct exchange *x, struct str password)
@@ -50,7 +51,13 @@ static bool check_password(struct ipc_session *s, struct str authzid,
 	if (auth_find(auth, x, user, &f) == ACCOUNT_ERROR)
 		return ipc_answer_fault(s, &f);
 	x->tried = name_attempt(auth, user, password);
-	bool ok = account_verify(x->known ? &x->account : NULL, password);
+	int64_t now = clock_mono_ms() / 1000;
+	bool before = x->known &&
+		      verified_has(auth->verified, &x->account, password, now);
+	bool ok = before ||
+		  account_verify(x->known ? &x->account : NULL, password);
+	if (ok && !before)
+		verified_put(auth->verified, &x->account, password, now);
 	/* RFC 4616 2: to act for others is not given to anybody. */
 	if (authzid.len > 0 && !str_ieq(authzid, user))
 		ok = false;
