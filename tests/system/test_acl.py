@@ -433,6 +433,11 @@ def test_nobody_is_another_user_to_himself(two):
                  f"Other Users/{OWNER}/", "Other Users/x/Box",
                  "Other Users/nobody@example.test/Box", "Other Users//Box"):
         assert "[NONEXISTENT]" in o.no(f'STATUS "{name}" (MESSAGES)')
+    # These names are for the mailboxes of others.
+    for name in (BOX, "Other Users/x", "Other Users/nobody@example.test/Box",
+                 "Public Folders/mine"):
+        assert o.no(f'CREATE "{name}"').startswith("NO [")
+        assert o.no(f'RENAME Box "{name}"').startswith("NO [")
 
 
 def test_administering_for_another(server, two):
@@ -506,6 +511,18 @@ def test_rights_last(tmp_path):
         names = listed(u)
         assert f"Other Users/{OWNER}/INBOX" in names
         assert f"Other Users/{OWNER}/Archive" in names
+        o = Client(p, OWNER)
+        # Where it is not allowed any more, anyone is nobody.
+        p.stop()
+        main_cf = p.dir / "main.cf"
+        main_cf.write_text(main_cf.read_text().replace(
+            "imap_acl_anyone = yes", "imap_acl_anyone = no"))
+        p.start(add_users=False)
+        u = Client(p, USER)
+        assert listed(u)[-1] != f"Other Users/{OWNER}/Archive"
+        assert "[NONEXISTENT]" in u.no(
+            f'SELECT "Other Users/{OWNER}/Archive"')
+        u.ok(f'SELECT "Other Users/{OWNER}/INBOX"')
         o = Client(p, OWNER)
         # An account that is gone has no rights, and its entry can go.
         p.run("user", "del", USER)

@@ -53,14 +53,15 @@ uint32_t rights_flags(unsigned rights)
 /* ---- one account ---- */
 
 /* What the session has of each mailbox: its own entry and anyone's. */
-static unsigned rights_in(
-	const struct imap *s, const struct store_acl *v, size_t n, int64_t id)
+static unsigned rights_in(const struct imap *s, const struct store_acl *v,
+	size_t n, int64_t id, bool anyone)
 {
 	unsigned rights = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (v[i].mailbox == id && (v[i].grantee == s->account ||
-						  v[i].grantee == STORE_ANYONE))
+		if (v[i].mailbox == id &&
+			(v[i].grantee == s->account ||
+				(v[i].grantee == STORE_ANYONE && anyone)))
 			rights |= v[i].rights;
 	return rights;
 }
@@ -70,6 +71,7 @@ struct owner {
 	int64_t account; /* 0: there is none */
 	struct str address;
 	struct str prefix; /* of the session's names, with the last "/" */
+	bool anyone; /* of struct imap_place */
 	struct store_mailbox *boxes;
 	size_t n_boxes;
 	struct store_acl *acls;
@@ -90,7 +92,11 @@ static bool read_owner(struct imap *s, struct owner *o, struct fault *f)
 static bool find_owner(
 	struct imap *s, struct str address, struct owner *o, struct fault *f)
 {
+	const struct conf *c = s->sv->c;
+
 	o->address = address;
+	o->anyone =
+		c->imap_acl_anyone || str_ieq(address, c->imap_public_account);
 	if (!smtp_address_valid(address, true))
 		return true;
 	switch (accounts_id(
@@ -143,7 +149,8 @@ static struct imap_place place_of(const struct imap *s, const struct owner *o,
 	struct imap_place p = {.account = o->account,
 		.owner = o->address,
 		.name = box->name,
-		.rights = rights_in(s, o->acls, o->n_acls, box->id)};
+		.rights = rights_in(s, o->acls, o->n_acls, box->id, o->anyone),
+		.anyone = o->anyone};
 
 	if (p.rights == 0)
 		return p;
@@ -190,8 +197,10 @@ bool imap_locate(struct imap *s, struct str name, struct imap_place *p_r,
 	if (box != NULL)
 		*p_r = place_of(s, &o, box, name);
 	else
-		*p_r = (struct imap_place){
-			.account = o.account, .owner = o.address, .name = rest};
+		*p_r = (struct imap_place){.account = o.account,
+			.owner = o.address,
+			.name = rest,
+			.anyone = o.anyone};
 	return true;
 }
 
@@ -235,8 +244,10 @@ bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 {
 	struct owner o = {.account = p->account};
 
-	*may_r = p->account == s->account;
-	if (*may_r)
+	*may_r = p->account == s->account &&
+		 !str_starts(p->name, OTHER_USERS) &&
+		 !str_starts(p->name, PUBLIC_FOLDERS);
+	if (p->account == s->account)
 		return true;
 	if (!read_owner(s, &o, f))
 		return false;
@@ -249,7 +260,7 @@ bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 
 		if (above == NULL)
 			continue;
-		*may_r = (rights_in(s, o.acls, o.n_acls, above->id) &
+		*may_r = (rights_in(s, o.acls, o.n_acls, above->id, p->anyone) &
 				 RIGHT_CREATE) != 0;
 		break;
 	}
@@ -270,7 +281,7 @@ bool imap_still_may_read(struct imap *s)
 		log_error("store", log_s("login", s->login), log_fault(&f));
 		return true;
 	}
-	v->rights = rights_in(s, acls, n, v->box->mailbox);
+	v->rights = rights_in(s, acls, n, v->box->mailbox, v->anyone);
 	if ((v->rights & RIGHT_READ) != 0)
 		return true;
 	s->closing = true;

@@ -23,6 +23,7 @@ struct imap_place {
 	struct str owner; /* his address */
 	struct str name; /* in his account */
 	unsigned rights; /* store_right, of this session */
+	bool anyone; /* entries for anyone count there */
 };
 
 #define OTHER_USERS "Other Users/"
@@ -38,7 +39,7 @@ bool imap_find(
  * session's own mailboxes the box is not read: the store says what is there. */
 bool imap_find_target(struct imap *s, struct str name, struct imap_place *p_r);
 /* May the session make a mailbox of that name?  RFC 4314 4: the nearest one
- * above it says so. */
+ * above it says so.  Its own have no names that are for those of others. */
 bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 	struct fault *f);
 

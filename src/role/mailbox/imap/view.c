@@ -322,6 +322,7 @@ bool view_open(struct imap *s, struct imap_place *p, bool read_only,
 	v->name = str_heap(name);
 	v->read_only = read_only;
 	v->rights = p->rights;
+	v->anyone = p->anyone;
 	*found_r = store_mailbox(s->sv->m->store, p->account, box->id, box, f);
 	if (!*found_r) {
 		view_close(s);

@@ -23,7 +23,8 @@ struct view {
 	struct box_user user; /* .expunged: ends are told up to here */
 	char *name;
 	bool read_only;
-	unsigned rights; /* store_right, as they were when it was opened */
+	unsigned rights; /* store_right, as they were at the last command */
+	bool anyone; /* of struct imap_place */
 	uint32_t uidvalidity;
 	uint64_t modseq; /* flags are told up to here */
 	uint32_t max_uid; /* the newest it was told of */
