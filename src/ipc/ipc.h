@@ -25,6 +25,7 @@ enum ipc_type {
 	IPC_AUTH_START = 20, /* str mechanism, initial, client; TLS */
 	IPC_AUTH_STEP, /* str response */
 	IPC_ACCOUNT, /* str key -> OK u8 found, str value */
+	IPC_ACCOUNTS_OF, /* str domain -> OK u32 count, u64 id ... */
 	IPC_ACCOUNT_SPEND, /* id, limits, recipients -> OK u8, count, first */
 
 	/* to queue */

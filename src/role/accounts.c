@@ -58,6 +58,27 @@ enum table_result accounts_id(struct accounts_directory *d, struct str address,
 	return r;
 }
 
+bool accounts_of(struct accounts_directory *d, struct str domain,
+	struct arena *a, int64_t **ids_r, size_t *n_r, struct fault *f)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+
+	ipc_frame_init(&reply);
+	buf_init(&b, 4096);
+	wire_put_str(&b, domain);
+	if (!ipc_call(d->auth, IPC_ACCOUNTS_OF, buf_str(&b), -1,
+		    AUTH_TIMEOUT_MS, &reply, f))
+		return false;
+	struct wire w = {.rest = buf_str(&reply.payload)};
+	*n_r = wire_count(&w, 8);
+	*ids_r = arena_alloc(a, (*n_r + 1) * sizeof(**ids_r));
+	for (size_t i = 0; i < *n_r; i++)
+		(*ids_r)[i] = (int64_t)wire_u64(&w);
+	return wire_ok(&w) ||
+	       fault_set(f, FAULT_TEMP, 451, 3, 0, "auth sent nonsense");
+}
+
 bool accounts_spend(struct ipc_client *auth, int64_t account,
 	const struct strs *recipients, const struct usage_limits *limits,
 	struct usage_result *result_r, struct fault *f)

@@ -25,6 +25,10 @@ enum table_result accounts_table_lookup(struct str key, struct arena *a,
 enum table_result accounts_id(struct accounts_directory *d, struct str address,
 	struct arena *a, int64_t *id_r, struct fault *f);
 
+/* The ids of all accounts of a domain; in the arena. */
+bool accounts_of(struct accounts_directory *d, struct str domain,
+	struct arena *a, int64_t **ids_r, size_t *n_r, struct fault *f);
+
 /* Counts a message of an account in: store/usage.h. */
 bool accounts_spend(struct ipc_client *auth, int64_t account,
 	const struct strs *recipients, const struct usage_limits *limits,

@@ -93,6 +93,25 @@ enum account_result account_domain(
 	return r > 0 ? ACCOUNT_FOUND : r == 0 ? ACCOUNT_NONE : ACCOUNT_ERROR;
 }
 
+bool account_ids_of(struct accounts *a, struct str domain, struct arena *arena,
+	int64_t **ids_r, size_t *n_r, struct fault *f)
+{
+	sqlite3_stmt *s =
+		db_query(a->db, f, "SELECT id FROM accounts WHERE domain=?",
+			"t", arena_lower(arena, domain));
+	size_t cap = 0;
+	int r;
+
+	*ids_r = NULL;
+	*n_r = 0;
+	while ((r = db_step(a->db, s, f)) > 0) {
+		*ids_r =
+			arena_grown(arena, *ids_r, *n_r, &cap, sizeof(**ids_r));
+		(*ids_r)[(*n_r)++] = db_int(s, 0);
+	}
+	return r == 0;
+}
+
 /* ---- secrets ---- */
 
 static bool hash_password(struct str password, char *out, size_t len)

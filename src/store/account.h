@@ -41,6 +41,10 @@ enum account_result account_get(struct accounts *a, struct str address,
 enum account_result account_domain(
 	struct accounts *a, struct str domain, struct fault *f);
 
+/* The ids of all accounts of a domain; in the arena. */
+bool account_ids_of(struct accounts *a, struct str domain, struct arena *arena,
+	int64_t **ids_r, size_t *n_r, struct fault *f);
+
 /* FAULT_PERM when it is there already (add) or is not (the others). */
 bool account_add(struct accounts *a, struct str address, struct str password,
 	struct fault *f);

@@ -179,3 +179,53 @@ def test_check(server):
         assert '"120" is no percentage' in r.stdout + r.stderr
     finally:
         path.write_text(text)
+
+
+def test_a_domain_as_a_whole(tmp_path):
+    """Its accounts share what it has; those of others are not asked."""
+    a, b, other = "a@one.test", "b@one.test", "c@two.test"
+    p = Postern(tmp_path / "a", users={u: PW for u in (a, b, other)}, options={
+        "virtual_mailbox_domains": "one.test two.test",
+        "mail_storage_shards": "3",
+        "mailbox_domain_quota_maps":
+            "inline:{ {one.test = 40K 6} {two.test = nonsense} }"})
+    p.start()
+    try:
+        c, d, e = (Client(p, u, PW) for u in (a, b, other))
+        c.append("INBOX", mail(15000))
+        d.append("INBOX", mail(15000))
+        m = mail(15000)
+        text = b"APPEND INBOX {%d+}\r\n%s" % (len(m), m)
+        for x in (c, d):
+            assert x.cmd(text)[1].startswith("NO [OVERQUOTA]")
+        e.append("INBOX", m)
+        with smtp(p) as s:
+            s.ehlo("x.example")
+            assert s.docmd("MAIL", "FROM:<a@b.example> SIZE=15000")[0] == 250
+            for u in (a, b):
+                assert s.rcpt(u)[0] == 552
+            assert s.rcpt(other)[0] == 250
+            s.rset()
+            # Smaller, without SIZE: delivery says so, and to whom
+            assert s.docmd("MAIL", "FROM:<a@b.example>")[0] == 250
+            assert s.rcpt(b)[0] == s.rcpt(other)[0] == 250
+            s.data(m)
+        wait_for("the refusal",
+                 lambda: "the mailboxes of one.test are full" in p.log())
+        # The number of messages: six
+        for _ in range(4):
+            d.append("INBOX", mail(10))
+        d.ok("SELECT INBOX")
+        assert "[OVERQUOTA]" in d.no("COPY 1 Trash")
+        d.ok("MOVE 1 Trash")
+        assert "not a quota" in p.log()
+        # After a start it is counted anew: what was expunged is room.
+        c.ok("SELECT INBOX")
+        c.ok(r"STORE 1:* +FLAGS.SILENT (\Deleted)")
+        c.ok("EXPUNGE")
+        p.stop()
+        p.start(add_users=False)
+        d = Client(p, b, PW)
+        d.append("INBOX", mail(10))
+    finally:
+        p.stop()

@@ -202,6 +202,30 @@ static bool lookup(struct ipc_session *s, struct wire *w)
 	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
 }
 
+static bool list_domain(struct ipc_session *s, struct wire *w)
+{
+	struct auth *auth = s->role_ctx;
+	struct str domain = wire_str(w);
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct buf b CLEANUP(buf_fini);
+	int64_t *ids;
+	size_t n;
+	struct fault f;
+
+	if (!wire_ok(w))
+		return false;
+	pthread_mutex_lock(&auth->lock);
+	bool ok = account_ids_of(auth->accounts, domain, a, &ids, &n, &f);
+	pthread_mutex_unlock(&auth->lock);
+	if (!ok)
+		return ipc_answer_fault(s, &f);
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	wire_put_u32(&b, (uint32_t)n);
+	for (size_t i = 0; i < n; i++)
+		wire_put_u64(&b, (uint64_t)ids[i]);
+	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+}
+
 static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 {
 	struct wire w = {.rest = buf_str(&frame->payload)};
@@ -213,6 +237,8 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 		ok = step(s, wire_str(&w));
 	else if (frame->type == IPC_ACCOUNT)
 		ok = lookup(s, &w);
+	else if (frame->type == IPC_ACCOUNTS_OF)
+		ok = list_domain(s, &w);
 	else if (frame->type == IPC_ACCOUNT_SPEND)
 		ok = auth_spend(s, &w);
 	/* The frame may have held a password. */

@@ -52,8 +52,7 @@ static void sum_of(const struct verified *v, const struct account *account,
 	OPENSSL_cleanse(both.data, both.len);
 }
 
-static struct place *place_of(
-	struct verified *v, const struct account *account)
+static struct place *place_of(struct verified *v, const struct account *account)
 {
 	return &v->places[(uint64_t)account->id % PLACES];
 }
@@ -78,8 +77,7 @@ bool verified_has(struct verified *v, const struct account *account,
 void verified_put(struct verified *v, const struct account *account,
 	struct str password, int64_t now)
 {
-	struct place fresh = {
-		.account = account->id, .until = now + v->keep_s};
+	struct place fresh = {.account = account->id, .until = now + v->keep_s};
 
 	if (v->keep_s <= 0)
 		return;

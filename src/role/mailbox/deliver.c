@@ -66,7 +66,10 @@ bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
 		return false;
 	*full_r = (quota.bytes > 0 && used.bytes + bytes > quota.bytes) ||
 		  (quota.messages > 0 && used.messages >= quota.messages);
-	return true;
+	if (*full_r || quota_domain_room(m, name, bytes, 1, a, f))
+		return true;
+	*full_r = f->class == FAULT_PERM;
+	return *full_r;
 }
 
 struct batch {
@@ -102,7 +105,8 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		add(o, one);
 		return;
 	}
-	if (!quota_of(m->quotas, name, a, &quota, &f)) {
+	if (!quota_of(m->quotas, name, a, &quota, &f) ||
+		!quota_domain_room(m, name, body.len, 1, a, &f)) {
 		outcome_fault(&one, n, &f, a);
 		add(o, one);
 		return;
@@ -145,6 +149,9 @@ static void delivered(struct mailbox_role *m, const struct store_target *t,
 	struct store_usage used;
 	struct fault f;
 
+	if (t->uid != 0)
+		quota_domain_came(
+			m, name, t->m->prefix.len + t->m->body.len, 1, a);
 	if (t->uid != 0 && (quota->bytes > 0 || quota->messages > 0) &&
 		store_usage(m->store, t->account, 0, false, &used, &f))
 		quota_warn(m, t->account, name, quota, &used,

@@ -5,12 +5,14 @@
 #include "codec/mail/date.h"
 #include "codec/smtp/path.h"
 #include "conf/quota.h"
+#include "role/mailbox/domain_quota.h"
 #include "role/mailbox/summary.h"
 
 struct quotas {
 	struct role *role;
 	struct maps *maps; /* NULL: none */
 	struct store_quota everyone;
+	struct domains *domains;
 };
 
 struct quotas *quotas_new(struct role *r)
@@ -22,6 +24,7 @@ struct quotas *quotas_new(struct role *r)
 	q->maps = maps_open(r->tables, r->conf, "mailbox_quota_maps",
 		r->conf->mailbox_quota_maps, 0, &ignored);
 	role_may_read_tables(r, r->conf->mailbox_quota_maps);
+	q->domains = domains_new(r);
 	/* postern check has refused what does not read. */
 	quota_parse(r->conf->mailbox_quota, &q->everyone.bytes,
 		&q->everyone.messages);
@@ -32,6 +35,19 @@ bool quotas_any(const struct quotas *q)
 {
 	return q->maps != NULL || q->everyone.bytes > 0 ||
 	       q->everyone.messages > 0;
+}
+
+bool quota_domain_room(struct mailbox_role *m, struct str address,
+	uint64_t bytes, uint64_t messages, struct arena *a, struct fault *f)
+{
+	return domains_room(
+		m->quotas->domains, m, address, bytes, messages, a, f);
+}
+
+void quota_domain_came(struct mailbox_role *m, struct str address,
+	uint64_t bytes, uint64_t messages, struct arena *a)
+{
+	domains_came(m->quotas->domains, address, bytes, messages, a);
 }
 
 bool quota_of(struct quotas *q, struct str address, struct arena *a,

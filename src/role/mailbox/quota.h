@@ -4,7 +4,12 @@
 
 /*
  * quota: how much an account may hold (mailbox_quota_maps, mailbox_quota), and
- * the mail that warns its owner (mailbox_quota_warning).
+ * the mail that warns its owner (mailbox_quota_warning); how much all of a
+ * domain may hold together (mailbox_domain_quota_maps).
+ *
+ * The quota of an account holds in the transaction that would pass it.  That of
+ * a domain, whose accounts stand in several shards, is counted each minute and
+ * kept up with what comes in between.
  */
 
 #include "role/mailbox/mailbox.h"
@@ -18,6 +23,14 @@ bool quotas_any(const struct quotas *q); /* may any account have one? */
 /* The limits of user@domain; false where the tables cannot be asked. */
 bool quota_of(struct quotas *q, struct str address, struct arena *a,
 	struct store_quota *quota_r, struct fault *f);
+
+/* Is there room in the domain of the address for so much more?  False with
+ * 552 5.2.2, or where it cannot be said. */
+bool quota_domain_room(struct mailbox_role *m, struct str address,
+	uint64_t bytes, uint64_t messages, struct arena *a, struct fault *f);
+/* It came. */
+void quota_domain_came(struct mailbox_role *m, struct str address,
+	uint64_t bytes, uint64_t messages, struct arena *a);
 
 /* Something came in: used is what the account holds now, added what came.
  * Puts a warning into its INBOX where a percentage was passed. */

@@ -63,6 +63,7 @@ static bool is_full(struct session *s, struct check *c, struct str address)
 	ipc_frame_init(&reply);
 	buf_init(&b, 4096);
 	if (conf->mailbox_quota_maps.len == 0 &&
+		conf->mailbox_domain_quota_maps.len == 0 &&
 		str_eqc(conf->mailbox_quota, "0"))
 		return false;
 	smtp_address_split(address, &local, &domain);

@@ -213,10 +213,15 @@ static bool find_target(struct append *x)
 	struct imap *s = x->s;
 	struct store_quota quota;
 	struct fault f;
+	uint64_t bytes = 0;
 
 	if (!imap_find_target(s, x->mailbox, &x->to))
 		return false;
-	if (!quota_of(s->sv->m->quotas, x->to.owner, s->cmd_a, &quota, &f)) {
+	for (size_t i = 0; i < x->n; i++)
+		bytes += x->v[i]->body.len;
+	if (!quota_of(s->sv->m->quotas, x->to.owner, s->cmd_a, &quota, &f) ||
+		!quota_domain_room(
+			s->sv->m, x->to.owner, bytes, x->n, s->cmd_a, &f)) {
 		imap_fault(s, &f);
 		return false;
 	}
@@ -256,6 +261,9 @@ static bool put_all(struct append *x, struct buf *uids, uint32_t *uidvalidity)
 	}
 	imap_set_put_end(&put, uids);
 	*uidvalidity = t[0].uidvalidity;
+	for (size_t i = 0; i < x->n; i++)
+		quota_domain_came(
+			s->sv->m, x->to.owner, x->v[i]->body.len, 1, s->cmd_a);
 	imap_ring(s, x->to.account);
 	indexer_note(s->sv->m->indexer, x->to.account);
 	return true;

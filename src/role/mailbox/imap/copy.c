@@ -112,12 +112,18 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 	if (!imap_find_target(s, name, &to))
 		return;
 	uint32_t *fresh = arena_alloc(s->cmd_a, (n + 1) * sizeof(*fresh));
+	/* A move within an account needs no room. */
+	bool more = !move || to.account != s->view.box->account;
 	if (!quota_of(s->sv->m->quotas, to.owner, s->cmd_a, &quota, &f) ||
+		(more && !quota_domain_room(
+				 s->sv->m, to.owner, 0, n, s->cmd_a, &f)) ||
 		!(is_near(s, &to) ? copy_near : imap_copy_far)(s, uids, n, &to,
 			move, &quota, fresh, &uidvalidity, &f)) {
 		imap_fault_trycreate(s, &f);
 		return;
 	}
+	if (more) /* how large they are is counted later */
+		quota_domain_came(s->sv->m, to.owner, 0, n, s->cmd_a);
 	if (str_eq(name, str_from(s->view.name)))
 		note_own(s, fresh, n);
 	imap_ring(s, to.account);
