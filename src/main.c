@@ -8,6 +8,7 @@
 #include "base/must.h"
 #include "cmd/main.h"
 #include "cmd/names.h"
+#include "db/db.h"
 #include "role/role.h"
 
 static const struct {
@@ -35,6 +36,7 @@ static int run_role(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	db_configure();
 	name_f *name = argc > 0 ? name_find(argv[0]) : NULL;
 
 	if (name != NULL)

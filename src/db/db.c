@@ -34,6 +34,11 @@ static bool db_fault(struct db *db, struct fault *f, const char *what)
 		"storage: %s: %s", what, sqlite3_errmsg(db->handle));
 }
 
+void db_configure(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 struct db *db_open(const char *path, enum db_mode mode, struct fault *f)
 {
 	struct db *db = must_alloc(sizeof(*db));

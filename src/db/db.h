@@ -29,6 +29,10 @@ enum db_mode {
 	DB_LOOSE, /* written, and not flushed: its loss is no harm */
 };
 
+/* Once, before SQLite is used for anything: it keeps no count of its memory
+ * then, under one lock for all shards. */
+void db_configure(void);
+
 /* Opens or makes the file; NULL with a fault. */
 struct db *db_open(const char *path, enum db_mode mode, struct fault *f);
 void db_close(struct db *db);
