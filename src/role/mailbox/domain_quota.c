@@ -61,8 +61,8 @@ static bool known(struct domains *d, struct str domain, struct held *h_r)
 {
 	pthread_mutex_lock(&d->lock);
 	const struct held *h = map_get(d->held, domain);
-	bool fresh = h != NULL &&
-		     clock_mono_ms() - h->counted_at < COUNT_EVERY_MS;
+	bool fresh =
+		h != NULL && clock_mono_ms() - h->counted_at < COUNT_EVERY_MS;
 	if (fresh)
 		*h_r = *h;
 	pthread_mutex_unlock(&d->lock);
@@ -97,9 +97,8 @@ static bool count(struct domains *d, struct mailbox_role *m, struct str domain,
 	return true;
 }
 
-bool domains_room(struct domains *d, struct mailbox_role *m,
-	struct str address, uint64_t bytes, uint64_t messages, struct arena *a,
-	struct fault *f)
+bool domains_room(struct domains *d, struct mailbox_role *m, struct str address,
+	uint64_t bytes, uint64_t messages, struct arena *a, struct fault *f)
 {
 	struct store_quota limit;
 	struct str local, domain;
