@@ -254,6 +254,37 @@ def test_mbox_of_others(server, tmp_path):
         server, "import", USER, tmp_path / "text", rc=65).stderr
 
 
+def test_a_link_leads_nowhere(server, tmp_path):
+    """Who runs it may read more than whose folders they are."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"From x Thu Nov 26 18:03:29 2026\nS: secret\n\nsecret\n")
+    other = tmp_path / "other"
+    (other / "cur").mkdir(parents=True)
+    (other / "cur" / "1.x:2,").write_bytes(b"Subject: secret\n\nsecret\n")
+    root = tmp_path / "Maildir"
+    (root / "cur").mkdir(parents=True)
+    (root / "cur" / "1.a:2,").write_bytes(mail(1))
+    (root / "cur" / "2.b:2,").symlink_to(secret)
+    (root / ".Sub").symlink_to(other)
+    r = move(server, "import", USER, root, rc=65)
+    assert "1 messages" in r.stdout and "2.b" in r.stderr
+    tree = tmp_path / "Mail"
+    tree.mkdir()
+    (tree / "box").write_bytes(b"From x Thu Nov 26 18:03:29 2026\nS: 1\n\n1\n")
+    (tree / "link").symlink_to(secret)
+    (tree / "folder").symlink_to(other)
+    move(server, "import", USER, tree)
+    c = open_client(server, USER)
+    assert sorted(state(c)) == ["INBOX", "box"]
+    assert b"secret" not in b"".join(sum(state(c).values(), []))
+    # Nor does an export write through one.
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "INBOX.mbox").symlink_to(tmp_path / "victim")
+    move(server, "export", USER, out, "--format", "mbox", rc=74)
+    assert not (tmp_path / "victim").exists()
+
+
 def test_large_numbers(server, tmp_path):
     """Many in batches, UIDs at the end of their range."""
     root = tmp_path / "Maildir"

@@ -20,7 +20,8 @@
 /* A second engine is a second row. */
 static const struct engine {
 	const char *name;
-	struct store *(*open)(const char *dir, unsigned shards, struct fault *f);
+	struct store *(*open)(
+		const char *dir, unsigned shards, struct fault *f);
 } engines[] = {{"sqlite", store_open}};
 
 enum { ME = 7, OTHER = 8, LARGE = 200000 };
@@ -135,8 +136,7 @@ static struct listed *rows(struct world *w, int64_t mailbox, uint64_t since)
 	struct fault f;
 
 	l->a = w->a;
-	assert_true(
-		store_rows(w->s, ME, mailbox, since, 0, list_row, l, &f));
+	assert_true(store_rows(w->s, ME, mailbox, since, 0, list_row, l, &f));
 	for (size_t i = 1; i < l->n; i++)
 		assert_true(l->v[i - 1].uid < l->v[i].uid);
 	return l;
@@ -178,8 +178,8 @@ static void expunge(struct world *w, int64_t mailbox, uint32_t uid)
 static bool change(struct world *w, enum store_change what, const char *name,
 	const char *to, struct fault *f)
 {
-	return store_change_mailbox(w->s, ME, what, str_from(name),
-		str_from(to), ROLE_NONE, f);
+	return store_change_mailbox(
+		w->s, ME, what, str_from(name), str_from(to), ROLE_NONE, f);
 }
 
 static int body_files(struct world *w)
@@ -228,8 +228,8 @@ static void a_message_is_what_was_given(void **state)
 	assert_int_equal(l->v[0].received, 1234567890);
 	assert_int_equal(l->v[0].size, 12);
 	assert_str(l->v[0].keywords, "$Work b");
-	assert_true(store_message(w->s, ME, b.id, 1,
-		STORE_BYTES | STORE_CACHE, &m, &f));
+	assert_true(store_message(
+		w->s, ME, b.id, 1, STORE_BYTES | STORE_CACHE, &m, &f));
 	assert_str(m.bytes, "X: y\r\nbody\r\n");
 	assert_str(m.cache, "cache");
 	assert_int_equal(m.blob, l->v[0].blob);
@@ -430,8 +430,8 @@ static void a_quota_is_all_or_nothing(void **state)
 	put(w, "INBOX", "0123456789");
 	struct store_mailbox b = box(w, ME, "INBOX");
 	struct store_quota q = {35, 0};
-	assert_false(store_copy(w->s, ME, b.id, uids, 2, STR("Trash"), false, &q,
-		to, &validity, &f));
+	assert_false(store_copy(w->s, ME, b.id, uids, 2, STR("Trash"), false,
+		&q, to, &validity, &f));
 	assert_int_equal(f.subject, 2);
 	assert_int_equal(box(w, ME, "Trash").n_exists, 0);
 	assert_true(store_copy(w->s, ME, b.id, uids, 2, STR("Trash"), true, &q,
@@ -545,8 +545,8 @@ static uint32_t random_uid(const struct model *m)
 	return (uint32_t)(random_u64() % m->next) + 1;
 }
 
-static void model_flags(
-	struct world *w, struct model *m, int64_t mailbox, enum store_flag_op op)
+static void model_flags(struct world *w, struct model *m, int64_t mailbox,
+	enum store_flag_op op)
 {
 	uint32_t uid = random_uid(m), bits = random_u64() & FLAG_SYSTEM;
 	struct store_flags c = {.op = op, .flags = bits};
@@ -554,7 +554,7 @@ static void model_flags(
 
 	assert_true(store_flags(w->s, ME, mailbox, &uid, 1, &c, &f));
 	uint32_t *have = &m->v[uid].flags;
-	*have = op == FLAGS_SET	  ? bits
+	*have = op == FLAGS_SET   ? bits
 		: op == FLAGS_ADD ? *have | bits
 				  : *have & ~bits;
 }
@@ -640,7 +640,7 @@ static void it_is_as_the_model_says(void **state)
 
 #define OF_EACH(test)                                                          \
 	{                                                                      \
-		#test, test, NULL, NULL, NULL                                  \
+#test, test, NULL, NULL, NULL                                  \
 	}
 
 int main(void)
@@ -658,8 +658,7 @@ int main(void)
 	db_configure();
 	for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
 		for (size_t i = 0; i < ARRAY_LEN(tests); i++)
-			tests[i].initial_state =
-				(void *)(uintptr_t)&engines[e];
+			tests[i].initial_state = (void *)(uintptr_t)&engines[e];
 		failed += cmocka_run_group_tests_name(
 			engines[e].name, tests, NULL, NULL);
 	}

@@ -152,8 +152,10 @@ static bool write_message(struct folder *x, const struct row *r,
 		return true;
 	put_with_lf(m.bytes, &x->text);
 	store_message_fini(&m);
+	/* What a run before left half, or somebody put there */
+	unlink(from);
 	int fd CLEANUP(fd_close) =
-		open(from, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fault_sys(f, "create %s", from);
 	if (!file_write(fd, buf_str(&x->text), f))

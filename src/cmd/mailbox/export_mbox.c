@@ -113,7 +113,7 @@ bool export_mbox(
 	*strrchr(above, '/') = '\0';
 	if (!dir_make(above, 0700, f))
 		return false;
-	x.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	x.fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (x.fd < 0)
 		return fault_sys(f, "create %s", path);
 	buf_init(&x.text, MESSAGE_MAX);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/mailbox/feed.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -65,6 +67,18 @@ void feed_complain(struct feed *d, const char *fmt, ...)
 	for (const char *p = text; *p != '\0'; p++)
 		fputc(*p >= 0x20 && *p != 0x7f ? *p : '?', stderr);
 	fputc('\n', stderr);
+}
+
+int feed_open(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+bool feed_is_directory(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* ---- batches ---- */

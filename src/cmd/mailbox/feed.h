@@ -57,7 +57,12 @@ bool feed_flush(struct feed *d, struct fault *f);
 bool feed_subscriptions(
 	struct feed *d, const char *dir, char separator, struct fault *f);
 
-/* "damaged: what" */
+/* Of what lies in a user's folders: a link that leads elsewhere is none of it,
+ * for root may read what its owner may not.  -1 with errno. */
+int feed_open(const char *path);
+bool feed_is_directory(const char *path);
+
+/* "left out: what" */
 void feed_complain(struct feed *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* ---- where they come from ---- */

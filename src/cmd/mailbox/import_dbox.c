@@ -106,7 +106,7 @@ static bool take_record(struct import *x, const struct dovecot_index *index,
 static bool map_file(struct import *x, const char *path, struct file_map *map_r)
 {
 	struct fault f;
-	int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
+	int fd CLEANUP(fd_close) = feed_open(path);
 
 	if (fd < 0) {
 		feed_complain(x->feed, "%s: %s", path, strerror(errno));
@@ -188,13 +188,6 @@ static bool take_mailbox(
 	return ok && feed_flush(x->feed, f);
 }
 
-static bool is_directory(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* mailboxes/A/B/dbox-Mails is A/B; names in modified UTF-7, or UTF-8. */
 static bool take_tree(
 	struct import *x, const char *path, struct str above, struct fault *f)
@@ -211,7 +204,7 @@ static bool take_tree(
 
 		snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name);
 		snprintf(mails, sizeof(mails), "%s/dbox-Mails", sub);
-		if (e->d_name[0] == '.' || !is_directory(sub) ||
+		if (e->d_name[0] == '.' || !feed_is_directory(sub) ||
 			str_eqc(name, "dbox-Mails"))
 			continue;
 		if (imap_utf7_decode(name, names, &utf8))
@@ -219,7 +212,7 @@ static bool take_tree(
 		if (above.len > 0)
 			name = arena_printf(names, "%.*s/%.*s", STR_ARG(above),
 				STR_ARG(name));
-		ok = (!is_directory(mails) ||
+		ok = (!feed_is_directory(mails) ||
 			     take_mailbox(x, mails, name, f)) &&
 		     take_tree(x, sub, name, f);
 	}

@@ -31,13 +31,6 @@ struct folder {
 	struct str keywords[MAILDIR_KEYWORDS];
 };
 
-static bool is_directory(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static void join(char *out, size_t len, const char *a, const char *b)
 {
 	snprintf(out, len, "%s/%s", a, b);
@@ -143,7 +136,7 @@ static bool take_one(struct folder *x, const struct entry *e, struct fault *f)
 	char path[8192];
 
 	join(path, sizeof(path), x->path, e->name.ptr);
-	int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
+	int fd CLEANUP(fd_close) = feed_open(path);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		feed_complain(x->feed, "%s: %s", path, strerror(errno));
 		return true;
@@ -194,10 +187,10 @@ static bool take_directory(struct feed *d, const char *path, const char *name,
 
 	join(sub, sizeof(sub), path, name);
 	join(cur, sizeof(cur), sub, "cur");
-	if (!is_directory(sub))
+	if (!feed_is_directory(sub))
 		return true;
 	if (name[0] == '.') {
-		return above.len > 0 || !is_directory(cur) ||
+		return above.len > 0 || !feed_is_directory(cur) ||
 		       !maildir_folder_parse(
 			       str_from(name), d->names, &mailbox) ||
 		       take_folder(d, sub, mailbox, f);
@@ -205,7 +198,7 @@ static bool take_directory(struct feed *d, const char *path, const char *name,
 	mailbox = above.len > 0 ? arena_printf(d->names, "%.*s/%s",
 					  STR_ARG(above), name)
 				: arena_str(d->names, str_from(name));
-	return (!is_directory(cur) || take_folder(d, sub, mailbox, f)) &&
+	return (!feed_is_directory(cur) || take_folder(d, sub, mailbox, f)) &&
 	       take_directories(d, sub, mailbox, f);
 }
 

@@ -86,7 +86,8 @@ static bool take_file(struct feed *d, const char *path, struct str mailbox,
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct fault why;
-	int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
+	int fd CLEANUP(fd_close) =
+		alone ? open(path, O_RDONLY | O_CLOEXEC) : feed_open(path);
 
 	if (fd < 0) {
 		feed_complain(d, "%s: %s", path, strerror(errno));
@@ -118,7 +119,7 @@ static bool take_tree(
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name);
-		if (stat(sub, &st) != 0) {
+		if (lstat(sub, &st) != 0) {
 			feed_complain(d, "%s: %s", sub, strerror(errno));
 			continue;
 		}
