@@ -279,9 +279,9 @@ static bool mend_references(struct repairing *x)
 
 static bool repair_rows(struct repairing *x)
 {
-	return mend_file(x) && mend_roots(x) && find_lost(x) && name_lost(x) &&
-	       drop_lost(x) && mend_mailboxes(x) && mend_roots(x) &&
-	       mend_references(x) && mend_counters(x);
+	return mend_roots(x) && find_lost(x) && name_lost(x) && drop_lost(x) &&
+	       mend_mailboxes(x) && mend_roots(x) && mend_references(x) &&
+	       mend_counters(x);
 }
 
 static bool repair_shard(struct repairing *x, const char *path)
@@ -292,7 +292,9 @@ static bool repair_shard(struct repairing *x, const char *path)
 	if (x->db == NULL)
 		return false;
 	x->gone = (struct strs){0};
-	bool ok = db_exec(x->db, "BEGIN IMMEDIATE", x->f) && repair_rows(x) &&
+	/* Reading all of a large file takes long: nobody waits for that. */
+	bool ok = mend_file(x) && db_exec(x->db, "BEGIN IMMEDIATE", x->f) &&
+		  repair_rows(x) &&
 		  db_exec(x->db, "DROP TABLE lost; COMMIT", x->f);
 	if (!ok)
 		db_exec(x->db, "ROLLBACK", &ignored);

@@ -44,11 +44,16 @@ static bool hangs(const struct imap *s, const struct accounts *l)
 	return true;
 }
 
+static void drop(struct imap *s, struct bell *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		bells_remove(s->sv->m->bells, &v[i]);
+	free(v);
+}
+
 void imap_drop_bells(struct imap *s)
 {
-	for (size_t i = 0; i < s->n_bells; i++)
-		bells_remove(s->sv->m->bells, &s->bells[i]);
-	free(s->bells);
+	drop(s, s->bells, s->n_bells);
 	s->bells = NULL;
 	s->n_bells = 0;
 }
@@ -56,11 +61,12 @@ void imap_drop_bells(struct imap *s)
 void imap_hang_bells(struct imap *s)
 {
 	struct accounts l = {.a = s->cmd_a};
+	struct bell *old = s->bells;
+	size_t n_old = s->n_bells;
 
 	collect(s, &l);
 	if (hangs(s, &l))
 		return;
-	imap_drop_bells(s);
 	s->bells = must_alloc(l.n * sizeof(*s->bells));
 	s->n_bells = l.n;
 	for (size_t i = 0; i < l.n; i++) {
@@ -68,4 +74,9 @@ void imap_hang_bells(struct imap *s)
 			(struct bell){.account = l.v[i], .seat = &s->seat};
 		bells_add(s->sv->m->bells, &s->bells[i]);
 	}
+	/* The new ones first: no ring falls in between.  What happened there
+	 * before is looked for once more. */
+	drop(s, old, n_old);
+	if (s->notify != NULL)
+		crew_ring(&s->seat);
 }
