@@ -2,6 +2,7 @@
 """Real clients read, flag, move, append and wait.  Each skips where it is not
 installed."""
 
+import json
 import os
 import random
 import re
@@ -365,3 +366,155 @@ def test_curl(server, box, tmp_path):
     assert "up@b.example" in far_state(box, "Drafts")
     run([*common, "-X", "CREATE fresh", base], tmp_path)
     assert any('"fresh"' in r for r in box.ok('LIST "" fresh'))
+
+
+# ---- imapflow ----
+
+IMAPFLOW = r"""
+const { ImapFlow } = require('imapflow');
+const [host, port, ca, user, pass] = process.argv.slice(2);
+const client = new ImapFlow({ host, port: Number(port), secure: true,
+  auth: { user, pass }, logger: false, qresync: true,
+  tls: { ca: require('fs').readFileSync(ca), servername: 'localhost' } });
+const out = {};
+(async () => {
+  await client.connect();
+  out.capabilities = [...client.capabilities.keys()];
+  const lock = await client.getMailboxLock('INBOX');
+  try {
+    out.exists = client.mailbox.exists;
+    out.subjects = [];
+    for await (const m of client.fetch('1:*', { envelope: true, flags: true,
+        source: true, bodyStructure: true, uid: true }))
+      out.subjects.push([m.uid, m.envelope.subject, m.source.length,
+                         m.bodyStructure.type]);
+    await client.messageFlagsAdd('1', ['\\Flagged', 'flow']);
+    out.found = await client.search({ keyword: 'flow' }, { uid: true });
+    const copied = await client.messageCopy('1', 'Archive');
+    out.copied = [...copied.uidMap.entries()];
+    const moved = await client.messageMove('2', 'Trash');
+    out.moved = [...moved.uidMap.entries()];
+    const appended = await client.append('Drafts',
+      Buffer.from('Subject: Gr\u00fc\u00dfe\r\n\r\nt\u00ebxt\r\n'),
+      ['\\Draft'], new Date(1e12));
+    out.appended = appended.uid;
+    await client.mailboxCreate(['Flow', 'Unter']);
+    await client.mailboxRename('Flow/Unter', 'Flow/\u00dcber');
+    out.list = (await client.list()).map(b => [b.path, b.specialUse]);
+    out.status = await client.status('Drafts', { messages: true, unseen: true,
+      uidNext: true, highestModseq: true });
+    const came = new Promise(done => client.once('exists', done));
+    console.log('WAITING');
+    client.idle();
+    out.came = (await came).count;
+    await client.messageDelete('1');
+    await client.mailboxDelete('Flow/\u00dcber');
+  } finally { lock.release(); }
+  await client.logout();
+  console.log(JSON.stringify(out, (k, v) =>
+    typeof v === 'bigint' ? Number(v) : v));
+})().catch(e => { console.error(e); process.exit(1); });
+"""
+
+
+@pytest.fixture(scope="module")
+def imapflow(tmp_path_factory):
+    """A folder with it: $IMAPFLOW, or from npm."""
+    if os.environ.get("IMAPFLOW"):
+        return os.environ["IMAPFLOW"]
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("imapflow")
+    try:
+        r = subprocess.run(["npm", "install", "--no-audit", "--no-fund",
+                            "imapflow"], cwd=folder, capture_output=True,
+                           timeout=60)
+    except subprocess.TimeoutExpired:
+        r = None
+    if r is None or r.returncode != 0:
+        pytest.skip("npm has no imapflow here")
+    return str(folder)
+
+
+def test_imapflow(server, box, imapflow, tmp_path):
+    for n in range(3):
+        box.append("INBOX", mail(n))
+    script = tmp_path / "flow.js"
+    script.write_text(IMAPFLOW)
+    p = subprocess.Popen(
+        ["node", str(script), server.host, str(server.port["imaps"]),
+         str(server.ca), USER, PW], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+        env=dict(os.environ, NODE_PATH=f"{imapflow}/node_modules"))
+    assert p.stdout.readline() == "WAITING\n", p.communicate(timeout=30)
+    box.append("INBOX", mail(9))
+    text, err = p.communicate(timeout=60)
+    assert p.returncode == 0, err
+    out = json.loads(text)
+    assert "QRESYNC" in out["capabilities"]
+    assert out["exists"] == 3
+    assert out["subjects"] == [
+        [n + 1, f"number {n}", len(mail(n)), "text/plain"] for n in range(3)]
+    assert out["found"] == [1]
+    assert out["copied"] == [[1, 1]] and out["moved"] == [[2, 1]]
+    assert out["appended"] == 1 and out["came"] == 3
+    assert ["Flow/Über", None] in out["list"] or ["Flow/Über"] in [
+        x[:1] for x in out["list"]]
+    assert ["Trash", "\\Trash"] in out["list"]
+    assert out["status"]["messages"] == out["status"]["unseen"] == 1
+    box.ok("NOOP")
+    assert [re.search(r"UID (\d+)", r)[1] for r in box.ok("FETCH 1:* UID")] == [
+        "3", "4"]
+
+
+# ---- alpine ----
+
+PINERC = """\
+personal-name=U
+user-domain=example.test
+inbox-path={{localhost:{port}/imap/ssl/novalidate-cert/user={user}}}INBOX
+feature-list=disable-password-file-saving,disable-password-caching,
+    expunge-without-confirm,quit-without-confirm,no-enable-newmail-sound
+default-saved-msg-folder=Archive
+folder-collections={{localhost:{port}/imap/ssl/novalidate-cert/user={user}}}[]
+last-version-used=9.99
+"""
+
+
+@needs("alpine")
+def test_alpine(server, box, tmp_path):
+    """The dialect of c-client: it reads, flags, deletes and sees what comes."""
+    pexpect = pytest.importorskip("pexpect")
+    for n in range(3):
+        box.append("INBOX", mail(n))
+    rc = private(tmp_path / "pinerc",
+                 PINERC.format(port=server.port["imaps"], user=USER))
+    a = pexpect.spawn("alpine", ["-p", str(rc), "-i"], timeout=30,
+                      dimensions=(40, 120), cwd=str(tmp_path),
+                      env=dict(os.environ, HOME=str(tmp_path), TERM="vt100"))
+    try:
+        a.expect("(?i)password:")
+        a.send(PW + "\r")
+        a.expect("number 2")
+        a.send("d")  # deletes the current one, goes to the next
+        a.send("x")  # expunges
+        a.expect("number 1")
+        a.send("\r")  # reads
+        a.expect("text 1")
+        a.send("s")  # saves it to the default folder, which marks it
+        a.expect("(?i)save")
+        a.send("\r")
+        a.send("<")
+        box.append("INBOX", mail(7))
+        a.send("\x0c")
+        a.expect("number 7")
+        a.send("q")
+        a.expect(pexpect.EOF)
+    finally:
+        a.close(force=True)
+    box.ok("NOOP")
+    rows = box.ok("FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+    assert len(rows) == 2 and sum("number 7" in r for r in rows) == 1
+    box.ok("SELECT Archive")
+    assert "number 1" in box.ok(
+        "FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[0]
