@@ -50,6 +50,13 @@ void sock_no_delay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+void sock_quick_ack(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+}
+
 int sock_listen(const struct sock_addr *addr, int backlog, struct fault *f)
 {
 	int one = 1;

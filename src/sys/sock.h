@@ -44,5 +44,7 @@ void sock_addr_bytes(
 bool sock_peer(int fd, struct sock_addr *addr_r);
 bool sock_self(int fd, struct sock_addr *addr_r);
 void sock_no_delay(int fd);
+/* Acknowledges what was read now, not with what is sent next. */
+void sock_quick_ack(int fd);
 
 #endif
