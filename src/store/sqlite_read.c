@@ -208,17 +208,12 @@ static bool take_message(struct store_shard *shard, sqlite3_stmt *q, bool bytes,
 	return true;
 }
 
-bool store_message(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t uid, unsigned parts, struct store_message *m_r,
-	struct fault *f)
+static bool read_message(struct store_shard *shard, struct db *db,
+	int64_t account, int64_t mailbox, uint32_t uid, unsigned parts,
+	struct store_message *m_r, struct fault *f)
 {
-	struct store_shard *shard = store_shard_of(s, account);
-	struct db *db = readers_get(shard->readers, f);
 	struct store_message m = {0};
 	bool bytes = (parts & STORE_BYTES) != 0;
-
-	if (db == NULL)
-		return false;
 	sqlite3_stmt *q =
 		bytes ? db_query(db, f,
 				"SELECT b.cache, m.blob, m.savedate, m.prefix,"
@@ -233,16 +228,71 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 				"iii", account, mailbox, (int64_t)uid);
 	int r = db_step(db, q, f);
 	bool ok = r > 0;
+
 	if (r == 0)
 		fault_set(f, FAULT_PERM, 0, 0, 3, "the message is gone");
 	if (ok) {
 		ok = take_message(shard, q, bytes, &m, f);
 		db_reset(q);
 	}
-	readers_put(shard->readers, db);
 	if (ok)
 		*m_r = m;
 	return ok;
+}
+
+bool store_message(struct store *s, int64_t account, int64_t mailbox,
+	uint32_t uid, unsigned parts, struct store_message *m_r,
+	struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct db *db = readers_get(shard->readers, f);
+
+	if (db == NULL)
+		return false;
+	bool ok = read_message(shard, db, account, mailbox, uid, parts, m_r, f);
+	readers_put(shard->readers, db);
+	return ok;
+}
+
+struct store_reading {
+	struct store_shard *shard;
+	struct db *db;
+	int64_t account;
+};
+
+struct store_reading *store_read_begin(
+	struct store *s, int64_t account, struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct db *db = readers_get(shard->readers, f);
+
+	if (db == NULL)
+		return NULL;
+	if (!db_exec(db, "BEGIN", f)) {
+		readers_put(shard->readers, db);
+		return NULL;
+	}
+	struct store_reading *r = must_alloc(sizeof(*r));
+	*r = (struct store_reading){shard, db, account};
+	return r;
+}
+
+bool store_read_message(struct store_reading *r, int64_t mailbox, uint32_t uid,
+	unsigned parts, struct store_message *m_r, struct fault *f)
+{
+	return read_message(
+		r->shard, r->db, r->account, mailbox, uid, parts, m_r, f);
+}
+
+void store_read_end(struct store_reading *r)
+{
+	struct fault ignored;
+
+	if (r == NULL)
+		return;
+	db_exec(r->db, "COMMIT", &ignored);
+	readers_put(r->shard->readers, r->db);
+	free(r);
 }
 
 bool store_caches(struct store *s, int64_t account, int64_t mailbox,

@@ -188,6 +188,16 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 	struct fault *f);
 void store_message_fini(struct store_message *m);
 
+/* Messages of an account read behind each other, as it was at the first: one
+ * look at the locks for all.  For moments: meanwhile the log of the shard
+ * grows.  A body that went meanwhile is a FAULT_TEMP; store_message knows. */
+struct store_reading;
+struct store_reading *store_read_begin(
+	struct store *s, int64_t account, struct fault *f);
+bool store_read_message(struct store_reading *r, int64_t mailbox, uint32_t uid,
+	unsigned parts, struct store_message *m_r, struct fault *f);
+void store_read_end(struct store_reading *r); /* NULL is fine */
+
 /* The summaries from one UID to another, by UID; views that are good in the
  * call only.  fn must not wait. */
 typedef void store_cache_f(

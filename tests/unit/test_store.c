@@ -240,6 +240,36 @@ static void a_message_is_what_was_given(void **state)
 	end(w);
 }
 
+static void a_reading_sees_one_moment(void **state)
+{
+	struct world *w = begin(*state);
+	struct store_message m;
+	struct fault f;
+
+	deliver(w, ME, "INBOX", STR("one\r\n"), (struct store_new){0});
+	int64_t id = box(w, ME, "INBOX").id;
+	struct store_reading *r = store_read_begin(w->s, ME, &f);
+	assert_non_null(r);
+	assert_true(store_read_message(r, id, 1, STORE_BYTES, &m, &f));
+	assert_str(m.bytes, "one\r\n");
+	store_message_fini(&m);
+	deliver(w, ME, "INBOX", STR("two\r\n"), (struct store_new){0});
+	expunge(w, id, 1);
+	assert_true(store_read_message(r, id, 1, STORE_BYTES, &m, &f));
+	assert_str(m.bytes, "one\r\n");
+	store_message_fini(&m);
+	assert_false(store_read_message(r, id, 2, STORE_BYTES, &m, &f));
+	assert_int_equal(f.class, FAULT_PERM);
+	store_read_end(r);
+	r = store_read_begin(w->s, ME, &f);
+	assert_false(store_read_message(r, id, 1, STORE_BYTES, &m, &f));
+	assert_int_equal(f.class, FAULT_PERM);
+	assert_true(store_read_message(r, id, 2, STORE_BYTES, &m, &f));
+	store_message_fini(&m);
+	store_read_end(r);
+	end(w);
+}
+
 /* 2, 3 */
 static void a_body_lives_as_long_as_somebody_has_it(void **state)
 {
@@ -646,6 +676,7 @@ static void it_is_as_the_model_says(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {OF_EACH(a_message_is_what_was_given),
+		OF_EACH(a_reading_sees_one_moment),
 		OF_EACH(a_body_lives_as_long_as_somebody_has_it),
 		OF_EACH(numbers_are_given_once), OF_EACH(modseq_only_grows),
 		OF_EACH(flags_by_condition), OF_EACH(a_delivery_is_once),

@@ -41,6 +41,8 @@ struct search_candidate {
 	const struct pick *p;
 	uint32_t max_uid; /* what "*" is */
 	struct store_message message;
+	struct store_reading *reading; /* NULL: none is begun */
+	size_t n_read, bytes_read; /* by this reading */
 	struct summary summary;
 	struct prefetch ahead;
 	unsigned loaded; /* enum store_part */

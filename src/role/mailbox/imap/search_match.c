@@ -16,6 +16,8 @@ enum {
 	DAY_S = 86400,
 	ADDRESSES_MAX = 5000,
 	LOOK_EVERY = 16, /* messages between looks at the clock */
+	READ_MESSAGES = 128, /* of one reading */
+	READ_BYTES = 4 << 20,
 };
 
 void search_begin(struct search_candidate *c, struct imap *s)
@@ -35,9 +37,17 @@ static void forget(struct search_candidate *c)
 	arena_reset(c->a);
 }
 
+static void end_reading(struct search_candidate *c)
+{
+	store_read_end(c->reading);
+	c->reading = NULL;
+	c->n_read = c->bytes_read = 0;
+}
+
 bool search_end(struct search_candidate *c, struct fault *f)
 {
 	forget(c);
+	end_reading(c);
 	prefetch_fini(&c->ahead);
 	arena_free(c->a);
 	if (c->failed)
@@ -55,6 +65,7 @@ void search_progress(struct search_candidate *c)
 	if (now - c->told_at < every)
 		return;
 	c->told_at = now;
+	end_reading(c);
 	imap_untagged(c->s, "OK [INPROGRESS (\"%.*s\" %zu %zu)] Searching",
 		STR_ARG(str_sub(c->s->tag, 0, 256)), c->done, c->s->view.n);
 	stream_deadline(c->s->stream, 60000);
@@ -62,6 +73,28 @@ void search_progress(struct search_candidate *c)
 }
 
 /* ---- what a key needs of the store ---- */
+
+static bool read_message(
+	struct search_candidate *c, unsigned part, struct fault *f)
+{
+	struct store *store = c->s->sv->m->store;
+	const struct box *box = c->s->view.box;
+
+	if (c->reading == NULL)
+		c->reading = store_read_begin(store, box->account, f);
+	if (c->reading == NULL)
+		return false;
+	bool ok = store_read_message(
+		c->reading, box->mailbox, c->p->uid, part, &c->message, f);
+	if (ok)
+		c->bytes_read += c->message.bytes.len;
+	if (++c->n_read >= READ_MESSAGES || c->bytes_read >= READ_BYTES)
+		end_reading(c);
+	/* It may have gone since the reading began. */
+	return ok || (f->class == FAULT_TEMP &&
+			     store_message(store, box->account, box->mailbox,
+				     c->p->uid, part, &c->message, f));
+}
 
 static bool load(struct search_candidate *c, unsigned part)
 {
@@ -79,8 +112,7 @@ static bool load(struct search_candidate *c, unsigned part)
 	}
 	/* The bytes come with the cache. */
 	store_message_fini(&c->message);
-	c->gone = !store_message(c->s->sv->m->store, c->s->view.box->account,
-		c->s->view.box->mailbox, c->p->uid, part, &c->message, &f);
+	c->gone = !read_message(c, part, &f);
 	if (c->gone && f.class == FAULT_TEMP) {
 		c->failed = true;
 		c->fault = f;
