@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: ISC */
+#include <string.h>
+
+#include "base/utf8.h"
 #include "codec/imap/parse.h"
 #include "codec/imap/structure.h"
 #include "codec/imap/utf7.h"
 #include "codec/mail/address.h"
 #include "codec/mail/base64.h"
+#include "codec/mail/casemap.h"
 #include "codec/mail/date.h"
 #include "codec/mail/encword.h"
 #include "codec/mail/header.h"
@@ -21,6 +25,27 @@ static int tear_down(void **state UNUSED)
 {
 	arena_free(a);
 	return 0;
+}
+
+/* Of every length up to some blocks, the odd byte at each place. */
+static void case_folding(void **state UNUSED)
+{
+	char upper[200], lower[200], odd[200];
+
+	for (size_t i = 0; i < sizeof(upper); i++) {
+		upper[i] = "@AMZ[`amz{09 "[i % 13];
+		lower[i] = "@amz[`amz{09 "[i % 13];
+	}
+	for (size_t n = 0; n <= sizeof(upper); n++)
+		assert_true(
+			str_eq(casemap(str_of(upper, n), a), str_of(lower, n)));
+	assert_true(utf8_is_ascii(str_of(upper, sizeof(upper))));
+	for (size_t i = 0; i < sizeof(upper); i++) {
+		memcpy(odd, upper, sizeof(odd));
+		odd[i] = (char)0x80;
+		assert_false(utf8_is_ascii(str_of(odd, sizeof(odd))));
+	}
+	assert_str(casemap(STR("STRA\xc3\x9f\x45"), a), "strasse");
 }
 
 static void base64(void **state UNUSED)
@@ -231,9 +256,10 @@ static void headers(void **state UNUSED)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(base64),
-		cmocka_unit_test(quoted_printable), cmocka_unit_test(addresses),
-		cmocka_unit_test(dates), cmocka_unit_test(encoded_words),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(case_folding),
+		cmocka_unit_test(base64), cmocka_unit_test(quoted_printable),
+		cmocka_unit_test(addresses), cmocka_unit_test(dates),
+		cmocka_unit_test(encoded_words),
 		cmocka_unit_test(modified_utf7), cmocka_unit_test(structure),
 		cmocka_unit_test(imap_tokens), cmocka_unit_test(headers)};
 
