@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: ISC
 """Random commands by several sessions against a model of the mailbox.  Each
 session keeps what it was told; it must always be true to the numbers it uses,
-and equal to the mailbox after a NOOP.  IMAP_MODEL_SECONDS makes it longer."""
+and equal to the mailbox after a NOOP.  IMAP_MODEL_SECONDS makes it longer,
+IMAP_MODEL_CLIENTS wider."""
 
 import os
 import random
@@ -16,6 +17,7 @@ from imap_client import Client
 PW = "builder-22"
 USER = "u0@example.test"
 SECONDS = float(os.environ.get("IMAP_MODEL_SECONDS", "12"))
+CLIENTS = int(os.environ.get("IMAP_MODEL_CLIENTS", "6"))
 FLAGS = [r"\Seen", r"\Flagged", r"\Answered", r"\Draft", "$Work", "later"]
 
 
@@ -206,7 +208,7 @@ class Model:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_difference(server, seed):
     chance, model = random.Random(seed), Model()
-    sessions = [Session(server, chance, model) for _ in range(6)]
+    sessions = [Session(server, chance, model) for _ in range(CLIENTS)]
     steps, end = 0, time.monotonic() + SECONDS / 3
     while time.monotonic() < end:
         s = chance.choice(sessions)
