@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-#include "net/stream.h"
+#include "net/stream_private.h"
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,35 +10,8 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "net/tls.h"
-#include "net/tls_expect.h"
 #include "sys/clock.h"
-#include "sys/deflate.h"
 #include "sys/sock.h"
-
-enum {
-	CHUNK = 16384,
-	FLUSH_AT = 65536,
-	OUT_MAX =
-		64 << 20, /* a FETCH of one large header; flushed long before */
-};
-
-struct stream {
-	char head[64]; /* of the last line that was too long */
-	bool bare; /* the last line ended in LF alone */
-	int fd;
-	SSL *ssl;
-	struct deflate *deflate; /* NULL: not compressed */
-	struct buf packed; /* output that is compressed already */
-	struct buf in;
-	size_t in_at; /* bytes of in that were eaten */
-	struct buf out;
-	int64_t deadline_ms;
-	bool unanswered; /* nothing was written since the last was read */
-	bool failed;
-	bool eof;
-	bool timed_out;
-};
 
 struct stream *stream_new(int fd, size_t in_max_bytes)
 {
@@ -51,6 +23,11 @@ struct stream *stream_new(int fd, size_t in_max_bytes)
 	buf_init(&s->packed, OUT_MAX * 2);
 	stream_deadline(s, 300000);
 	return s;
+}
+
+void stream_limit(struct stream *s, size_t in_max_bytes)
+{
+	s->in.max = in_max_bytes + CHUNK;
 }
 
 void stream_free(struct stream *s)
@@ -103,8 +80,7 @@ bool stream_timed_out(const struct stream *s)
 	return s->timed_out;
 }
 
-/* Waits for the events; false at the deadline. */
-static bool wait_for(struct stream *s, short events)
+bool stream_wait_for(struct stream *s, short events)
 {
 	for (;;) {
 		struct pollfd p = {.fd = s->fd, .events = events};
@@ -122,9 +98,7 @@ static bool wait_for(struct stream *s, short events)
 	}
 }
 
-enum io { IO_OK, IO_READ, IO_WRITE, IO_EOF, IO_ERROR };
-
-static enum io tls_result(struct stream *s, int n)
+enum io stream_tls_result(struct stream *s, int n)
 {
 	int error = SSL_get_error(s->ssl, n);
 
@@ -149,7 +123,7 @@ static enum io read_wire(struct stream *s, char *to, size_t room, size_t *n_r)
 		int n = SSL_read(s->ssl, to, (int)room);
 
 		if (n <= 0)
-			return tls_result(s, n);
+			return stream_tls_result(s, n);
 		*n_r = (size_t)n;
 		return IO_OK;
 	}
@@ -188,26 +162,6 @@ static bool hidden(const struct stream *s)
 {
 	return (s->ssl != NULL && SSL_pending(s->ssl) > 0) ||
 	       (s->deflate != NULL && deflate_pending(s->deflate));
-}
-
-static enum io write_once(struct stream *s, struct str data, size_t *n_r)
-{
-	if (s->ssl != NULL) {
-		ERR_clear_error();
-		int n = SSL_write(s->ssl, data.ptr,
-			data.len > INT32_MAX ? INT32_MAX : (int)data.len);
-
-		if (n <= 0)
-			return tls_result(s, n);
-		*n_r = (size_t)n;
-		return IO_OK;
-	}
-	ssize_t n = send(s->fd, data.ptr, data.len, MSG_NOSIGNAL);
-	if (n >= 0) {
-		*n_r = (size_t)n;
-		return IO_OK;
-	}
-	return errno == EAGAIN || errno == EINTR ? IO_WRITE : IO_ERROR;
 }
 
 /*
@@ -269,12 +223,12 @@ static enum line_result fill(struct stream *s)
 
 		if (r != LINE_NOT_YET)
 			return r;
-		if (!wait_for(s, events))
+		if (!stream_wait_for(s, events))
 			return LINE_TIMEOUT;
 	}
 }
 
-static struct str pending(const struct stream *s)
+struct str stream_pending(const struct stream *s)
 {
 	return str_from_at(buf_str(&s->in), s->in_at);
 }
@@ -303,7 +257,7 @@ static enum line_result drop_line(struct stream *s, bool strict)
 	size_t dropped = 0, len;
 
 	for (;;) {
-		struct str data = pending(s);
+		struct str data = stream_pending(s);
 		size_t end = find_end(data, 0, strict, &len);
 
 		if (end > 0) {
@@ -328,7 +282,7 @@ bool stream_has_line(struct stream *s, size_t max, bool read)
 	size_t len;
 
 	for (;;) {
-		struct str data = pending(s);
+		struct str data = stream_pending(s);
 
 		if (data.len > max + 1 || find_end(data, 0, false, &len) > 0)
 			return true;
@@ -364,7 +318,7 @@ enum line_result stream_line(
 	size_t scanned = 0;
 
 	for (;;) {
-		struct str data = pending(s);
+		struct str data = stream_pending(s);
 		size_t len = 0;
 		size_t end = find_end(data, scanned, strict, &len);
 
@@ -385,7 +339,7 @@ enum line_result stream_line(
 		scanned = data.len > 0 ? data.len - 1 : 0;
 		enum line_result r = fill(s);
 		if (r == LINE_TOO_LONG) {
-			keep_head(s, pending(s), line_r);
+			keep_head(s, stream_pending(s), line_r);
 			return drop_line(s, strict);
 		}
 		if (r != LINE_OK)
@@ -404,7 +358,7 @@ enum line_result stream_some_now(
 		if (r != LINE_OK)
 			return r;
 	}
-	*data_r = str_sub(pending(s), 0, max);
+	*data_r = str_sub(stream_pending(s), 0, max);
 	s->in_at += data_r->len;
 	return LINE_OK;
 }
@@ -417,7 +371,7 @@ enum line_result stream_some(struct stream *s, size_t max, struct str *data_r)
 		if (r != LINE_OK)
 			return r;
 	}
-	*data_r = str_sub(pending(s), 0, max);
+	*data_r = str_sub(stream_pending(s), 0, max);
 	s->in_at += data_r->len;
 	return LINE_OK;
 }
@@ -452,7 +406,7 @@ bool stream_has_input(struct stream *s)
 	if (s->ssl == NULL)
 		return true;
 	int n = SSL_peek(s->ssl, &c, 1);
-	return n > 0 || tls_result(s, n) != IO_READ;
+	return n > 0 || stream_tls_result(s, n) != IO_READ;
 }
 
 bool stream_drop_input(struct stream *s)
@@ -462,200 +416,4 @@ bool stream_drop_input(struct stream *s)
 	buf_reset(&s->in);
 	s->in_at = 0;
 	return had;
-}
-
-/* ---- output ---- */
-
-void stream_compress(struct stream *s)
-{
-	struct str early = pending(s);
-
-	must(s->deflate == NULL);
-	stream_flush(s);
-	s->deflate = deflate_new();
-	/* What was read ahead is compressed already. */
-	deflate_feed(s->deflate, early);
-	buf_reset(&s->in);
-	s->in_at = 0;
-}
-
-void stream_uncompress(struct stream *s)
-{
-	struct str early;
-
-	stream_flush(s);
-	/* What it did not take for deflate came behind the last of it. */
-	early = deflate_rest(s->deflate);
-	buf_put(&s->in, early);
-	deflate_free(s->deflate);
-	s->deflate = NULL;
-}
-
-void stream_limit(struct stream *s, size_t in_max_bytes)
-{
-	s->in.max = in_max_bytes + CHUNK;
-}
-
-bool stream_is_compressed(const struct stream *s)
-{
-	return s->deflate != NULL;
-}
-
-bool stream_flush(struct stream *s)
-{
-	struct buf *out = &s->out;
-	bool over = buf_over(&s->out);
-	size_t at = 0;
-
-	if (s->deflate != NULL && s->out.len > 0) {
-		deflate_pack(s->deflate, buf_str(&s->out), &s->packed);
-		buf_reset(&s->out);
-		out = &s->packed;
-	}
-	while (at < out->len && !s->failed) {
-		size_t n = 0;
-		struct str rest = str_from_at(buf_str(out), at);
-
-		switch (write_once(s, rest, &n)) {
-		case IO_OK:
-			at += n;
-			s->unanswered = false;
-			break;
-		case IO_READ:
-			s->failed |= !wait_for(s, POLLIN);
-			break;
-		case IO_WRITE:
-			s->failed |= !wait_for(s, POLLOUT);
-			break;
-		case IO_EOF:
-		case IO_ERROR:
-			s->failed = true;
-			break;
-		}
-	}
-	over |= buf_over(out);
-	if (out->cap > FLUSH_AT * 2)
-		buf_shrink(out);
-	else
-		buf_reset(out);
-	s->failed |= over;
-	return !s->failed;
-}
-
-void stream_put(struct stream *s, struct str data)
-{
-	/* What is large goes in pieces: memory for it is nobody's. */
-	while (data.len > FLUSH_AT * 4) {
-		stream_put(s, str_sub(data, 0, FLUSH_AT));
-		data = str_from_at(data, FLUSH_AT);
-	}
-	if (s->out.len + data.len > FLUSH_AT)
-		stream_flush(s);
-	buf_put(&s->out, data);
-}
-
-void stream_puts(struct stream *s, const char *text)
-{
-	stream_put(s, str_from(text));
-}
-
-void stream_putf(struct stream *s, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	buf_putv(&s->out, fmt, args);
-	va_end(args);
-}
-
-struct buf *stream_out(struct stream *s)
-{
-	if (s->out.len > FLUSH_AT)
-		stream_flush(s);
-	return &s->out;
-}
-
-/* ---- TLS ---- */
-
-static bool handshake(struct stream *s, int (*step)(SSL *), struct fault *f)
-{
-	char why[160];
-
-	for (;;) {
-		ERR_clear_error();
-		int n = step(s->ssl);
-		if (n == 1)
-			return true;
-		int error = SSL_get_error(s->ssl, n);
-		bool go_on =
-			(error == SSL_ERROR_WANT_READ && wait_for(s, POLLIN)) ||
-			(error == SSL_ERROR_WANT_WRITE && wait_for(s, POLLOUT));
-		if (go_on)
-			continue;
-		s->failed = true;
-		long verify = SSL_get_verify_result(s->ssl);
-		if (s->timed_out)
-			fault_set(f, FAULT_TEMP, 454, 7, 0,
-				"TLS handshake timed out");
-		else if (verify != X509_V_OK)
-			fault_set(f, FAULT_TEMP, 454, 7, 0,
-				"certificate not trusted: %s",
-				X509_verify_cert_error_string(verify));
-		else
-			fault_set(f, FAULT_TEMP, 454, 7, 0,
-				"TLS handshake failed: %s",
-				error == SSL_ERROR_SYSCALL
-					? "connection lost"
-					: tls_error_text(why, sizeof(why)));
-		return false;
-	}
-}
-
-static void attach(struct stream *s, SSL *ssl)
-{
-	must(s->ssl == NULL);
-	s->ssl = ssl;
-	SSL_set_fd(ssl, s->fd);
-}
-
-bool stream_tls_accept(struct stream *s, SSL *ssl, struct fault *f)
-{
-	attach(s, ssl);
-	return handshake(s, SSL_accept, f);
-}
-
-bool stream_tls_connect(struct stream *s, SSL *ssl, const char *name,
-	bool verify, struct fault *f)
-{
-	attach(s, ssl);
-	if (name != NULL && strchr(name, '[') == NULL)
-		SSL_set_tlsext_host_name(ssl, name);
-	if (verify)
-		tls_expect_name(ssl, name);
-	return handshake(s, SSL_connect, f);
-}
-
-bool stream_is_tls(const struct stream *s)
-{
-	return s->ssl != NULL;
-}
-
-SSL *stream_ssl(const struct stream *s)
-{
-	return s->ssl;
-}
-
-const char *stream_tls_version(const struct stream *s)
-{
-	return s->ssl != NULL ? SSL_get_version(s->ssl) : "";
-}
-
-const char *stream_tls_cipher(const struct stream *s)
-{
-	return s->ssl != NULL ? SSL_get_cipher_name(s->ssl) : "";
-}
-
-int stream_tls_bits(const struct stream *s)
-{
-	return s->ssl != NULL ? SSL_get_cipher_bits(s->ssl, NULL) : 0;
 }
