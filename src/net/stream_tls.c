@@ -20,9 +20,10 @@ static bool handshake(struct stream *s, int (*step)(SSL *), struct fault *f)
 		if (n == 1)
 			return true;
 		int error = SSL_get_error(s->ssl, n);
-		bool go_on =
-			(error == SSL_ERROR_WANT_READ && stream_wait_for(s, POLLIN)) ||
-			(error == SSL_ERROR_WANT_WRITE && stream_wait_for(s, POLLOUT));
+		bool go_on = (error == SSL_ERROR_WANT_READ &&
+				     stream_wait_for(s, POLLIN)) ||
+			     (error == SSL_ERROR_WANT_WRITE &&
+				     stream_wait_for(s, POLLOUT));
 		if (go_on)
 			continue;
 		s->failed = true;

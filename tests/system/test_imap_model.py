@@ -205,23 +205,50 @@ class Model:
         self.live, self.last = {}, 0
 
 
+def step(sessions, chance):
+    s = chance.choice(sessions)
+    chance.choices(
+        [s.append, s.store, s.expunge, s.move, s.fetch, s.search, s.idle,
+         s.sync], [5, 8, 3, 2, 6, 2, 2, 3])[0]()
+    return s
+
+
+def end(sessions):
+    for s in sessions:
+        s.sync()
+        s.close()
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_difference(server, seed):
     chance, model = random.Random(seed), Model()
     sessions = [Session(server, chance, model) for _ in range(CLIENTS)]
-    steps, end = 0, time.monotonic() + SECONDS / 3
-    while time.monotonic() < end:
-        s = chance.choice(sessions)
-        action = chance.choices(
-            [s.append, s.store, s.expunge, s.move, s.fetch, s.search, s.idle,
-             s.sync], [5, 8, 3, 2, 6, 2, 2, 3])[0]
-        action()
+    steps, last = 0, time.monotonic() + SECONDS / 3
+    while time.monotonic() < last:
+        s = step(sessions, chance)
         steps += 1
         if chance.random() < .01:
             sessions.remove(s)
             s.close()
             sessions.append(Session(server, chance, model))
-    for s in sessions:
-        s.sync()
-        s.close()
+    end(sessions)
     assert steps > 100
+
+
+def test_what_got_ok_outlives_kill_9(server):
+    """Flags too, and no UID is given twice: SELECT and sync compare."""
+    chance, model = random.Random(4), Model()
+    validity = set()
+    for _ in range(8):
+        sessions = [Session(server, chance, model) for _ in range(3)]
+        validity |= {r for r in sessions[0].client.ok("SELECT INBOX")
+                     if "UIDVALIDITY" in r}
+        sessions[0].select()
+        for _ in range(chance.randrange(10, 80)):
+            step(sessions, chance)
+        server.kill()
+        for s in sessions:
+            s.close()
+        server.start(add_users=False)
+    end([Session(server, chance, model)])
+    assert len(validity) == 1 and len(model.live) > 10
