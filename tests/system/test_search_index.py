@@ -193,3 +193,33 @@ def test_a_body_that_cannot_be_read_costs_no_index(server, tmp_path):
     indexed(server, 125)
     assert c.ok('SEARCH BODY "unread"') == ["SEARCH 123"]
     assert index_file(server).stat().st_ino == inode
+
+
+def test_the_cheap_keys_are_asked_first(tmp_path):
+    """Whatever their order: seen by a body that cannot be read."""
+    p = Postern(tmp_path / "a", users={USER: PW}, options={
+        "virtual_mailbox_domains": "example.test",
+        "mailbox_search_index": "no"})
+    p.start()
+    c = Client(p, USER)
+    c.ok("SELECT INBOX")
+    large = b"Subject: large\r\n\r\n" + b"word\r\n" * 400000
+    small = b"Subject: small\r\n\r\nword\r\n"
+    assert c.cmd(b"APPEND INBOX (\\Seen) {%d+}\r\n%s {%d+}\r\n%s" % (
+        len(large), large, len(small), small))[1].startswith("OK")
+    c.ok("NOOP")
+    body, = (p.dir / "data" / "mail").glob("blobs.*/*")
+    body.unlink()
+    for keys, found in (
+            ("BODY word UNSEEN", "SEARCH 2"), ("UNSEEN BODY word", "SEARCH 2"),
+            ("SUBJECT small UNSEEN TEXT word", "SEARCH 2"),
+            ("(BODY word TEXT word) NOT SEEN", "SEARCH 2"),
+            ("OR BODY word SEEN BODY word UNSEEN", "SEARCH 2"),
+            ("OR BODY word ALL", "SEARCH 1 2"),
+            ("NOT (OR BODY word SEEN)", "SEARCH")):
+        assert c.ok("SEARCH " + keys) == [found], keys
+    assert c.cmd("SEARCH BODY word")[1].startswith("NO")
+    assert c.cmd("SEARCH BODY word SEEN")[1].startswith("NO")
+    assert c.ok("SEARCH UNSEEN BODY word") == ["SEARCH 2"]
+    c.close()
+    p.stop()

@@ -46,6 +46,7 @@ bool search_run(struct imap *s, const struct search_program *p,
 	search_begin(&c, s);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
+		search_summaries_ahead(&c, p, w);
 		if (search_matches(&c, p->key, pick))
 			keep(&r, pick, s->uid);
 		search_progress(&c);

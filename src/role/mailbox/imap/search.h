@@ -60,6 +60,9 @@ bool search_end(struct search_candidate *c, struct fault *f);
 /* For who will ask for the facts of most, at each step of its walk; between
  * search_facts_begin and _end. */
 void search_ahead(struct search_candidate *c, const struct view_walk *w);
+/* The same for a search itself, where it looks into the summary of each. */
+void search_summaries_ahead(struct search_candidate *c,
+	const struct search_program *p, const struct view_walk *w);
 /* One message of the walk is done: where that takes long, the client hears how
  * far it is.  RFC 9585 */
 void search_progress(struct search_candidate *c);

@@ -38,8 +38,12 @@ enum key_kind {
 	K_AND
 };
 
+/* What a key needs of a message; the keys of an AND stand in this order. */
+enum search_cost { COST_ROW, COST_SUMMARY, COST_HEADER, COST_TEXT, COSTS };
+
 struct search_key {
 	enum key_kind kind;
+	enum search_cost cost;
 	uint32_t flag;
 	struct str text; /* folded, of text keys */
 	struct str field;

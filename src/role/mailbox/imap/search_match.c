@@ -170,6 +170,16 @@ void search_ahead(struct search_candidate *c, const struct view_walk *w)
 		}
 }
 
+void search_summaries_ahead(struct search_candidate *c,
+	const struct search_program *p, const struct view_walk *w)
+{
+	/* The first key of the AND is the cheapest. */
+	if (p->key->a->cost == COST_SUMMARY && view_at_chunk(w)) {
+		end_reading(c);
+		prefetch_chunk(&c->ahead, c->s, w);
+	}
+}
+
 const struct fact *search_fact(struct search_candidate *c)
 {
 	struct facts *facts = c->s->view.box->facts;

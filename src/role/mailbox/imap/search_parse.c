@@ -162,6 +162,12 @@ static struct search_key *parse_not_or(
 	if (is_or && (!imap_space(p->in) ||
 			     (k->b = parse_key(p, depth + 1)) == NULL))
 		return fail(p, "the second key of OR is missing");
+	if (is_or && k->b->cost < k->a->cost) {
+		struct search_key *dear = k->a;
+
+		k->a = k->b;
+		k->b = dear;
+	}
 	return k;
 }
 
@@ -227,6 +233,46 @@ static struct search_key *parse_word(
 	return fail(p, "unknown search key");
 }
 
+/* Of one key alone; what is not named needs the row. */
+static const enum search_cost costs[] = {[K_SENTBEFORE] = COST_SUMMARY,
+	[K_SENTON] = COST_SUMMARY,
+	[K_SENTSINCE] = COST_SUMMARY,
+	[K_SAVEDBEFORE] = COST_SUMMARY,
+	[K_SAVEDON] = COST_SUMMARY,
+	[K_SAVEDSINCE] = COST_SUMMARY,
+	[K_THREADID] = COST_SUMMARY,
+	[K_HEADER] = COST_HEADER,
+	[K_BODY] = COST_TEXT,
+	[K_TEXT] = COST_TEXT,
+	[K_AND] = COST_ROW};
+
+static enum search_cost cost_of(const struct search_key *k)
+{
+	enum search_cost cost = costs[k->kind];
+
+	for (const struct search_key *a = k->a; a != NULL; a = a->next)
+		cost = a->cost > cost ? a->cost : cost;
+	return k->b != NULL && k->b->cost > cost ? k->b->cost : cost;
+}
+
+/* Of BODY x UNSEEN, the unseen ones are read. */
+static struct search_key *cheap_first(struct search_key *k)
+{
+	struct search_key *first[COSTS] = {0}, **end[COSTS], *all = NULL;
+
+	for (int i = 0; i < COSTS; i++)
+		end[i] = &first[i];
+	for (; k != NULL; k = k->next) {
+		*end[k->cost] = k;
+		end[k->cost] = &k->next;
+	}
+	for (int i = COSTS - 1; i >= 0; i--) {
+		*end[i] = all;
+		all = first[i];
+	}
+	return all;
+}
+
 /* keys separated by blanks, up to ")" or the end: all must match */
 static struct search_key *parse_list(struct parser *p, unsigned depth)
 {
@@ -239,10 +285,11 @@ static struct search_key *parse_list(struct parser *p, unsigned depth)
 			return NULL;
 		tail = &(*tail)->next;
 	} while (imap_space(p->in));
+	all->a = cheap_first(all->a);
 	return all;
 }
 
-static struct search_key *parse_key(struct parser *p, unsigned depth)
+static struct search_key *parse_one(struct parser *p, unsigned depth)
 {
 	struct str word;
 
@@ -262,6 +309,15 @@ static struct search_key *parse_key(struct parser *p, unsigned depth)
 	if (!imap_atom(p->in, &word))
 		return fail(p, "a search key was expected");
 	return parse_word(p, word, depth);
+}
+
+static struct search_key *parse_key(struct parser *p, unsigned depth)
+{
+	struct search_key *k = parse_one(p, depth);
+
+	if (k != NULL)
+		k->cost = cost_of(k);
+	return k;
 }
 
 /* ---- the program ---- */
