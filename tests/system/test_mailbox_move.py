@@ -285,6 +285,48 @@ def test_a_link_leads_nowhere(server, tmp_path):
     assert not (tmp_path / "victim").exists()
 
 
+def test_a_folder_that_is_a_link(server, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "1.x:2,").write_bytes(b"Subject: secret\n\nsecret\n")
+    (other / "list").write_text("secret\n")
+    root = tmp_path / "Maildir"
+    (root / "cur").mkdir(parents=True)
+    (root / "cur" / "1.a:2,").write_bytes(mail(1))
+    (root / "new").symlink_to(other)
+    (root / "subscriptions").symlink_to(other / "list")
+    r = move(server, "import", USER, root, rc=65)
+    assert "1 messages" in r.stdout and "2 were left out" in r.stdout
+    assert "new: no directory" in r.stderr and "a link" in r.stderr
+    (root / "new").unlink()
+    (root / "cur").rename(root / "was")
+    (root / "cur").symlink_to(other)
+    move(server, "import", USER, root)  # a tree of nothing then
+    (root / "mailboxes").symlink_to(other)
+    move(server, "import", USER, root)
+    c = open_client(server, USER)
+    assert b"secret" not in b"".join(sum(state(c).values(), []))
+    assert b"secret" not in b"".join(c.cmd('LSUB "" *')[0])
+    # The path itself may be one: who runs it said so.
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "cur").mkdir(parents=True)
+    (tmp_path / "real" / "cur" / "9.z:2,").write_bytes(mail(9))
+    assert "1 messages" in move(
+        server, "import", USER, tmp_path / "link").stdout
+
+
+def test_options_belong_to_their_commands(server, tmp_path):
+    root = tmp_path / "Maildir"
+    (root / "cur").mkdir(parents=True)
+    for args, why in (
+            (("export", USER, root, "--mailbox", "x"), "no --mailbox"),
+            (("import", USER, root, "--format", "mbox"), "no --format"),
+            (("verify", "--format", "mbox"), "no --format")):
+        assert why in move(server, *args, rc=64).stderr
+    assert "one mbox file" in move(server, "import", USER, root, "--mailbox",
+                                   "x", rc=65).stderr
+
+
 def test_large_numbers(server, tmp_path):
     """Many in batches, UIDs at the end of their range."""
     root = tmp_path / "Maildir"

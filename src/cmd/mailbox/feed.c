@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/mailbox/feed.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,6 +76,32 @@ int feed_open(const char *path)
 	return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 }
 
+DIR *feed_opendir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (fd >= 0 && d == NULL)
+		close(fd);
+	return d;
+}
+
+bool feed_read(struct feed *d, const char *dir, const char *name,
+	struct buf *out, struct fault *f)
+{
+	char path[4300];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	int fd CLEANUP(fd_close) = feed_open(path);
+	if (fd >= 0)
+		return file_read_fd(fd, out->max, out, f);
+	if (errno == ELOOP)
+		feed_complain(d, "%s: a link", path);
+	else if (errno != ENOENT)
+		return fault_sys(f, "open %s", path);
+	return true;
+}
+
 bool feed_is_directory(const char *path)
 {
 	struct stat st;
@@ -135,14 +163,12 @@ bool feed_subscriptions(
 	struct feed *d, const char *dir, char separator, struct fault *f)
 {
 	struct buf text CLEANUP(buf_fini);
-	char path[4200];
 
 	buf_init(&text, 1 << 20);
-	snprintf(path, sizeof(path), "%s/subscriptions", dir);
-	if (access(path, F_OK) != 0)
-		return true;
-	if (!file_read(path, 1 << 20, &text, f))
+	if (!feed_read(d, dir, "subscriptions", &text, f))
 		return false;
+	if (text.len == 0)
+		return true;
 	maildir_subscriptions_parse(
 		buf_str(&text), separator, d->names, &d->subscribed);
 	strs_add(&d->subscribed, d->names, STR("INBOX"));

@@ -10,6 +10,8 @@
  * ends the feed.
  */
 
+#include <dirent.h>
+
 #include "codec/mail/marks.h"
 #include "conf/conf.h"
 #include "ipc/messages.h"
@@ -60,7 +62,12 @@ bool feed_subscriptions(
 /* Of what lies in a user's folders: a link that leads elsewhere is none of it,
  * for root may read what its owner may not.  -1 with errno. */
 int feed_open(const char *path);
+DIR *feed_opendir(const char *path); /* NULL with errno; ENOTDIR: a link */
 bool feed_is_directory(const char *path);
+/* All of dir/name, behind what out has; one that is not there is empty, and so
+ * is a link, which is said. */
+bool feed_read(struct feed *d, const char *dir, const char *name,
+	struct buf *out, struct fault *f);
 
 /* "left out: what" */
 void feed_complain(struct feed *d, const char *fmt, ...) PRINTF_LIKE(2, 3);

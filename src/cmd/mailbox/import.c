@@ -2,10 +2,9 @@
 /* postern mailbox import and restore: mail from elsewhere into an account of
  * the running server. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "cmd/mailbox/feed.h"
 #include "cmd/mailbox/mailbox.h"
@@ -23,26 +22,39 @@ static int end(struct feed *d, bool ok, const struct fault *f)
 	return rc;
 }
 
-static bool is_directory(const char *path, const char *sub)
+static bool has_directory(const char *path, const char *sub)
 {
-	char whole[4096];
-	struct stat st;
+	char whole[4200];
 
 	snprintf(whole, sizeof(whole), "%s/%s", path, sub);
-	return stat(whole, &st) == 0 && S_ISDIR(st.st_mode);
+	return feed_is_directory(whole);
+}
+
+static bool import_from(
+	struct feed *d, const char *path, const char *mailbox, struct fault *f)
+{
+	bool dbox = has_directory(path, "mailboxes");
+	bool maildir = has_directory(path, "cur");
+
+	if (mailbox != NULL && (dbox || maildir || feed_is_directory(path)))
+		return fault_set(f, FAULT_PERM, 0, 3, 3,
+			"--mailbox is for one mbox file");
+	if (dbox)
+		return import_dbox(d, path, f);
+	return maildir ? import_maildir(d, path, f)
+		       : import_mbox(d, path, str_from(mailbox), f);
 }
 
 static bool import(struct feed *d, const struct mailbox_cmd *m, struct fault *f)
 {
-	const char *path = m->args[1];
+	/* What was asked for may be a link; what is below may not. */
+	char *path = realpath(m->args[1], NULL);
 
-	if (access(path, R_OK) != 0)
-		return fault_sys(f, "%s", path);
-	if (is_directory(path, "mailboxes"))
-		return import_dbox(d, path, f);
-	if (is_directory(path, "cur"))
-		return import_maildir(d, path, f);
-	return import_mbox(d, path, str_from(m->mailbox), f);
+	if (path == NULL)
+		return fault_sys(f, "%s", m->args[1]);
+	bool ok = import_from(d, path, m->mailbox, f);
+	free(path);
+	return ok;
 }
 
 int mailbox_cmd_import(const struct mailbox_cmd *m)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Dovecot's own formats: sdbox (a file for each message) and mdbox (many in
  * one). */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,19 +25,8 @@ struct import {
 	struct file_map open;
 };
 
-/* What is not there is empty. */
-static bool read_file(
-	const char *dir, const char *name, struct buf *out, struct fault *f)
-{
-	char path[4300];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	buf_reset(out);
-	return access(path, F_OK) != 0 || file_read(path, INDEX_MAX, out, f);
-}
-
 /* name: "dovecot.index", "dovecot.map.index"; *there_r: something was read. */
-static bool read_index(const char *dir, const char *name,
+static bool read_index(struct feed *d, const char *dir, const char *name,
 	struct dovecot_index *x, bool *there_r, struct fault *f)
 {
 	static const char *const tails[] = {"", ".log.2", ".log"};
@@ -49,7 +37,8 @@ static bool read_index(const char *dir, const char *name,
 	buf_init(&text, INDEX_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
 		snprintf(file, sizeof(file), "%s%s", name, tails[i]);
-		if (!read_file(dir, file, &text, f))
+		buf_reset(&text);
+		if (!feed_read(d, dir, file, &text, f))
 			return false;
 		if (text.len > 0)
 			*there_r |=
@@ -169,7 +158,7 @@ static bool take_mailbox(
 	struct dovecot_index index = dovecot_index_new(a);
 	bool there, ok = true;
 
-	if (!read_index(dir, "dovecot.index", &index, &there, f))
+	if (!read_index(x->feed, dir, "dovecot.index", &index, &there, f))
 		return false;
 	if (!there) {
 		feed_complain(x->feed, "%s: there is no index", dir);
@@ -193,7 +182,7 @@ static bool take_tree(
 	struct import *x, const char *path, struct str above, struct fault *f)
 {
 	struct arena *names = x->feed->names;
-	DIR *d = opendir(path);
+	DIR *d = feed_opendir(path);
 	bool ok = true;
 
 	if (d == NULL)
@@ -229,8 +218,11 @@ bool import_dbox(struct feed *d, const char *path, struct fault *f)
 	bool there;
 
 	snprintf(sub, sizeof(sub), "%s/storage", path);
-	if (!feed_subscriptions(d, path, '/', f) ||
-		!read_index(sub, "dovecot.map.index", &x.map, &there, f))
+	if (!feed_subscriptions(d, path, '/', f))
+		return false;
+	/* Without, or by a link, there is no map. */
+	if (feed_is_directory(sub) &&
+		!read_index(d, sub, "dovecot.map.index", &x.map, &there, f))
 		return false;
 	snprintf(sub, sizeof(sub), "%s/mailboxes", path);
 	bool ok = take_tree(&x, sub, STR(""), f);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A Maildir with its folders: Maildir++, or directories (Dovecot's LAYOUT=fs).
  * UIDs and keywords where Dovecot left them. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/sorted.h"
 #include "cmd/mailbox/feed.h"
 #include "codec/mail/maildir.h"
 
@@ -43,7 +43,11 @@ static bool list(struct folder *x, const char *sub, struct fault *f)
 	char path[4096];
 
 	join(path, sizeof(path), x->path, sub);
-	DIR *d = opendir(path);
+	DIR *d = feed_opendir(path);
+	if (d == NULL && (errno == ENOTDIR || errno == ELOOP)) {
+		feed_complain(x->feed, "%s: no directory", path);
+		return true;
+	}
 	if (d == NULL)
 		return errno == ENOENT || fault_sys(f, "open %s", path);
 	for (struct dirent *e; (e = readdir(d)) != NULL;) {
@@ -76,16 +80,6 @@ static int by_uid(const void *a, const void *b)
 	return str_cmp(x->unique, y->unique);
 }
 
-/* A file that is not there is empty. */
-static bool read_file(
-	struct folder *x, const char *name, struct buf *out, struct fault *f)
-{
-	char path[4096];
-
-	join(path, sizeof(path), x->path, name);
-	return access(path, F_OK) != 0 || file_read(path, LIST_MAX, out, f);
-}
-
 static bool take_uids(struct folder *x, struct fault *f)
 {
 	struct buf text CLEANUP(buf_fini);
@@ -93,19 +87,18 @@ static bool take_uids(struct folder *x, struct fault *f)
 	uint32_t uid;
 
 	buf_init(&text, LIST_MAX);
-	if (!read_file(x, "dovecot-uidlist", &text, f))
+	if (!feed_read(x->feed, x->path, "dovecot-uidlist", &text, f))
 		return false;
 	qsort(x->v, x->n, sizeof(*x->v), by_unique);
 	struct str rest = buf_str(&text);
 	if (text.len == 0 || !maildir_uidlist_begin(&rest, &x->uidvalidity))
 		return true;
 	while (maildir_uidlist_next(&rest, &uid, &key.unique)) {
-		struct entry *e = x->n > 0 ? bsearch(&key, x->v, x->n,
-						     sizeof(*x->v), by_unique)
-					   : NULL;
+		size_t i = sorted_lower(
+			&key, x->v, x->n, sizeof(*x->v), by_unique);
 
-		if (e != NULL)
-			e->uid = uid;
+		if (i < x->n && str_eq(x->v[i].unique, key.unique))
+			x->v[i].uid = uid;
 	}
 	qsort(x->v, x->n, sizeof(*x->v), by_uid);
 	return true;
@@ -116,7 +109,7 @@ static bool take_keywords(struct folder *x, struct fault *f)
 	struct buf text CLEANUP(buf_fini);
 
 	buf_init(&text, 1 << 20);
-	if (!read_file(x, "dovecot-keywords", &text, f))
+	if (!feed_read(x->feed, x->path, "dovecot-keywords", &text, f))
 		return false;
 	maildir_keywords_parse(arena_str(x->a, buf_str(&text)), x->keywords);
 	return true;
@@ -206,7 +199,7 @@ static bool take_directories(
 	struct feed *d, const char *path, struct str above, struct fault *f)
 {
 	static const char *const own[] = {".", "..", "cur", "new", "tmp"};
-	DIR *dir = opendir(path);
+	DIR *dir = feed_opendir(path);
 	bool ok = true;
 
 	if (dir == NULL)

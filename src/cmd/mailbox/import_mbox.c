@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* mbox files: one, or a tree of them as mail clients keep it. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -106,7 +105,7 @@ static bool take_file(struct feed *d, const char *path, struct str mailbox,
 static bool take_tree(
 	struct feed *d, const char *path, struct str above, struct fault *f)
 {
-	DIR *dir = opendir(path);
+	DIR *dir = feed_opendir(path);
 	bool ok = true;
 
 	if (dir == NULL)

@@ -121,13 +121,15 @@ static const struct verb {
 	int (*run)(const struct mailbox_cmd *m);
 	const char *args[2]; /* what is missing without */
 	bool optional;
-} verbs[] = {{"backup", backup, {"a directory"}, false},
-	{"verify", verify, {"a directory"}, true},
-	{"repair", repair, {NULL}, false},
-	{"undelete", undelete, {"an address"}, false},
-	{"import", mailbox_cmd_import, {"an address", "a path"}, false},
-	{"export", mailbox_cmd_export, {"an address", "a directory"}, false},
-	{"restore", mailbox_cmd_restore, {"an address", "a backup"}, false}};
+	bool mailbox, format; /* the options it has */
+} verbs[] = {{"backup", backup, {"a directory"}},
+	{"verify", verify, {"a directory"}, .optional = true},
+	{"repair", repair, {NULL}}, {"undelete", undelete, {"an address"}},
+	{"import", mailbox_cmd_import, {"an address", "a path"},
+		.mailbox = true},
+	{"export", mailbox_cmd_export, {"an address", "a directory"},
+		.format = true},
+	{"restore", mailbox_cmd_restore, {"an address", "a backup"}}};
 
 static int act(struct mailbox_cmd *m, const char *what, int n)
 {
@@ -141,6 +143,10 @@ static int act(struct mailbox_cmd *m, const char *what, int n)
 		if (n > 0 && v->args[n - 1] == NULL)
 			return cmd_usage(
 				m->c, "unexpected \"%s\"", m->args[n - 1]);
+		if (m->mailbox != NULL && !v->mailbox)
+			return cmd_usage(m->c, "%s has no --mailbox", what);
+		if (m->format != NULL && !v->format)
+			return cmd_usage(m->c, "%s has no --format", what);
 		return v->run(m);
 	}
 	return cmd_usage(m->c,
