@@ -250,3 +250,37 @@ def uids(c, command):
         a, _, b = part.partition(":")
         out += range(int(a), int(b or a) + 1)
     return out
+
+
+def test_what_cannot_be_kept_true_ends(tmp_path):
+    """The store cannot read a body: the client hears that nothing comes."""
+    p = Postern(tmp_path / "a", users={USER: PW}, options={
+        "virtual_mailbox_domains": "example.test",
+        "mailbox_search_index": "no"})
+    p.start()
+    c, d = Client(p, USER), Client(p, USER)
+    c.ok("SELECT INBOX")
+    c.ok("SEARCH RETURN (UPDATE COUNT) BODY word")
+    body = c.n
+    c.ok("SEARCH RETURN (UPDATE COUNT) UNSEEN")
+    unseen = c.n
+    d.ok("CREATE Bad")
+    large = "Subject: large\r\n\r\n" + "word\r\n" * 400000
+    for box in ("INBOX", "Bad"):
+        d.append(box, large)
+    for path in (p.dir / "data" / "mail").glob("blobs.*/*"):
+        path.unlink()
+    got = c.ok("NOOP")
+    assert sorted(got) == sorted([
+        "1 EXISTS", f'NO [NOUPDATE "x{body}"] the mailbox cannot be read now',
+        f'ESEARCH (TAG "x{unseen}") ADDTO (0 1)'])
+    assert c.cmd(f'CANCELUPDATE "x{body}"')[1].startswith("BAD")
+    c.ok(f'CANCELUPDATE "x{unseen}"')
+    # A command that fails has begun none.
+    c.ok("SELECT Drafts")
+    assert c.cmd("ESEARCH IN (selected mailboxes Bad) RETURN (UPDATE COUNT) "
+                 "BODY word")[1].startswith("NO")
+    assert c.cmd(f'CANCELUPDATE "x{c.n}"')[1].startswith("BAD")
+    c.close()
+    d.close()
+    p.stop()

@@ -166,27 +166,47 @@ static bool has_any(struct imap *s, const struct imap_place *p, int64_t grantee,
 	return true;
 }
 
-/* The note for who gets something comes first: without rights it is harmless,
- * rights without it are not found. */
+/* Rights without the note are not found, so it is looked at again behind each
+ * change of it: what another session gives or takes meanwhile, one of the two
+ * sees.  A note too many is harmless. */
+static void settle_note(struct imap *s, const struct imap_place *p,
+	int64_t grantee, struct str owner)
+{
+	struct store *store = s->sv->m->store;
+	bool any, now;
+	struct fault f;
+
+	if (!has_any(s, p, grantee, &now, &f)) {
+		log_warn("acl", log_s("owner", owner), log_fault(&f));
+		return;
+	}
+	do {
+		any = now;
+		if (!store_note_sharer(store, grantee, owner, any, &f) ||
+			!has_any(s, p, grantee, &now, &f)) {
+			log_warn("acl", log_s("owner", owner), log_fault(&f));
+			return;
+		}
+	} while (now != any);
+}
+
+/* The note for who gets something comes first, and fails the command. */
 static bool set_rights(struct imap *s, const struct imap_place *p,
 	const struct store_acl *acl, struct fault *f)
 {
 	struct store *store = s->sv->m->store;
 	struct str owner = arena_lower(s->cmd_a, p->owner);
-	bool any;
 
 	if (acl->rights != 0 &&
 		!store_note_sharer(store, acl->grantee, owner, true, f))
 		return false;
 	if (!store_acl_set(store, p->account, acl, f))
 		return false;
+	settle_note(s, p, acl->grantee, owner);
 	imap_ring(s, p->account);
 	if (acl->grantee != STORE_ANYONE)
 		imap_ring(s, acl->grantee);
-	if (acl->rights != 0)
-		return true;
-	return has_any(s, p, acl->grantee, &any, f) &&
-	       (any || store_note_sharer(store, acl->grantee, owner, false, f));
+	return true;
 }
 
 static void set_entry(struct imap *s, const struct imap_place *p,

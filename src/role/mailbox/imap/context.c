@@ -55,6 +55,12 @@ static struct context *find(struct imap *s, struct str tag)
 
 /* ---- begin and end ---- */
 
+static void refuse_update(struct imap *s, struct str tag, const char *why)
+{
+	imap_untagged(s, "NO [NOUPDATE \"%.*s\"] %s",
+		STR_ARG(str_sub(tag, 0, 256)), why);
+}
+
 bool context_may_begin(struct imap *s, const struct search_return *r)
 {
 	if (!r->update || find(s, s->tag) == NULL)
@@ -75,8 +81,7 @@ void context_begin(struct imap *s, const struct search_return *r,
 	if (s->contexts == NULL)
 		s->contexts = must_alloc(sizeof(*s->contexts));
 	if (p->numbers || s->contexts->n == CONTEXTS_MAX) {
-		imap_untagged(s, "NO [NOUPDATE \"%.*s\"] %s",
-			STR_ARG(str_sub(s->tag, 0, 256)), why);
+		refuse_update(s, s->tag, why);
 		return;
 	}
 	struct context *c = &s->contexts->v[s->contexts->n++];
@@ -91,6 +96,16 @@ void context_begin(struct imap *s, const struct search_return *r,
 		.modseq = s->view.modseq};
 	if (found->n > 0)
 		memcpy(c->v, found->uids, found->n * sizeof(*c->v));
+}
+
+void context_cancel(struct imap *s, struct str tag)
+{
+	struct context *c = find(s, tag);
+
+	if (c == NULL)
+		return;
+	context_free(c);
+	*c = s->contexts->v[--s->contexts->n];
 }
 
 /* CANCELUPDATE "tag" ...: 4.3.5 */
@@ -112,14 +127,8 @@ void imap_cancelupdate(struct imap *s, struct imap_in *in)
 		imap_bad(s, "there is no such context");
 		return;
 	}
-	for (size_t i = 0; i < tags.n; i++) {
-		struct context *c = find(s, tags.v[i]);
-
-		if (c == NULL)
-			continue; /* named twice */
-		context_free(c);
-		*c = s->contexts->v[--s->contexts->n];
-	}
+	for (size_t i = 0; i < tags.n; i++)
+		context_cancel(s, tags.v[i]);
 	imap_ok(s, "No further updates");
 }
 
@@ -295,19 +304,18 @@ static void reverse(struct changes *l)
 	}
 }
 
-static void update_search(
+static bool update_search(
 	struct imap *s, struct context *c, struct changes *in, struct fault *f)
 {
 	struct changes out = {0};
 
-	if (!search_changed(s, c, &out, in, f)) {
-		log_error("store", log_s("login", s->login), log_fault(f));
-		return;
-	}
+	if (!search_changed(s, c, &out, in, f))
+		return false;
 	reverse(&out);
 	take_out(s, c, &out);
 	for (size_t i = 0; i < in->n; i++)
 		insert_at(c, place_of(c, in->v[i].uid), in->v[i].uid);
+	return true;
 }
 
 static uint32_t *sorted_copy(struct imap *s, const uint32_t *v, size_t n)
@@ -326,7 +334,7 @@ static bool is_among(const uint32_t *sorted, size_t n, uint32_t uid)
 	return sorted_find(&uid, sorted, n, sizeof(uid), sorted_by_u32) != NULL;
 }
 
-static void update_sort(
+static bool update_sort(
 	struct imap *s, struct context *c, struct changes *in, struct fault *f)
 {
 	struct changes out = {0};
@@ -336,10 +344,8 @@ static void update_sort(
 	s->uid = c->uid;
 	bool ok = sort_again(s, str_from(c->text), &now, f);
 	s->uid = uid;
-	if (!ok) {
-		log_error("store", log_s("login", s->login), log_fault(f));
-		return;
-	}
+	if (!ok)
+		return false;
 	uint32_t *old = sorted_copy(s, c->v, c->n);
 	uint32_t *fresh = sorted_copy(s, now.uids, now.n);
 	size_t n_old = c->n;
@@ -352,6 +358,7 @@ static void update_sort(
 			insert_at(c, i, now.uids[i]);
 			add(s, in, now.uids[i], i + 1);
 		}
+	return true;
 }
 
 /* RFC 5465 7: of what came, not of what flags brought in */
@@ -368,6 +375,17 @@ static void fetch_items(struct imap *s, const struct context *c,
 		fetch_unasked(s, str_from(c->items), uids, n);
 }
 
+/* What cannot be kept true ends, and the client hears it. */
+static void end_untrue(
+	struct imap *s, const struct context *c, const struct fault *f)
+{
+	struct str tag = arena_str(s->cmd_a, str_from(c->tag));
+
+	log_error("store", log_s("login", s->login), log_fault(f));
+	refuse_update(s, tag, "the mailbox cannot be read now");
+	context_cancel(s, tag);
+}
+
 void contexts_update(struct imap *s, uint32_t newest)
 {
 	struct imap_contexts *all = s->contexts;
@@ -376,13 +394,17 @@ void contexts_update(struct imap *s, uint32_t newest)
 	if (all == NULL || s->closing || s->view.box == NULL ||
 		!view_refresh(s, &f))
 		return;
-	for (size_t k = 0; k < all->n; k++) {
-		struct context *c = &all->v[k];
+	/* Backwards: one that ends makes room for the last. */
+	for (size_t k = all->n; k > 0; k--) {
+		struct context *c = &all->v[k - 1];
 		struct changes in = {0};
 
 		if (c->modseq >= s->view.modseq)
 			continue;
-		(c->sorted ? update_sort : update_search)(s, c, &in, &f);
+		if (!(c->sorted ? update_sort : update_search)(s, c, &in, &f)) {
+			end_untrue(s, c, &f);
+			continue;
+		}
 		c->modseq = s->view.modseq;
 		fetch_items(s, c, &in, newest);
 		put_changes(s, c, "ADDTO", &in);

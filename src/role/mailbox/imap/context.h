@@ -23,11 +23,13 @@ bool context_may_begin(struct imap *s, const struct search_return *r);
 void context_begin(struct imap *s, const struct search_return *r,
 	const struct search_program *p, struct str text, bool sorted,
 	const struct search_found *found);
+/* The context of this tag ends, where there is one. */
+void context_cancel(struct imap *s, struct str tag);
 /* The mailbox is closed. */
 void contexts_end(struct imap *s);
 
 /* In front of EXPUNGE, and behind everything; newest: the highest UID that the
- * client knew before. */
+ * client knew before.  Where the store fails, a context ends with NOUPDATE. */
 void contexts_remove_gone(struct imap *s);
 void contexts_update(struct imap *s, uint32_t newest);
 

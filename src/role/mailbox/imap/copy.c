@@ -119,6 +119,8 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 				 s->sv->m, to.owner, 0, n, s->cmd_a, &f)) ||
 		!(is_near(s, &to) ? copy_near : imap_copy_far)(s, uids, n, &to,
 			move, &quota, fresh, &uidvalidity, &f)) {
+		/* A far MOVE that could not remove has copied. */
+		imap_ring(s, to.account);
 		imap_fault_trycreate(s, &f);
 		return;
 	}

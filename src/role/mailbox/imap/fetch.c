@@ -319,6 +319,22 @@ static void fetch(struct imap *s, struct fetch *x, struct view_walk *w)
 		imap_ok(s, "Fetch completed");
 }
 
+bool fetch_parse_behind(struct imap *s, struct imap_in *in, struct str *items_r)
+{
+	struct fetch *dry = arena_make(s->cmd_a, struct fetch);
+	struct imap_in probe = *in;
+
+	dry->s = s;
+	if (!imap_space(&probe) || !str_starts(probe.rest, "("))
+		return true;
+	struct str start = probe.rest;
+	if (!fetch_parse_items(dry, &probe))
+		return false;
+	*items_r = str_sub(start, 0, start.len - probe.rest.len);
+	*in = probe;
+	return true;
+}
+
 void fetch_unasked(
 	struct imap *s, struct str items, const uint32_t *uids, size_t n)
 {

@@ -58,6 +58,11 @@ struct fetch {
 bool fetch_parse(struct fetch *x, struct imap_in *in);
 /* One item, a macro, or (items); without what may stand behind. */
 bool fetch_parse_items(struct fetch *x, struct imap_in *in);
+/* " (items)", where they stand there: RFC 5465 5.2, 7.  items_r: the text, for
+ * fetch_unasked; left as it is where there is none.  False: they do not read.
+ */
+bool fetch_parse_behind(
+	struct imap *s, struct imap_in *in, struct str *items_r);
 /* Nobody asked now: these items, but of what the command itself brought.
  * RFC 5465 5.2 */
 void fetch_unasked(

@@ -174,6 +174,8 @@ void imap_esearch(struct imap *s, struct imap_in *in)
 	if ((x->selected && !search_in(s, *in, &r, &f)) ||
 		(x->others && !search_others(s, x, *in, &r, &f))) {
 		search_save_nothing(s, &r);
+		if (r.update)
+			context_cancel(s, s->tag);
 		imap_fault(s, &f);
 		return;
 	}

@@ -37,24 +37,6 @@ struct reading {
 	bool selected; /* there was such a group */
 };
 
-/* " (UID BODY.PEEK[...])" behind MessageNew */
-static bool parse_items(struct reading *x, struct imap_in *in)
-{
-	struct fetch *dry = arena_make(x->s->cmd_a, struct fetch);
-	struct imap_in probe = *in;
-	struct str start;
-
-	dry->s = x->s;
-	if (!imap_space(&probe) || !str_starts(probe.rest, "("))
-		return true;
-	start = probe.rest;
-	if (!fetch_parse_items(dry, &probe))
-		return false;
-	x->n->items = str_sub(start, 0, start.len - probe.rest.len);
-	*in = probe;
-	return true;
-}
-
 static bool parse_event(
 	struct reading *x, struct imap_in *in, struct notify_group *g)
 {
@@ -72,7 +54,7 @@ static bool parse_event(
 	if (of_selected && (events[i].event & EVENT_MESSAGES) == 0)
 		return false;
 	return events[i].event != EVENT_NEW || !of_selected ||
-	       parse_items(x, in);
+	       fetch_parse_behind(x->s, in, &x->n->items);
 }
 
 /* RFC 5465 5: some events come together only. */
@@ -153,24 +135,21 @@ static void put_badevent(struct imap *s)
 	imap_no(s, "[BADEVENT (%.*s)] not known here", STR_ARG(buf_str(&b)));
 }
 
-static void replace(struct imap *s, struct imap_notify *n)
-{
-	imap_notify_free(s->notify);
-	s->notify = n;
-}
-
+/* What cannot begin leaves the one before as it was. */
 static void set(struct imap *s, struct reading *x, bool status)
 {
+	struct imap_notify *before = s->notify;
 	struct fault f;
 
-	replace(s, x->n);
-	x->n = NULL;
+	s->notify = x->n;
 	imap_hang_bells(s);
 	if (!notify_begin(s, status, &f)) {
-		replace(s, NULL);
+		s->notify = before;
+		imap_hang_bells(s);
 		imap_fault(s, &f);
 		return;
 	}
+	x->n = before; /* for who frees it */
 	/* Others may be seen now, at whose accounts to listen. */
 	imap_hang_bells(s);
 	imap_ok(s, "Notify completed");

@@ -56,33 +56,15 @@ bool search_run(struct imap *s, const struct search_program *p,
 
 /* ---- RETURN ---- */
 
-/* " (UID FLAGS)" */
-static bool parse_update(
-	struct imap *s, struct imap_in *in, struct search_return *r)
-{
-	struct fetch *dry = arena_make(s->cmd_a, struct fetch);
-	struct imap_in probe = *in;
-
-	r->update = true;
-	dry->s = s;
-	if (!imap_space(&probe) || !str_starts(probe.rest, "("))
-		return true;
-	struct str start = probe.rest;
-	if (!fetch_parse_items(dry, &probe))
-		return false;
-	r->items = str_sub(start, 0, start.len - probe.rest.len);
-	*in = probe;
-	return true;
-}
-
 static bool parse_option(
 	struct imap *s, struct imap_in *in, struct search_return *r)
 {
 	if (imap_word(in, "CONTEXT"))
 		return true; /* a hint: RFC 5267 4.2 */
-	if (imap_word(in, "UPDATE"))
-		return parse_update(s, in, r);
-
+	if (imap_word(in, "UPDATE")) {
+		r->update = true;
+		return fetch_parse_behind(s, in, &r->items);
+	}
 	if (imap_word(in, "MIN"))
 		r->min = true;
 	else if (imap_word(in, "MAX"))
