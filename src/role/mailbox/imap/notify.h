@@ -48,8 +48,10 @@ struct seen_box {
 };
 struct snapshot {
 	struct arena *a; /* NULL: none was taken */
-	struct seen_box *v;
+	struct seen_box *v; /* by name */
 	size_t n;
+	const struct seen_box **by_id; /* those with an id, by account and id */
+	size_t n_ids;
 	struct seen_entries entries; /* of the server */
 };
 
@@ -78,9 +80,9 @@ void notify_tell(struct imap *s);
 /* notify_snapshot.c */
 bool snapshot_take(struct imap *s, struct snapshot *p_r, struct fault *f);
 void snapshot_free(struct snapshot *p);
-/* near: where it may stand; NULL: there is none. */
+/* NULL: there is none; so there is of id 0. */
 const struct seen_box *snapshot_find(
-	const struct snapshot *p, int64_t account, int64_t id, size_t near);
+	const struct snapshot *p, int64_t account, int64_t id);
 const struct seen_box *snapshot_by_name(
 	const struct snapshot *p, struct str name);
 /* Of one mailbox, by all groups that have it. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What there is to be notified of, at one moment. */
+#include <stdlib.h>
+
 #include "base/sorted.h"
 #include "role/mailbox/imap/list_names.h"
 #include "role/mailbox/imap/notify.h"
@@ -100,6 +102,24 @@ static bool wants_server(const struct imap_notify *n)
 	return false;
 }
 
+static int by_id(const void *x, const void *y)
+{
+	const struct seen_box *a = *(const struct seen_box *const *)x;
+	const struct seen_box *b = *(const struct seen_box *const *)y;
+	int r = sorted_by_i64(&a->account, &b->account);
+
+	return r != 0 ? r : sorted_by_i64(&a->id, &b->id);
+}
+
+static void order(struct snapshot *p)
+{
+	p->by_id = arena_alloc(p->a, (p->n + 1) * sizeof(*p->by_id));
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].id != 0)
+			p->by_id[p->n_ids++] = &p->v[i];
+	qsort(p->by_id, p->n_ids, sizeof(*p->by_id), by_id);
+}
+
 bool snapshot_take(struct imap *s, struct snapshot *p_r, struct fault *f)
 {
 	struct imap_place server = {.account = s->account};
@@ -116,6 +136,7 @@ bool snapshot_take(struct imap *s, struct snapshot *p_r, struct fault *f)
 			ok = take_box(s, &p, &l, &l.v[i], f);
 	ok = ok && (!wants_server(s->notify) ||
 			   take_entries(s, &p, &server, &p.entries, f));
+	order(&p);
 	if (ok)
 		*p_r = p;
 	else
@@ -123,20 +144,15 @@ bool snapshot_take(struct imap *s, struct snapshot *p_r, struct fault *f)
 	return ok;
 }
 
-static bool is_box(const struct seen_box *b, int64_t account, int64_t id)
-{
-	return b->id == id && b->account == account;
-}
-
 const struct seen_box *snapshot_find(
-	const struct snapshot *p, int64_t account, int64_t id, size_t near)
+	const struct snapshot *p, int64_t account, int64_t id)
 {
-	if (near < p->n && is_box(&p->v[near], account, id))
-		return &p->v[near];
-	for (size_t i = 0; i < p->n; i++)
-		if (is_box(&p->v[i], account, id))
-			return &p->v[i];
-	return NULL;
+	const struct seen_box key = {.account = account, .id = id};
+	const struct seen_box *wanted = &key;
+	const struct seen_box *const *found = sorted_find(
+		&wanted, p->by_id, p->n_ids, sizeof(*p->by_id), by_id);
+
+	return found != NULL ? *found : NULL;
 }
 
 static int name_of_box(const void *name, const void *box)

@@ -118,18 +118,20 @@ static bool hears_of_name(const struct imap *s, const struct seen_box *box)
 	       !is_own(s, box->name);
 }
 
-/* It moved because what is above it did: 5.4 */
+/* It moved because one above it did: 5.4 */
 static bool moved_with_parent(const struct snapshot *last,
 	const struct snapshot *now, struct str from, struct str to)
 {
-	for (size_t i = 0; i < now->n; i++) {
-		const struct seen_box *b = &now->v[i];
+	for (size_t i = 1; i < from.len; i++) {
 		const struct seen_box *a =
-			b->id != 0 ? snapshot_find(last, b->account, b->id, i)
-				   : NULL;
+			from.ptr[i] == '/'
+				? snapshot_by_name(last, str_sub(from, 0, i))
+				: NULL;
+		const struct seen_box *b =
+			a != NULL ? snapshot_find(now, a->account, a->id)
+				  : NULL;
 
-		if (a != NULL && !str_eq(a->name, b->name) &&
-			list_name_is_below(from, a->name) &&
+		if (b != NULL && !str_eq(a->name, b->name) &&
 			list_name_is_below(to, b->name) &&
 			str_eq(str_from_at(from, a->name.len),
 				str_from_at(to, b->name.len)))
@@ -169,7 +171,7 @@ static void tell_gone(
 			.name = a->name, .subscribed = a->subscribed};
 
 		if (a->id != 0 &&
-			snapshot_find(now, a->account, a->id, i) == NULL &&
+			snapshot_find(now, a->account, a->id) == NULL &&
 			hears_of_name(s, a))
 			put_list(s, &r);
 	}
@@ -242,15 +244,14 @@ static void tell_difference(
 	for (size_t i = 0; i < now->n; i++)
 		if (now->v[i].id != 0)
 			tell_name(s, last, now,
-				snapshot_find(last, now->v[i].account,
-					now->v[i].id, i),
+				snapshot_find(
+					last, now->v[i].account, now->v[i].id),
 				&now->v[i]);
 	tell_subscriptions(s, last, now);
 	for (size_t i = 0; i < now->n; i++) {
 		const struct seen_box *b = &now->v[i];
 		const struct seen_box *a =
-			b->id != 0 ? snapshot_find(last, b->account, b->id, i)
-				   : NULL;
+			snapshot_find(last, b->account, b->id);
 
 		if (a == NULL)
 			continue;
