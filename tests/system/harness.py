@@ -198,6 +198,7 @@ class Postern:
             self.process.terminate()
         rc = self.process.wait(20)
         self.process = None
+        self.check_log()
         return rc
 
     def kill(self):
@@ -205,6 +206,15 @@ class Postern:
             self.process.kill()
             self.process.wait(20)
             self.process = None
+            self.check_log()
+
+    def check_log(self):
+        """A sanitizer, or the program itself, found a bug: whoever the test
+        asked, it fails."""
+        log = self.log()
+        for bad in ("ERROR: AddressSanitizer", "runtime error:", "postern: bug:",
+                    "WARNING: ThreadSanitizer"):
+            assert bad not in log, log[-5000:]
 
     def log(self):
         return (self.dir / "log").read_text(errors="replace")
