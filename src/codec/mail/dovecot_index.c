@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/sorted.h"
+
 /* ---- bytes ---- */
 
 struct bytes {
@@ -66,20 +68,23 @@ struct dovecot_index dovecot_index_new(struct arena *a)
 	return (struct dovecot_index){.a = a};
 }
 
+static int row_by_uid(const void *uid, const void *row)
+{
+	return sorted_by_u32(uid, &((const struct dovecot_message *)row)->uid);
+}
+
+/* Of the first that has this UID or one above. */
+static size_t place_of(const struct dovecot_index *x, uint32_t uid)
+{
+	return sorted_lower(&uid, x->v, x->n, sizeof(*x->v), row_by_uid);
+}
+
 static struct dovecot_message *row_of(
 	const struct dovecot_index *x, uint32_t uid)
 {
-	size_t low = 0, high = x->n;
+	size_t i = place_of(x, uid);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (x->v[mid].uid < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < x->n && x->v[low].uid == uid ? &x->v[low] : NULL;
+	return i < x->n && x->v[i].uid == uid ? &x->v[i] : NULL;
 }
 
 const struct dovecot_message *dovecot_index_find(
@@ -116,18 +121,9 @@ static void set_flags(struct marks *m, uint32_t add, uint32_t remove)
 static void each(struct dovecot_index *x, uint32_t first, uint32_t last,
 	void (*fn)(struct dovecot_message *m, void *ctx), void *ctx)
 {
-	size_t low = 0, high = x->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (x->v[mid].uid < first)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	for (; low < x->n && x->v[low].uid <= last; low++)
-		fn(&x->v[low], ctx);
+	for (size_t i = place_of(x, first); i < x->n && x->v[i].uid <= last;
+		i++)
+		fn(&x->v[i], ctx);
 }
 
 /* ---- parts of a record that others added ---- */

@@ -111,13 +111,6 @@ static void add_gone(
 	*l = x.all;
 }
 
-/* By name, as all of a list. */
-static int by_box_name(const void *a, const void *b)
-{
-	return str_cmp(((const struct imap_place *)a)->box.name,
-		((const struct imap_place *)b)->box.name);
-}
-
 /* The session's own come first where a name is both. */
 static bool add_others(struct imap *s, struct list_names *l, struct fault *f)
 {
@@ -141,7 +134,7 @@ static bool add_others(struct imap *s, struct list_names *l, struct fault *f)
 		if (!is_known(l, p->box.name))
 			add(&x, *p);
 	}
-	qsort(x.all.v, x.all.n, sizeof(*x.all.v), by_box_name);
+	qsort(x.all.v, x.all.n, sizeof(*x.all.v), by_name);
 	*l = x.all;
 	return true;
 }
