@@ -704,3 +704,45 @@ def test_idle_shares_one_box(client, server):
     for w in watchers:
         while w.line() != b"* 1 EXPUNGE":
             pass
+
+
+# ---- UIDBATCHES: RFC 10022 ----
+
+def test_uidbatches(client, box):
+    c = box
+    uids = [c.append(c.box, mail("x")) for _ in range(12)]
+    c.ok(f"SELECT {c.box}")
+    c.ok(f"UID STORE {uids[4]},{uids[11]} +FLAGS (\\Deleted)")
+    c.ok("EXPUNGE")
+    left = [u for i, u in enumerate(uids) if i not in (4, 11)]
+    all_uids = [int(u) for u in c.ok("UID SEARCH ALL")[0].split()[1:]]
+
+    def batches(args):
+        got = c.ok(f"UIDBATCHES {args}")
+        m = re.fullmatch(rf'UIDBATCHES \(TAG "x{c.n}"\)(?: (.*))?', got[0])
+        return [tuple(int(x) for x in r.split(":"))
+                for r in m[1].split(",")] if m[1] else []
+
+    def expected(size):
+        down = all_uids[::-1]
+        return [(p[0], p[-1]) for p in
+                (down[i:i + size] for i in range(0, len(down), size))]
+
+    assert left == all_uids
+    for size in (1, 3, 5, 2000):
+        assert batches(size) == expected(size)
+    assert batches("3 1:2") == expected(3)[:2]
+    assert batches("3 2:2") == expected(3)[1:2]
+    assert batches("3 3:4000000000") == expected(3)[2:]
+    assert batches("3 100:200") == []
+    assert batches("4000000000 4000000000:4000000000") == []
+    for bad in ("", "0", "x", "3 0:1", "3 2:1", "3 1", "3 1:", "3 1:2 x", "-1"):
+        assert c.cmd(f"UIDBATCHES {bad}".strip())[1].startswith("BAD")
+    assert batches(2000) == expected(2000)
+    # Where nothing is, and where nothing is selected
+    c.ok("CREATE Empty")
+    c.ok("SELECT Empty")
+    assert batches(10) == []
+    c.ok("UNSELECT")
+    assert c.cmd("UIDBATCHES 10")[1].startswith("BAD")
+    c.ok("DELETE Empty")

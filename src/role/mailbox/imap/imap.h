@@ -71,7 +71,8 @@ imap_command_f imap_capability, imap_noop, imap_logout, imap_id, imap_namespace,
 	imap_compress, imap_unauthenticate, imap_getquota, imap_getquotaroot,
 	imap_setquota, imap_getmetadata, imap_setmetadata, imap_language,
 	imap_setacl, imap_deleteacl, imap_getacl, imap_listrights,
-	imap_myrights, imap_notify, imap_esearch, imap_cancelupdate;
+	imap_myrights, imap_notify, imap_esearch, imap_cancelupdate,
+	imap_uidbatches;
 
 /* session.c: takes over an authenticated gate's stream and memory */
 void imap_begin(struct gate *g, struct str tag);

@@ -82,6 +82,7 @@ static const struct {
 	{"NOTIFY", imap_notify, ANY},
 	{"ESEARCH", imap_esearch, ANY},
 	{"CANCELUPDATE", imap_cancelupdate, SELECTED},
+	{"UIDBATCHES", imap_uidbatches, SELECTED | KEEP_NUMBERS | ROWS},
 	{"UID", imap_uid, SELECTED | NO_NEWS},
 };
 

@@ -20,7 +20,7 @@ void imap_put_capabilities(const struct imap *s, struct buf *out)
 		"UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE "
 		"METADATA LIST-METADATA LANGUAGE ACL RIGHTS=kxte "
 		"LIST-MYRIGHTS NOTIFY MULTISEARCH INPROGRESS "
-		"CONTEXT=SEARCH CONTEXT=SORT");
+		"CONTEXT=SEARCH CONTEXT=SORT UIDBATCHES");
 	if (!stream_is_compressed(s->stream))
 		buf_puts(out, " COMPRESS=DEFLATE");
 	buf_puts(out, " APPENDLIMIT");
