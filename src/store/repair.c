@@ -177,7 +177,7 @@ static bool mend_roots(struct repairing *x)
 {
 	return mend(x, "accounts without their numbers",
 		       "INSERT INTO mailboxes SELECT account, 0, '', 0, 0,"
-		       " 1, 1, 0, 0, 0, 0, 0, 0 FROM"
+		       " 1, 1, 0, 0, 0, 0, 0, 0, 1 FROM"
 		       " (SELECT account FROM mailboxes UNION"
 		       " SELECT account FROM messages) a WHERE NOT EXISTS"
 		       " (SELECT 1 FROM mailboxes r"
@@ -206,7 +206,7 @@ static bool mend_mailboxes(struct repairing *x)
 		       "INSERT INTO mailboxes SELECT m.account, m.mailbox,"
 		       " 'Recovered ' || m.mailbox, 0,"
 		       " max(r.uidnext, unixepoch()) + m.mailbox,"
-		       " max(m.uid) + 1, r.modseq, 0, 0, 0, 0, 0, 0"
+		       " max(m.uid) + 1, r.modseq, 0, 0, 0, 0, 0, 0, 1"
 		       " FROM messages m JOIN mailboxes r"
 		       " ON r.account=m.account AND r.mailbox=0"
 		       " WHERE NOT EXISTS (SELECT 1 FROM mailboxes b"

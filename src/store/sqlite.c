@@ -111,8 +111,11 @@ static const char schema_6[] =
 	" PRIMARY KEY(account, mailbox, grantee)) WITHOUT ROWID;"
 	"CREATE TABLE sharers(account INT, owner TEXT,"
 	" PRIMARY KEY(account, owner)) WITHOUT ROWID";
+static const char schema_7[] =
+	"ALTER TABLE mailboxes ADD COLUMN told_below INT NOT NULL DEFAULT 1;"
+	"UPDATE mailboxes SET told_below=uidnext WHERE mailbox>0";
 static const char *const schema[] = {
-	schema_1, schema_2, schema_3, schema_4, schema_5, schema_6};
+	schema_1, schema_2, schema_3, schema_4, schema_5, schema_6, schema_7};
 
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {

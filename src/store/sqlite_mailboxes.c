@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Mailboxes of the SQLite engine: their rows, and changes of them.
  * The invariants stand at the top of sqlite.c. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
@@ -14,7 +15,7 @@ static bool insert_mailbox(struct db *db, int64_t account, int64_t mailbox,
 	int64_t modseq, struct fault *f)
 {
 	return db_run(db, f,
-		"INSERT INTO mailboxes VALUES(?,?,?,?,?,1,?,0,0,0,0,0,0)",
+		"INSERT INTO mailboxes VALUES(?,?,?,?,?,1,?,0,0,0,0,0,0,1)",
 		"iitiii", account, mailbox, name, (int64_t)role, uidvalidity,
 		modseq);
 }
@@ -133,7 +134,8 @@ static bool ensure_work(struct db *db, void *ctx, struct fault *f)
 	"mailbox, name, role, EXISTS(SELECT 1 FROM subscriptions s"            \
 	" WHERE s.account=mailboxes.account AND s.name=mailboxes.name),"       \
 	" uidvalidity, uidnext, modseq,"                                       \
-	" n_exists, n_unseen, n_deleted, bytes, seen_below, n_below"
+	" n_exists, n_unseen, n_deleted, bytes, seen_below, n_below,"          \
+	" told_below"
 
 /* The name leans on the statement. */
 static struct store_mailbox mailbox_of(sqlite3_stmt *s)
@@ -150,7 +152,8 @@ static struct store_mailbox mailbox_of(sqlite3_stmt *s)
 		.n_deleted = (uint64_t)db_int(s, 9),
 		.bytes = (uint64_t)db_int(s, 10),
 		.seen_below = (uint32_t)db_int(s, 11),
-		.n_below = (uint64_t)db_int(s, 12)};
+		.n_below = (uint64_t)db_int(s, 12),
+		.told_below = (uint32_t)db_int(s, 13)};
 }
 
 static bool read_mailboxes(struct db *db, int64_t account, struct arena *a,
@@ -236,6 +239,38 @@ bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 			return false;
 	}
 	return true;
+}
+
+/* ---- what clients were told of ---- */
+
+struct told {
+	int64_t account, mailbox;
+	uint32_t below;
+};
+
+static bool told_work(struct db *db, void *ctx, struct fault *f)
+{
+	const struct told *t = ctx;
+
+	return db_run(db, f,
+		"UPDATE mailboxes SET told_below=max(told_below, ?)"
+		" WHERE account=? AND mailbox=?",
+		"iii", (int64_t)t->below, t->account, t->mailbox);
+}
+
+static void told_done(void *ctx, bool ok UNUSED, const struct fault *f UNUSED)
+{
+	free(ctx);
+}
+
+void store_told(
+	struct store *s, int64_t account, int64_t mailbox, uint32_t below)
+{
+	struct told *t = must_alloc(sizeof(*t));
+
+	*t = (struct told){account, mailbox, below};
+	committer_post(
+		store_shard_of(s, account)->committer, told_work, t, told_done);
 }
 
 /* ---- changes of mailboxes ---- */

@@ -65,6 +65,7 @@ struct store_mailbox {
 	/* All below this UID are seen, and there are n_below of them. */
 	uint32_t seen_below;
 	uint64_t n_below;
+	uint32_t told_below; /* store_told */
 };
 
 /* ---- mailboxes ---- */
@@ -84,6 +85,11 @@ bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
 bool store_first_unseen(struct store *s, int64_t account,
 	const struct store_mailbox *box, uint32_t *uid_r, uint64_t *below_r,
 	struct fault *f);
+
+/* Clients were told of the messages below this UID: they are no longer \Recent
+ * (RFC 3501 2.3.2).  It does not wait, and a crash may take it back. */
+void store_told(
+	struct store *s, int64_t account, int64_t mailbox, uint32_t below);
 
 enum store_change {
 	STORE_CREATE,

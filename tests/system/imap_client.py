@@ -7,14 +7,18 @@ import zlib
 
 
 class Client:
+    # Shows what is \Recent, "* 1 RECENT" too: most tests are not about it.
+    recent = False
+
     def __init__(self, server, user=None, password="builder-22",
-                 port="imaps", login=True):
+                 port="imaps", login=True, recent=False):
         raw = socket.create_connection((server.host, server.port[port]), 30)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = server.tls().wrap_socket(
             raw, server_hostname="localhost") if port == "imaps" else raw
         self.data, self.n = b"", 0
         self.inflate = self.deflate = None
+        self.recent = recent
         self.greeting = self.line()
         if login:
             self.ok(f'LOGIN "{user}" "{password}"')
@@ -27,6 +31,15 @@ class Client:
 
     def line(self):
         """One reply with its literals, without the last CRLF."""
+        while True:
+            line = self._line()
+            if self.recent:
+                return line
+            if not re.fullmatch(rb"\* \d+ RECENT", line):
+                return re.sub(rb"(?<=\()\\Recent ?| \\Recent(?=[ )])", b"",
+                              line)
+
+    def _line(self):
         at = 0
         while True:
             end = self.data.find(b"\r\n", at)

@@ -258,6 +258,10 @@ class Script:
         have = {}
         for k, v in zip(got[::2], got[1::2]):
             have[k[1].lower()] = v
+        # Which session is told of a message first is not the script's.
+        if isinstance(have.get(b"flags"), list):
+            have[b"flags"] = [w for w in have[b"flags"]
+                              if w != ("a", b"\\Recent")]
         for k, v in zip(want[::2], want[1::2]):
             name = k[1].lower()
             if name not in have:

@@ -138,6 +138,7 @@ def test_11_outlook_peek_forms(c):
 
 
 def test_12_outlook_select_has_exists_and_uidvalidity(c):
+    c.recent = True
     got = c.ok("SELECT INBOX")
     assert "0 EXISTS" in got and "0 RECENT" in got
     assert any(re.match(r"OK \[UIDVALIDITY \d+\] \w", r) for r in got)

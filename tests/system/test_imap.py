@@ -72,7 +72,7 @@ def test_append_fetch_store_copy_expunge(imap):
     assert re.match(rb"\d+ 1$", m.untagged_responses.get(
         "APPENDUID", [b"1 1"])[0])
     row = m.fetch("1", "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])")[1]
-    assert b"UID 1 " in row[0][0] and b"\\Seen $Forwarded" in row[0][0]
+    assert b"UID 1 " in row[0][0] and b"\\Seen \\Recent $Forwarded" in row[0][0]
     assert b'INTERNALDATE "21-Nov-1997 15:55:06 +0000"' in row[0][0]
     assert f"RFC822.SIZE {len(MAIL)}".encode() in row[0][0]
     assert row[0][1] == MAIL
@@ -94,7 +94,7 @@ def test_append_fetch_store_copy_expunge(imap):
     assert b'BODY[]<99999> ""' in m.fetch("1", "(BODY.PEEK[]<99999.5>)")[1][0]
     assert section("[9]") == b""
     assert m.store("1", "+FLAGS", r"(\Flagged)")[1] == [
-        b"1 (FLAGS (\\Seen \\Flagged $Forwarded))"]
+        b"1 (FLAGS (\\Seen \\Flagged \\Recent $Forwarded))"]
     assert m.store("1", "-FLAGS.SILENT", r"(\Flagged)")[0] == "OK"
     assert m.copy("1", "Trash")[0] == "OK"
     assert m.copy("1", "Nowhere")[0] == "NO"
@@ -108,7 +108,8 @@ def test_append_fetch_store_copy_expunge(imap):
     m.select("INBOX")
     m.append("INBOX", None, None, MAIL)
     m.noop()
-    assert m.uid("FETCH", "1:*", "(FLAGS)")[1] == [b"1 (UID 3 FLAGS ())"]
+    assert m.uid("FETCH", "1:*", "(FLAGS)")[1] == [
+        b"1 (UID 3 FLAGS (\\Recent))"]
     assert m.fetch("1", "(BODY[])")[0] == "OK"
     assert b"\\Seen" in m.fetch("1", "(FLAGS)")[1][0]
 
@@ -151,6 +152,7 @@ def test_idle_tells_within_a_second(one, imap):
     one.send("alice@example.test", [BOB])
     m.sock.settimeout(5)
     assert m.readline() == b"* 1 EXISTS\r\n"
+    assert m.readline() == b"* 1 RECENT\r\n"
     # DONE and the next command in one packet.
     m.send(b"DONE\r\nx2 NOOP\r\n")
     assert m.readline().startswith(b"x1 OK")

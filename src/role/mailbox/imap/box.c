@@ -61,16 +61,22 @@ static void box_free(struct box *box)
 	free(box);
 }
 
+/* With the lock held; NULL: nobody has it. */
+static struct box *find(struct box *box, int64_t account, int64_t mailbox)
+{
+	while (box != NULL &&
+		(box->account != account || box->mailbox != mailbox))
+		box = box->next;
+	return box;
+}
+
 struct box *boxes_get(struct boxes *b, int64_t account, int64_t mailbox,
 	struct box_user *user)
 {
 	pthread_mutex_lock(&b->lock);
 	struct box **at = slot(b, account, mailbox);
-	struct box *box = *at;
+	struct box *box = find(*at, account, mailbox);
 
-	while (box != NULL &&
-		(box->account != account || box->mailbox != mailbox))
-		box = box->next;
 	if (box == NULL) {
 		box = box_new(b->store, account, mailbox);
 		box->next = *at;
@@ -101,6 +107,51 @@ void boxes_put(struct boxes *b, struct box *box, struct box_user *user)
 	pthread_mutex_unlock(&b->lock);
 	if (last)
 		box_free(box);
+}
+
+/* ---- what sessions were told of ---- */
+
+uint32_t box_told(const struct box *box)
+{
+	return __atomic_load_n(&box->told, __ATOMIC_RELAXED);
+}
+
+static uint32_t raise_to(uint32_t *at, uint32_t value)
+{
+	uint32_t have = __atomic_load_n(at, __ATOMIC_RELAXED);
+
+	while (have < value &&
+		!__atomic_compare_exchange_n(at, &have, value, false,
+			__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	return have;
+}
+
+uint32_t box_tell(struct box *box, uint32_t next)
+{
+	return raise_to(&box->told, next);
+}
+
+void box_tell_stored(struct box *box, uint32_t stored)
+{
+	raise_to(&box->told, stored);
+	raise_to(&box->told_stored, stored);
+}
+
+bool box_tell_unstored(struct box *box, uint32_t *told_r)
+{
+	*told_r = box_told(box);
+	return raise_to(&box->told_stored, *told_r) < *told_r;
+}
+
+uint32_t boxes_told(struct boxes *b, int64_t account, int64_t mailbox)
+{
+	pthread_mutex_lock(&b->lock);
+	const struct box *box =
+		find(*slot(b, account, mailbox), account, mailbox);
+	uint32_t told = box != NULL ? box_told(box) : 0;
+	pthread_mutex_unlock(&b->lock);
+	return told;
 }
 
 /* ---- looking up ---- */

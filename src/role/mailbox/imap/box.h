@@ -57,6 +57,9 @@ struct box {
 	const char **words; /* texts of keywords; [0] is "" */
 	size_t n_words, cap_words;
 	struct map *word_index;
+	/* recent.h: sessions were told of what is below this UID, and the store
+	 * knows of what is below that; atomic */
+	uint32_t told, told_stored;
 	/* facts.h: made at the first SORT; a lock of its own */
 	pthread_mutex_t facts_lock;
 	struct facts *facts;
@@ -74,6 +77,17 @@ struct boxes *boxes_new(struct store *store);
 struct box *boxes_get(struct boxes *b, int64_t account, int64_t mailbox,
 	struct box_user *user);
 void boxes_put(struct boxes *b, struct box *box, struct box_user *user);
+
+/* Sessions were told of the messages below this UID (recent.h). */
+uint32_t box_told(const struct box *box);
+/* Now, of those below next; what it was before. */
+uint32_t box_tell(struct box *box, uint32_t next);
+/* The store has it so; it is so at least. */
+void box_tell_stored(struct box *box, uint32_t stored);
+/* Is there more than the store knows?  It is taken as known then. */
+bool box_tell_unstored(struct box *box, uint32_t *told_r);
+/* Of a mailbox that somebody has selected; 0: nobody. */
+uint32_t boxes_told(struct boxes *b, int64_t account, int64_t mailbox);
 
 /* Takes over what the store has meanwhile.  *deleted_r: the mailbox itself is
  * gone, or has another UIDVALIDITY: an import brought it.  Any thread. */

@@ -70,6 +70,18 @@ struct status_item {
 	uint64_t value;
 };
 
+static bool put_recent(
+	struct imap *s, const struct imap_place *p, struct buf *out)
+{
+	uint64_t n = 0;
+	struct fault f;
+
+	if (p->box.id != 0 && !recent_count(s, p->account, &p->box, &n, &f))
+		log_error("store", log_s("login", s->login), log_fault(&f));
+	buf_putf(out, "RECENT %llu", (unsigned long long)n);
+	return true;
+}
+
 /* RFC 9208 4.1.4: what EXPUNGE would free, in octets */
 static bool put_deleted_storage(
 	struct imap *s, const struct imap_place *p, struct buf *out)
@@ -91,10 +103,9 @@ static bool put_status_item(struct imap *s, struct imap_in *in,
 	const struct store_mailbox *b = &p->box;
 	const int64_t limit = s->sv->c->message_size_limit;
 	const struct status_item items[] = {{"MESSAGES", b->n_exists},
-		{"RECENT", 0}, {"UIDNEXT", b->uidnext},
-		{"UIDVALIDITY", b->uidvalidity}, {"UNSEEN", b->n_unseen},
-		{"SIZE", b->bytes}, {"DELETED", b->n_deleted},
-		{"HIGHESTMODSEQ", b->modseq},
+		{"UIDNEXT", b->uidnext}, {"UIDVALIDITY", b->uidvalidity},
+		{"UNSEEN", b->n_unseen}, {"SIZE", b->bytes},
+		{"DELETED", b->n_deleted}, {"HIGHESTMODSEQ", b->modseq},
 		{"APPENDLIMIT", limit > 0 ? (uint64_t)limit : UINT32_MAX}};
 
 	if (imap_word(in, "MAILBOXID")) {
@@ -102,6 +113,8 @@ static bool put_status_item(struct imap *s, struct imap_in *in,
 			MAILBOX_ID_ARG(p->account, b->uidvalidity));
 		return true;
 	}
+	if (imap_word(in, "RECENT"))
+		return put_recent(s, p, out);
 	if (imap_word(in, "DELETED-STORAGE"))
 		return put_deleted_storage(s, p, out);
 	for (size_t i = 0; i < ARRAY_LEN(items); i++)

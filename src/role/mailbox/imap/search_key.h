@@ -10,6 +10,7 @@ enum key_kind {
 	K_ALL,
 	K_FLAG,
 	K_NOT_FLAG,
+	K_NEW, /* recent and not seen */
 	K_KEYWORD,
 	K_NOT_KEYWORD,
 	K_SET,

@@ -353,6 +353,8 @@ static bool matches(struct search_candidate *c, const struct search_key *k)
 		return (p->flags & k->flag) != 0;
 	case K_NOT_FLAG:
 		return (p->flags & k->flag) == 0;
+	case K_NEW:
+		return (p->flags & (PICK_RECENT | FLAG_SEEN)) == PICK_RECENT;
 	case K_KEYWORD:
 		return has_keyword(p->keywords, k->text);
 	case K_NOT_KEYWORD:

@@ -121,10 +121,8 @@ static const struct {
 	{"UNDELETED", K_NOT_FLAG, FLAG_DELETED},
 	{"UNDRAFT", K_NOT_FLAG, FLAG_DRAFT},
 	{"UNFLAGGED", K_NOT_FLAG, FLAG_FLAGGED},
-	{"UNSEEN", K_NOT_FLAG, FLAG_SEEN},
-	/* \Recent is never set: NEW finds nothing, OLD everything. */
-	{"RECENT", K_FLAG, 1u << 31}, {"NEW", K_FLAG, 1u << 31},
-	{"OLD", K_ALL, 0},
+	{"UNSEEN", K_NOT_FLAG, FLAG_SEEN}, {"RECENT", K_FLAG, PICK_RECENT},
+	{"NEW", K_NEW, 0}, {"OLD", K_NOT_FLAG, PICK_RECENT},
 	/* RFC 8514 4.3: every mailbox has save dates */
 	{"SAVEDATESUPPORTED", K_ALL, 0}};
 

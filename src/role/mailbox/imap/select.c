@@ -206,7 +206,7 @@ static void put_state(
 	put_permanent(s, read_only);
 	imap_untagged(s, "%llu EXISTS", (unsigned long long)box->n_exists);
 	if (!s->rev2)
-		imap_untagged(s, "0 RECENT");
+		imap_untagged(s, "%zu RECENT", s->view.recent.count);
 	put_unseen(s, box, &f);
 	imap_untagged(s, "OK [UIDVALIDITY %u] UIDs valid", box->uidvalidity);
 	imap_untagged(s, "OK [UIDNEXT %u] Predicted next UID", box->uidnext);

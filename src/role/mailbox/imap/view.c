@@ -13,7 +13,7 @@ static const struct {
 	uint32_t flag;
 } system_flags[] = {{"\\Seen", FLAG_SEEN}, {"\\Answered", FLAG_ANSWERED},
 	{"\\Flagged", FLAG_FLAGGED}, {"\\Deleted", FLAG_DELETED},
-	{"\\Draft", FLAG_DRAFT}};
+	{"\\Draft", FLAG_DRAFT}, {"\\Recent", PICK_RECENT}};
 
 bool imap_flags_parse(const struct strs *words, struct arena *a,
 	uint32_t *flags_r, struct strs *keywords_r)
@@ -26,10 +26,9 @@ bool imap_flags_parse(const struct strs *words, struct arena *a,
 		while (j < ARRAY_LEN(system_flags) &&
 			!str_ieqc(words->v[i], system_flags[j].name))
 			j++;
+		/* \Recent is the server's own: ignored. */
 		if (j < ARRAY_LEN(system_flags))
-			*flags_r |= system_flags[j].flag;
-		else if (str_ieqc(words->v[i], "\\Recent"))
-			continue; /* the server's own: ignored */
+			*flags_r |= system_flags[j].flag & FLAG_SYSTEM;
 		else if (str_starts(words->v[i], "\\") || words->v[i].len > 100)
 			return false;
 		else if (!strs_has(keywords_r, words->v[i]))
@@ -108,7 +107,8 @@ struct pick view_pick_of(
 {
 	return (struct pick){.seq = seq,
 		.uid = row->uid,
-		.flags = row->flags,
+		.flags = row->flags |
+			 (recent_has(&v->recent, row->uid) ? PICK_RECENT : 0),
 		.size = row->size,
 		.received = row->received,
 		.modseq = row->modseq,
@@ -333,6 +333,10 @@ bool view_open(struct imap *s, struct imap_place *p, bool read_only,
 	v->modseq = box->modseq;
 	v->max_uid = box->uidnext - 1;
 	v->n = box->n_exists;
+	if (!recent_open(s, box, f)) {
+		view_close(s);
+		return false;
+	}
 	__atomic_store_n(&v->user.expunged, box->modseq, __ATOMIC_RELAXED);
 	return true;
 }
@@ -342,8 +346,10 @@ void view_close(struct imap *s)
 	struct view *v = &s->view;
 
 	contexts_end(s);
-	if (v->box != NULL)
+	if (v->box != NULL) {
+		recent_close(s);
 		boxes_put(s->sv->m->boxes, v->box, &v->user);
+	}
 	free(v->name);
 	*v = (struct view){0};
 }

@@ -13,7 +13,7 @@
  */
 
 #include "codec/imap/parse.h"
-#include "role/mailbox/imap/box.h"
+#include "role/mailbox/imap/recent.h"
 
 struct imap;
 struct imap_place;
@@ -29,13 +29,16 @@ struct view {
 	uint64_t modseq; /* flags are told up to here */
 	uint32_t max_uid; /* the newest it was told of */
 	size_t n; /* EXISTS, as it was told */
+	struct recent recent;
 };
+
+enum { PICK_RECENT = 1u << 29 }; /* beside ROW_GONE */
 
 /* One message, copied out of the box. */
 struct pick {
 	uint32_t seq;
 	uint32_t uid;
-	uint32_t flags; /* of store.h, and ROW_GONE */
+	uint32_t flags; /* of store.h, ROW_GONE, PICK_RECENT */
 	uint32_t size;
 	int64_t received;
 	int64_t blob;

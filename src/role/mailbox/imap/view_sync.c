@@ -88,6 +88,7 @@ static void tell_vanished(struct imap *s, struct buf *out)
 			buf_puts(out, "* VANISHED ");
 		any = true;
 		v->n--;
+		recent_gone(v, box->gone[i].uid);
 		imap_set_put(&put, box->gone[i].uid, out);
 	}
 	imap_set_put_end(&put, out);
@@ -110,6 +111,7 @@ static void tell_expunged(struct imap *s, struct buf *out)
 			buf_put_u64(out, box_lower(box, gone->uid) - told + 1);
 			buf_puts(out, " EXPUNGE\r\n");
 			v->n--;
+			recent_gone(v, gone->uid);
 			told++;
 		} else if (gone->modseq <= view_told(v)) {
 			told++;
@@ -126,9 +128,14 @@ static void tell_new(struct imap *s, struct buf *out)
 
 	if (pos == box->n)
 		return;
+	uint32_t newest = box->rows[box->n - 1].uid;
+	uint32_t recent = recent_take(s, v->max_uid + 1, newest + 1);
 	for (; pos < box->n; pos++)
-		fresh += !view_told_gone(v, &box->rows[pos]);
-	v->max_uid = box->rows[box->n - 1].uid;
+		if (!view_told_gone(v, &box->rows[pos])) {
+			fresh++;
+			v->recent.count += box->rows[pos].uid >= recent;
+		}
+	v->max_uid = newest;
 	if (fresh == 0)
 		return;
 	v->n += fresh;
@@ -146,8 +153,9 @@ static bool say_deleted(struct imap *s)
 
 struct glance {
 	uint32_t max_uid;
+	uint32_t recent; /* from this UID on they are */
 	bool numbers; /* something happened that needs them */
-	size_t fresh;
+	size_t fresh, n_recent;
 };
 
 static bool glance_row(const struct store_row *row, void *ctx)
@@ -156,6 +164,7 @@ static bool glance_row(const struct store_row *row, void *ctx)
 
 	g->numbers = row->uid <= g->max_uid;
 	g->fresh++;
+	g->n_recent += row->uid >= g->recent;
 	return !g->numbers;
 }
 
@@ -191,6 +200,7 @@ static bool sync_unloaded(struct imap *s, bool *done_r, struct fault *f)
 		*done_r = true; /* an import brought its own */
 		return say_deleted(s);
 	}
+	g.recent = recent_take(s, v->max_uid + 1, m.uidnext);
 	if (!store_vanished(box->store, box->account, box->mailbox, v->modseq,
 		    glance_vanished, &g, f) ||
 		!store_rows(box->store, box->account, box->mailbox, v->modseq,
@@ -204,7 +214,10 @@ static bool sync_unloaded(struct imap *s, bool *done_r, struct fault *f)
 	v->max_uid = m.uidnext - 1;
 	if (m.n_exists > v->n) {
 		v->n = m.n_exists;
+		v->recent.count += g.n_recent;
 		imap_untagged(s, "%zu EXISTS", v->n);
+		if (g.n_recent > 0)
+			imap_untagged(s, "%zu RECENT", v->recent.count);
 	}
 	return true;
 }
@@ -226,6 +239,8 @@ bool view_sync(struct imap *s, bool expunges, const struct view_own *own,
 	buf_init(&out, NEWS_MAX);
 	pthread_rwlock_rdlock(&box->lock);
 	if (box->modseq > v->modseq || box->modseq > view_told(v)) {
+		size_t recent = v->recent.count;
+
 		tell_changes(s, own, &out);
 		if (expunges) {
 			if (s->qresync || s->uidonly)
@@ -237,6 +252,8 @@ bool view_sync(struct imap *s, bool expunges, const struct view_own *own,
 		}
 		v->modseq = box->modseq;
 		tell_new(s, &out);
+		if (v->recent.count != recent)
+			buf_putf(&out, "* %zu RECENT\r\n", v->recent.count);
 	}
 	pthread_rwlock_unlock(&box->lock);
 	stream_put(s->stream, buf_str(&out));
