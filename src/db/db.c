@@ -441,7 +441,7 @@ bool committer_run(
 	return w.ok;
 }
 
-void committer_post(
+static bool line_up_posted(
 	struct committer *c, db_work_f *work, void *ctx, db_done_f *done)
 {
 	struct work *w = must_alloc(sizeof(*w));
@@ -450,8 +450,21 @@ void committer_post(
 	w->ctx = ctx;
 	w->done = done;
 	w->fault = &w->own_fault;
-	if (line_up(c, w))
+	return line_up(c, w);
+}
+
+void committer_post(
+	struct committer *c, db_work_f *work, void *ctx, db_done_f *done)
+{
+	if (line_up_posted(c, work, ctx, done))
 		lead(c, NULL);
+}
+
+void committer_post_later(
+	struct committer *c, db_work_f *work, void *ctx, db_done_f *done)
+{
+	if (line_up_posted(c, work, ctx, done))
+		sem_post(&c->only_posted);
 }
 
 /* ---- readers ---- */

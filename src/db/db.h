@@ -91,6 +91,10 @@ bool committer_run(
 typedef void db_done_f(void *ctx, bool ok, const struct fault *f);
 void committer_post(
 	struct committer *c, db_work_f *work, void *ctx, db_done_f *done);
+/* The same, and the caller does not lead: for who is in no hurry, and for done,
+ * which would call itself without end. */
+void committer_post_later(
+	struct committer *c, db_work_f *work, void *ctx, db_done_f *done);
 
 /* ---- readers ---- */
 

@@ -211,6 +211,8 @@ static bool mend_mailboxes(struct repairing *x)
 		       " ON r.account=m.account AND r.mailbox=0"
 		       " WHERE NOT EXISTS (SELECT 1 FROM mailboxes b"
 		       " WHERE b.account=m.account AND b.mailbox=m.mailbox)"
+		       " AND NOT EXISTS (SELECT 1 FROM deleted_mailboxes d"
+		       " WHERE d.account=m.account AND d.mailbox=m.mailbox)"
 		       " GROUP BY m.account, m.mailbox") &&
 	       mend(x, "mailboxes would have given UIDs twice",
 		       "UPDATE mailboxes SET uidnext=m.last+1 FROM"

@@ -3,7 +3,8 @@
  * store on SQLite: K shard files, account modulo K.
  *
  * Invariants
- * 1. All changes of one call are one transaction of one shard.
+ * 1. All changes of one call are one transaction of one shard; of a call with
+ *    many messages, and of a RENAME of INBOX, those of a part are.
  * 2. A blob has refs rows of messages and removed that name it; at 0 it is
  * deleted with its file in the same transaction (the file after the commit).
  * 3. A blob beyond ROW_MAX bytes is a file, linked and synced before its row
@@ -20,6 +21,8 @@
  * 9. Every message below mailboxes.seen_below is seen, n_below of them exist.
  * 10. deliveries has a row for each message id that came into a mailbox, also
  *    when it was moved away or expunged since, for DELIVERIES_KEPT_S.
+ * 11. deleted_mailboxes has those whose messages are still there, and are
+ *    nobody's: no other row of theirs is.
  */
 #include "store/store.h"
 
@@ -113,7 +116,9 @@ static const char schema_6[] =
 	" PRIMARY KEY(account, owner)) WITHOUT ROWID";
 static const char schema_7[] =
 	"ALTER TABLE mailboxes ADD COLUMN told_below INT NOT NULL DEFAULT 1;"
-	"UPDATE mailboxes SET told_below=uidnext WHERE mailbox>0";
+	"UPDATE mailboxes SET told_below=uidnext WHERE mailbox>0;"
+	"CREATE TABLE deleted_mailboxes(account INT, mailbox INT,"
+	" PRIMARY KEY(account, mailbox)) WITHOUT ROWID";
 static const char *const schema[] = {
 	schema_1, schema_2, schema_3, schema_4, schema_5, schema_6, schema_7};
 
@@ -131,7 +136,8 @@ void store_blob_path(
 	snprintf(out, len, "%s/%s", shard->blob_dir, text);
 }
 
-static bool sweep(struct store_shard *shard, struct db *db, struct fault *f)
+static bool sweep_files(
+	struct store_shard *shard, struct db *db, struct fault *f)
 {
 	DIR *d = opendir(shard->blob_dir);
 	bool ok = true;
@@ -168,14 +174,28 @@ static bool open_shard(
 	if (!dir_make(shard->blob_dir, 0700, f))
 		return false;
 	struct db *db = db_open(path, DB_WRITE, f);
+	int64_t n_deleted = 0;
 	if (db == NULL || !db_schema(db, schema, ARRAY_LEN(schema), f) ||
-		!sweep(shard, db, f)) {
+		!sweep_files(shard, db, f) ||
+		!db_number(db, f, &n_deleted,
+			"SELECT count(*) FROM deleted_mailboxes", "")) {
 		db_close(db);
 		return false;
 	}
 	shard->committer = committer_new(db);
 	shard->readers = readers_new(path);
+	if (n_deleted > 0)
+		store_sweep(shard);
 	return true;
+}
+
+static void make_shards(struct store *s)
+{
+	s->shards = must_alloc((s->n_shards + 1) * sizeof(*s->shards));
+	for (unsigned i = 0; i < s->n_shards; i++) {
+		pthread_mutex_init(&s->shards[i].lock, NULL);
+		pthread_cond_init(&s->shards[i].calm, NULL);
+	}
 }
 
 /* The number of shards is fixed by the first start. */
@@ -209,7 +229,7 @@ struct store *store_open(const char *dir, unsigned shards, struct fault *f)
 	bool ok = dir_make(dir, 0700, f) &&
 		  fix_shards(dir, shards, &s->n_shards, f);
 
-	s->shards = must_alloc((s->n_shards + 1) * sizeof(*s->shards));
+	make_shards(s);
 	for (unsigned i = 0; ok && i < s->n_shards; i++)
 		ok = open_shard(&s->shards[i], dir, i, f);
 	if (ok)
@@ -251,7 +271,7 @@ struct store *store_open_to_read(const char *dir, struct fault *f)
 	ok = (access(path, F_OK) == 0 || fault_set(f, FAULT_PERM, 0, 0, 2,
 						 "no store in %s", dir)) &&
 	     fix_shards(dir, 0, &s->n_shards, f);
-	s->shards = must_alloc((s->n_shards + 1) * sizeof(*s->shards));
+	make_shards(s);
 	for (unsigned i = 0; ok && i < s->n_shards; i++)
 		ok = open_reader(&s->shards[i], dir, i, f);
 	if (ok)
@@ -266,14 +286,28 @@ void store_keep_removed(struct store *s, int64_t seconds)
 		s->shards[i].keep_removed_s = seconds;
 }
 
+static void wait_until_calm(struct store_shard *shard)
+{
+	pthread_mutex_lock(&shard->lock);
+	shard->closing = true;
+	while (shard->sweeping)
+		pthread_cond_wait(&shard->calm, &shard->lock);
+	pthread_mutex_unlock(&shard->lock);
+}
+
 void store_close(struct store *s)
 {
 	if (s == NULL)
 		return;
 	for (unsigned i = 0; i < s->n_shards; i++) {
-		readers_free(s->shards[i].readers);
-		committer_free(s->shards[i].committer);
-		free(s->shards[i].blob_dir);
+		struct store_shard *shard = &s->shards[i];
+
+		wait_until_calm(shard);
+		readers_free(shard->readers);
+		committer_free(shard->committer);
+		free(shard->blob_dir);
+		pthread_mutex_destroy(&shard->lock);
+		pthread_cond_destroy(&shard->calm);
 	}
 	free(s->shards);
 	free(s);

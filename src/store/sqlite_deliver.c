@@ -21,10 +21,11 @@ bool store_count(struct db *db, int64_t account, int64_t mailbox,
 {
 	return db_run(db, f,
 		"UPDATE mailboxes SET modseq=?, n_exists=n_exists+?,"
-		" n_unseen=n_unseen+?, n_deleted=n_deleted+?, bytes=bytes+?"
+		" n_unseen=n_unseen+?, n_deleted=n_deleted+?, bytes=bytes+?,"
+		" uidnext=uidnext+?, n_below=n_below+?"
 		" WHERE account=? AND mailbox=?",
-		"iiiiiii", modseq, c->exists, c->unseen, c->deleted, c->bytes,
-		account, mailbox);
+		"iiiiiiiii", modseq, c->exists, c->unseen, c->deleted, c->bytes,
+		c->uids, c->below, account, mailbox);
 }
 
 bool store_count_new(struct db *db, int64_t account, int64_t mailbox,
@@ -136,20 +137,22 @@ static bool insert_row(struct db *db, struct delivery *d,
 	struct store_target *t, const struct body *body, struct fault *f)
 {
 	const struct store_new *m = t->m;
+	const struct store_record row = {.flags = m->flags,
+		.keywords = store_join(&m->keywords, d->a),
+		.size = (int64_t)(m->prefix.len + m->body.len),
+		.received = m->received,
+		.saved = clock_unix(),
+		.blob = body->blob,
+		.prefix = m->prefix};
 	int64_t uid, uidvalidity, modseq = 0;
-	int64_t size = (int64_t)(m->prefix.len + m->body.len);
 
 	if (!store_next_modseq(db, t->account, &modseq, f) ||
 		!store_count_new(db, t->account, t->mailbox, modseq, m->flags,
-			size, &uid, &uidvalidity, f))
+			row.size, &uid, &uidvalidity, f))
 		return false;
 	t->uid = (uint32_t)uid;
 	t->uidvalidity = (uint32_t)uidvalidity;
-	return db_run(db, f,
-		"INSERT INTO messages VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-		"iiiiiitiiiib", t->account, t->mailbox, uid, modseq, modseq,
-		(int64_t)m->flags, store_join(&m->keywords, d->a), size,
-		m->received, clock_unix(), body->blob, m->prefix);
+	return store_insert(db, t->account, t->mailbox, uid, modseq, &row, f);
 }
 
 /* Was this message delivered there before?  A retry finds it. */
@@ -280,13 +283,16 @@ static bool find_or_make(struct db *db, struct store_target *t, struct fault *f)
 static bool drop_replaced(struct db *db, struct delivery *d,
 	const struct store_target *t, struct fault *f)
 {
+	const struct store_end end = {.shard = d->shard,
+		.account = t->account,
+		.mailbox = t->m->instead_mailbox,
+		.a = d->a,
+		.gone = &d->gone};
 	int64_t modseq = 0;
 
 	return t->m->instead_uid == 0 ||
 	       (store_next_modseq(db, t->account, &modseq, f) &&
-		       store_drop(db, d->shard, t->account,
-			       t->m->instead_mailbox, t->m->instead_uid, modseq,
-			       d->a, &d->gone, f));
+		       store_drop(db, &end, t->m->instead_uid, modseq, f));
 }
 
 static bool deliver_one(

@@ -241,50 +241,20 @@ bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 	return true;
 }
 
-/* ---- what clients were told of ---- */
-
-struct told {
-	int64_t account, mailbox;
-	uint32_t below;
-};
-
-static bool told_work(struct db *db, void *ctx, struct fault *f)
-{
-	const struct told *t = ctx;
-
-	return db_run(db, f,
-		"UPDATE mailboxes SET told_below=max(told_below, ?)"
-		" WHERE account=? AND mailbox=?",
-		"iii", (int64_t)t->below, t->account, t->mailbox);
-}
-
-static void told_done(void *ctx, bool ok UNUSED, const struct fault *f UNUSED)
-{
-	free(ctx);
-}
-
-void store_told(
-	struct store *s, int64_t account, int64_t mailbox, uint32_t below)
-{
-	struct told *t = must_alloc(sizeof(*t));
-
-	*t = (struct told){account, mailbox, below};
-	committer_post(
-		store_shard_of(s, account)->committer, told_work, t, told_done);
-}
-
 /* ---- changes of mailboxes ---- */
 
-enum { NAMES_ONLY_MAX = 1000 }; /* subscribed, and no mailbox is there */
+enum {
+	NAMES_ONLY_MAX = 1000, /* subscribed, and no mailbox is there */
+	MOVED_AT_ONCE = 1000
+};
 
 struct change {
-	struct store_shard *shard;
 	int64_t account;
 	enum store_change kind;
 	struct str name;
 	struct str to;
 	enum store_role role;
-	struct strs gone; /* blob files to unlink after the commit */
+	int64_t inbox; /* its messages are to be moved */
 	struct arena *a;
 };
 
@@ -340,17 +310,15 @@ static bool create_path(
 	return true;
 }
 
+/* Its messages go later: invariant 11. */
 static bool delete_mailbox(
 	struct db *db, struct change *c, int64_t id, struct fault *f)
 {
 	int64_t modseq;
 
-	return store_drop_all(
-		       db, c->shard, c->account, id, c->a, &c->gone, f) &&
-	       store_next_modseq(db, c->account, &modseq, f) &&
-	       db_run(db, f,
-		       "DELETE FROM vanished WHERE account=? AND mailbox=?",
-		       "ii", c->account, id) &&
+	return store_next_modseq(db, c->account, &modseq, f) &&
+	       db_run(db, f, "INSERT INTO deleted_mailboxes VALUES(?,?)", "ii",
+		       c->account, id) &&
 	       db_run(db, f,
 		       "DELETE FROM metadata WHERE account=? AND mailbox=?",
 		       "ii", c->account, id) &&
@@ -367,18 +335,6 @@ static bool rename_one(struct db *db, int64_t account, int64_t id,
 	return db_run(db, f,
 		"UPDATE mailboxes SET name=? WHERE account=? AND mailbox=?",
 		"tii", name, account, id);
-}
-
-/* INBOX keeps its name: its messages move to a fresh one. RFC 9051 6.3.6 */
-static bool rename_inbox(
-	struct db *db, struct change *c, int64_t inbox, struct fault *f)
-{
-	int64_t to = 0;
-
-	if (!create_path(db, c, c->to, f) ||
-		!store_find_mailbox(db, c->account, c->to, &to, f))
-		return false;
-	return store_move_all(db, c->account, inbox, to, f);
 }
 
 static bool rename_tree(
@@ -461,8 +417,9 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 			return false;
 		if (other != 0)
 			return there_is(c->to, f);
-		return str_eqc(c->name, "INBOX") ? rename_inbox(db, c, id, f)
-						 : rename_tree(db, c, id, f);
+		c->inbox = str_eqc(c->name, "INBOX") ? id : 0;
+		return c->inbox != 0 ? create_path(db, c, c->to, f)
+				     : rename_tree(db, c, id, f);
 	case STORE_SUBSCRIBE:
 	case STORE_UNSUBSCRIBE:
 	case STORE_CREATE:
@@ -471,13 +428,44 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 	return false;
 }
 
+struct part {
+	uint32_t uids[MOVED_AT_ONCE], to[MOVED_AT_ONCE];
+	size_t n;
+};
+
+static bool take_uid(const struct store_row *row, void *ctx)
+{
+	struct part *p = ctx;
+
+	p->uids[p->n++] = row->uid;
+	return p->n < MOVED_AT_ONCE;
+}
+
+/* INBOX keeps its name: its messages move to a fresh one (RFC 9051 6.3.6), in
+ * parts, so that nobody else waits for all of them. */
+static bool move_inbox(struct store *s, const struct change *c, struct fault *f)
+{
+	struct part *p = arena_make(c->a, struct part);
+	uint32_t validity;
+
+	do {
+		p->n = 0;
+		if (!store_rows(
+			    s, c->account, c->inbox, 0, 0, take_uid, p, f) ||
+			(p->n > 0 && !store_copy(s, c->account, c->inbox,
+					     p->uids, p->n, c->to, true, NULL,
+					     p->to, &validity, f)))
+			return false;
+	} while (p->n > 0);
+	return true;
+}
+
 bool store_change_mailbox(struct store *s, int64_t account,
 	enum store_change kind, struct str name, struct str to,
 	enum store_role role, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
-	struct change c = {.shard = shard,
-		.account = account,
+	struct change c = {.account = account,
 		.kind = kind,
 		.name = name,
 		.to = to,
@@ -485,8 +473,10 @@ bool store_change_mailbox(struct store *s, int64_t account,
 		.a = arena_new(SIZE_MAX)};
 	bool ok = committer_run(shard->committer, change_work, &c, f);
 
-	if (ok)
-		store_unlink(&c.gone);
+	if (ok && c.inbox != 0)
+		ok = move_inbox(s, &c, f);
+	if (ok && kind == STORE_DELETE)
+		store_sweep(shard);
 	arena_free(c.a);
 	return ok;
 }

@@ -4,6 +4,8 @@
 
 /* Shared by the files of the SQLite engine of store.h. */
 
+#include <pthread.h>
+
 #include "db/db.h"
 #include "store/store.h"
 #include "sys/file.h"
@@ -15,6 +17,11 @@ struct store_shard {
 	struct readers *readers;
 	char *blob_dir;
 	int64_t keep_removed_s;
+	pthread_mutex_t lock;
+	/* sqlite_sweep.c, under the lock */
+	bool sweeping, sweep_wanted;
+	bool closing; /* no further part */
+	pthread_cond_t calm; /* sweeping ended */
 };
 
 struct store {
@@ -42,18 +49,37 @@ bool store_next_uidvalidity(
 	struct db *db, int64_t account, int64_t *v_r, struct fault *f);
 bool store_next_modseq(
 	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f);
-/* Removes one message; a blob file that lost its last row goes to gone. */
-bool store_drop(struct db *db, struct store_shard *shard, int64_t account,
-	int64_t mailbox, int64_t uid, int64_t modseq, struct arena *a,
-	struct strs *gone, struct fault *f);
-bool store_drop_all(struct db *db, struct store_shard *shard, int64_t account,
-	int64_t mailbox, struct arena *a, struct strs *gone, struct fault *f);
-bool store_move_all(struct db *db, int64_t account, int64_t from, int64_t to,
-	struct fault *f);
-/* What is about to be dropped stays in removed for a while; what was there for
- * long enough goes. */
-bool store_keep(struct db *db, const struct store_shard *shard, int64_t account,
-	int64_t mailbox, int64_t uid, struct fault *f);
+/* ---- a row of messages, or of removed ---- */
+
+struct store_record {
+	uint32_t flags;
+	int64_t size, received, saved, blob;
+	struct str keywords, prefix;
+	sqlite3_stmt *q; /* what the texts lean on */
+};
+/* 1: it is there, and db_reset of .q is the caller's; 0: it is not; below: the
+ * fault says why. */
+int store_record(struct db *db, int64_t account, int64_t mailbox, int64_t uid,
+	struct store_record *m_r, struct fault *f);
+bool store_insert(struct db *db, int64_t account, int64_t mailbox, int64_t uid,
+	int64_t modseq, const struct store_record *m, struct fault *f);
+
+/* One message that ends, in an account's mailbox: its blob loses a reference,
+ * and a file that lost its last goes to gone; or, with keep, it stays in
+ * removed for a while (where the store keeps what was removed). */
+struct store_end {
+	struct store_shard *shard;
+	int64_t account, mailbox;
+	bool keep;
+	struct arena *a;
+	struct strs *gone;
+};
+bool store_end_record(struct db *db, const struct store_end *x, int64_t uid,
+	const struct store_record *m, struct fault *f);
+/* Expunges one: as an EXPUNGE of it, with this modseq. */
+bool store_drop(struct db *db, const struct store_end *x, int64_t uid,
+	int64_t modseq, struct fault *f);
+/* What was in removed for long enough goes. */
 bool store_purge(struct db *db, struct store_shard *shard, int64_t account,
 	struct arena *a, struct strs *gone, struct fault *f);
 /* One reference less; a file that lost its last goes to gone. */
@@ -61,9 +87,11 @@ bool store_unref(struct db *db, struct store_shard *shard, int64_t blob,
 	struct arena *a, struct strs *gone, struct fault *f);
 void store_unlink(const struct strs *gone);
 
-/* What changes in the counters of a mailbox: invariant 6. */
+/* What changes in the counters of a mailbox: invariants 4, 6, 9. */
 struct store_count {
 	int64_t exists, unseen, deleted, bytes;
+	int64_t uids; /* that were given */
+	int64_t below; /* those below seen_below */
 };
 bool store_count(struct db *db, int64_t account, int64_t mailbox,
 	int64_t modseq, const struct store_count *c, struct fault *f);
@@ -71,6 +99,10 @@ bool store_count(struct db *db, int64_t account, int64_t mailbox,
 bool store_count_new(struct db *db, int64_t account, int64_t mailbox,
 	int64_t modseq, uint32_t flags, int64_t bytes, int64_t *uid_r,
 	int64_t *uidvalidity_r, struct fault *f);
+
+/* Mailboxes that were deleted: their messages go, in parts, behind the work of
+ * others. */
+void store_sweep(struct store_shard *shard);
 
 /* Is there room for so much more? */
 bool store_within(struct db *db, int64_t account,

@@ -9,24 +9,6 @@
 
 enum { PURGE_AT_ONCE = 200 };
 
-bool store_keep(struct db *db, const struct store_shard *shard, int64_t account,
-	int64_t mailbox, int64_t uid, struct fault *f)
-{
-	if (shard->keep_removed_s <= 0)
-		return true;
-	return db_run(db, f,
-		       "UPDATE blobs SET refs=refs+1 WHERE blob="
-		       "(SELECT blob FROM messages"
-		       " WHERE account=? AND mailbox=? AND uid=?)",
-		       "iii", account, mailbox, uid) &&
-	       db_run(db, f,
-		       "INSERT INTO removed SELECT account, ?, mailbox, uid,"
-		       " flags, keywords, size, received, savedate, blob, "
-		       "prefix"
-		       " FROM messages WHERE account=? AND mailbox=? AND uid=?",
-		       "iiii", clock_unix(), account, mailbox, uid);
-}
-
 bool store_purge(struct db *db, struct store_shard *shard, int64_t account,
 	struct arena *a, struct strs *gone, struct fault *f)
 {
@@ -72,20 +54,23 @@ static bool bring_back(
 	struct db *db, int64_t account, sqlite3_stmt *q, struct fault *f)
 {
 	int64_t at = db_int(q, 0), mailbox = db_int(q, 1), uid = db_int(q, 2);
-	uint32_t flags = (uint32_t)db_int(q, 3) & ~(uint32_t)FLAG_DELETED;
-	int64_t size = db_int(q, 4), to = 0, modseq = 0, fresh, validity;
+	struct store_record m = {
+		.flags = (uint32_t)db_int(q, 3) & ~(uint32_t)FLAG_DELETED,
+		.keywords = db_text(q, 4),
+		.size = db_int(q, 5),
+		.received = db_int(q, 6),
+		.saved = clock_unix(),
+		.blob = db_int(q, 7),
+		.prefix = db_blob(q, 8)};
+	int64_t to = 0, modseq = 0, fresh, validity;
+	bool ok = target_of(db, account, mailbox, &to, f) &&
+		  store_next_modseq(db, account, &modseq, f) &&
+		  store_count_new(db, account, to, modseq, m.flags, m.size,
+			  &fresh, &validity, f) &&
+		  store_insert(db, account, to, fresh, modseq, &m, f);
 
 	db_reset(q);
-	return target_of(db, account, mailbox, &to, f) &&
-	       store_next_modseq(db, account, &modseq, f) &&
-	       store_count_new(db, account, to, modseq, flags, size, &fresh,
-		       &validity, f) &&
-	       db_run(db, f,
-		       "INSERT INTO messages SELECT account, ?, ?, ?, ?, ?,"
-		       " keywords, size, received, ?, blob, prefix FROM removed"
-		       " WHERE account=? AND at=? AND mailbox=? AND uid=?",
-		       "iiiiiiiiii", to, fresh, modseq, modseq, (int64_t)flags,
-		       clock_unix(), account, at, mailbox, uid) &&
+	return ok &&
 	       db_run(db, f,
 		       "DELETE FROM removed"
 		       " WHERE account=? AND at=? AND mailbox=? AND uid=?",
@@ -97,7 +82,8 @@ static bool bring_all(struct db *db, int64_t account, int64_t since,
 {
 	for (*n_r = 0;; ++*n_r) {
 		sqlite3_stmt *q = db_query(db, f,
-			"SELECT at, mailbox, uid, flags, size FROM removed"
+			"SELECT at, mailbox, uid, flags, keywords, size,"
+			" received, blob, prefix FROM removed"
 			" WHERE account=? AND at>=? ORDER BY at, mailbox, uid"
 			" LIMIT 1",
 			"ii", account, since);
@@ -108,6 +94,26 @@ static bool bring_all(struct db *db, int64_t account, int64_t since,
 		if (!bring_back(db, account, q, f))
 			return false;
 	}
+}
+
+/* What still stands in a deleted mailbox (invariant 11) is removed, too. */
+static bool take_deleted(struct db *db, int64_t account, struct fault *f)
+{
+#define OF_DELETED                                                             \
+	" WHERE account=? AND mailbox IN"                                      \
+	" (SELECT mailbox FROM deleted_mailboxes WHERE account=?)"
+	return db_run(db, f,
+		       "INSERT INTO removed SELECT account, ?, mailbox, uid,"
+		       " flags, keywords, size, received, savedate, blob,"
+		       " prefix FROM messages" OF_DELETED,
+		       "iii", clock_unix(), account, account) &&
+	       db_run(db, f, "DELETE FROM messages" OF_DELETED, "ii", account,
+		       account) &&
+	       db_run(db, f, "DELETE FROM vanished" OF_DELETED, "ii", account,
+		       account) &&
+	       db_run(db, f, "DELETE FROM deleted_mailboxes WHERE account=?",
+		       "i", account);
+#undef OF_DELETED
 }
 
 bool store_undelete(const char *dir, int64_t account, int64_t since,
@@ -131,6 +137,7 @@ bool store_undelete(const char *dir, int64_t account, int64_t since,
 	if (db == NULL)
 		return false;
 	bool ok = db_exec(db, "BEGIN IMMEDIATE", f) &&
+		  take_deleted(db, account, f) &&
 		  bring_all(db, account, since, n_r, f) &&
 		  db_exec(db, "COMMIT", f);
 	if (!ok)

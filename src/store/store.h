@@ -86,10 +86,10 @@ bool store_first_unseen(struct store *s, int64_t account,
 	const struct store_mailbox *box, uint32_t *uid_r, uint64_t *below_r,
 	struct fault *f);
 
-/* Clients were told of the messages below this UID: they are no longer \Recent
- * (RFC 3501 2.3.2).  It does not wait, and a crash may take it back. */
-void store_told(
-	struct store *s, int64_t account, int64_t mailbox, uint32_t below);
+/* Clients were told of the messages below this UID: they are no longer \Recent.
+ * RFC 3501 2.3.2 */
+bool store_told(struct store *s, int64_t account, int64_t mailbox,
+	uint32_t below, struct fault *f);
 
 enum store_change {
 	STORE_CREATE,
@@ -243,11 +243,13 @@ bool store_flags(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct store_flags *change,
 	struct fault *f);
 /* Copies (within the quota; NULL: none) or moves; to_r[i] is the new UID of
- * uids[i], 0 where it was gone. */
+ * uids[i], 0 where it was gone.  Many go in parts, and others see them come: a
+ * copy that fails is taken back, a move that fails says in to_r what moved. */
 bool store_copy(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct str to, bool move,
 	const struct store_quota *quota, uint32_t *to_r,
 	uint32_t *uidvalidity_r, struct fault *f);
+/* Many go in parts; false: some may be gone. */
 bool store_expunge(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct fault *f);
 

@@ -122,7 +122,9 @@ static bool check_rows(struct verifying *x)
 	       each(x,
 		       "SELECT DISTINCT m.account, m.mailbox FROM messages m"
 		       " LEFT JOIN mailboxes b ON b.account=m.account"
-		       " AND b.mailbox=m.mailbox WHERE b.mailbox IS NULL",
+		       " AND b.mailbox=m.mailbox WHERE b.mailbox IS NULL"
+		       " AND NOT EXISTS (SELECT 1 FROM deleted_mailboxes d"
+		       " WHERE d.account=m.account AND d.mailbox=m.mailbox)",
 		       "messages without their mailbox,") &&
 	       each(x, /* 2 */
 		       "SELECT m.account, m.uid FROM messages m"

@@ -14,6 +14,7 @@
 #include "db/db.h"
 #include "store/acl.h"
 #include "store/keeping.h"
+#include "store/undelete.h"
 #include "sys/clock.h"
 #include "tests/unit/test.h"
 
@@ -414,6 +415,166 @@ static void flags_by_condition(void **state)
 	end(w);
 }
 
+static uint32_t *many(struct world *w, const char *mailbox, uint32_t n)
+{
+	uint32_t *uids = arena_alloc(w->a, n * sizeof(*uids));
+	struct store_target *t = arena_alloc(w->a, n * sizeof(*t));
+	struct store_new *m = arena_make(w->a, struct store_new);
+
+	*m = (struct store_new){
+		.mailbox = str_from(mailbox), .body = STR("x\r\n")};
+	for (uint32_t i = 0; i < n; i++)
+		t[i] = (struct store_target){.account = ME, .m = m};
+	store_deliver(w->s, t, n);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_true(t[i].ok);
+		uids[i] = t[i].uid;
+	}
+	return uids;
+}
+
+/* 1: in parts, and yet all or none */
+static void many_are_copied_or_none(void **state)
+{
+	enum { N = 2500 };
+	struct world *w = begin(*state);
+	uint32_t *uids = many(w, "INBOX", N), to[N + 1], validity;
+	struct store_quota quota = {.messages = 2 * N - 1};
+	struct store_mailbox inbox = box(w, ME, "INBOX");
+	struct fault f;
+
+	assert_false(store_copy(w->s, ME, inbox.id, uids, N, STR("Trash"),
+		false, &quota, to, &validity, &f));
+	assert_int_equal(f.class, FAULT_PERM);
+	assert_int_equal(f.subject, 2);
+	assert_int_equal(box(w, ME, "Trash").n_exists, 0);
+	assert_int_equal(to[0], 0);
+	quota.messages++;
+	assert_true(store_copy(w->s, ME, inbox.id, uids, N, STR("Trash"), false,
+		&quota, to, &validity, &f));
+	struct store_mailbox trash = box(w, ME, "Trash");
+	assert_int_equal(trash.n_exists, N);
+	assert_int_equal(trash.bytes, inbox.bytes);
+	assert_int_equal(validity, trash.uidvalidity);
+	for (uint32_t i = 1; i < N; i++)
+		assert_true(to[i] == to[i - 1] + 1);
+	/* A move goes beyond it, and what is gone is passed over. */
+	uids[N / 2] = 1000000;
+	assert_true(store_copy(w->s, ME, inbox.id, uids, N, STR("Archive"),
+		true, &quota, to, &validity, &f));
+	assert_int_equal(to[N / 2], 0);
+	assert_int_equal(box(w, ME, "INBOX").n_exists, 1);
+	assert_int_equal(box(w, ME, "Archive").n_exists, N - 1);
+	assert_int_equal(vanished(w, inbox.id, inbox.modseq)->n, N - 1);
+	end(w);
+}
+
+static void the_inbox_is_renamed(void **state)
+{
+	enum { N = 2500 };
+	struct world *w = begin(*state);
+	struct fault f;
+
+	many(w, "INBOX", N);
+	struct store_mailbox before = box(w, ME, "INBOX");
+	assert_true(change(w, STORE_RENAME, "INBOX", "old/mail", &f));
+	struct store_mailbox after = box(w, ME, "INBOX");
+	assert_int_equal(after.id, before.id);
+	assert_int_equal(after.n_exists, 0);
+	assert_int_equal(after.uidnext, before.uidnext);
+	assert_int_equal(box(w, ME, "old/mail").n_exists, N);
+	assert_false(change(w, STORE_RENAME, "INBOX", "old/mail", &f));
+	assert_int_equal(f.detail, 1);
+	end(w);
+}
+
+/* 11: at once for all to see, whatever there is to clear, and when */
+static void a_large_mailbox_is_deleted(void **state)
+{
+	enum { N = 1500 };
+	struct world *w = begin(*state);
+	char *bytes = must_alloc(LARGE);
+	struct store_usage used;
+	struct store_message m;
+	uint32_t to, validity;
+	struct fault f;
+
+	for (int i = 0; i < 3; i++) {
+		assert_true(change(w, STORE_CREATE, "a", "", &f));
+		int64_t id = box(w, ME, "a").id;
+		uint32_t *uids = many(w, "a", N);
+		struct store_target t = deliver(w, ME, "a",
+			str_of(bytes, LARGE), (struct store_new){0});
+		assert_true(t.ok && body_files(w) == 1);
+		assert_true(store_copy(w->s, ME, id, uids + 7, 1, STR("Trash"),
+			false, NULL, &to, &validity, &f));
+		expunge(w, id, uids[3]);
+		assert_true(change(w, STORE_DELETE, "a", "", &f));
+		assert_int_equal(box(w, ME, "a").id, 0);
+		assert_true(store_usage(w->s, ME, 0, false, &used, &f));
+		assert_int_equal(
+			used.messages, box(w, ME, "Trash").n_exists +
+					       box(w, ME, "Drafts").n_exists);
+		/* Closing in between, it goes on when the store opens. */
+		again(w);
+		again(w);
+		assert_true(store_message(w->s, ME, box(w, ME, "Trash").id, to,
+			STORE_BYTES, &m, &f));
+		assert_str(m.bytes, "x\r\n");
+		store_message_fini(&m);
+		for (int round = 0; body_files(w) > 0; round++) {
+			assert_true(round < 1000);
+			put(w, "Drafts", "another one's");
+			again(w);
+		}
+		assert_false(store_message(
+			w->s, ME, id, uids[9], STORE_BYTES, &m, &f));
+	}
+	free(bytes);
+	end(w);
+}
+
+static void a_deleted_mailbox_comes_back(void **state)
+{
+	enum { N = 1500 };
+	struct world *w = begin(*state);
+	uint64_t n = 0;
+	struct fault f;
+
+	store_keep_removed(w->s, 3600);
+	assert_true(change(w, STORE_CREATE, "a", "", &f));
+	many(w, "a", N);
+	assert_true(change(w, STORE_DELETE, "a", "", &f));
+	store_close(w->s); /* some of it is cleared, and kept */
+	assert_true(store_undelete(w->dir, ME, 0, &n, &f));
+	assert_int_equal(n, N);
+	w->s = w->engine->open(w->dir, 2, &f);
+	assert_non_null(w->s);
+	assert_int_equal(box(w, ME, "INBOX").n_exists, N);
+	end(w);
+}
+
+static uint64_t rows_told(struct world *w, const char *mailbox)
+{
+	return box(w, ME, mailbox).told_below;
+}
+
+static void what_clients_were_told(void **state)
+{
+	struct world *w = begin(*state);
+	struct store_mailbox b = box(w, ME, "INBOX");
+	struct fault f;
+
+	assert_int_equal(b.told_below, 1);
+	put(w, "INBOX", "x");
+	assert_true(store_told(w->s, ME, b.id, 2, &f));
+	assert_true(store_told(w->s, ME, b.id, 1, &f)); /* never back */
+	again(w);
+	assert_int_equal(rows_told(w, "INBOX"), 2);
+	assert_int_equal(rows_told(w, "Trash"), 1);
+	end(w);
+}
+
 /* 10 */
 static void a_delivery_is_once(void **state)
 {
@@ -682,6 +843,10 @@ int main(void)
 		OF_EACH(flags_by_condition), OF_EACH(a_delivery_is_once),
 		OF_EACH(a_quota_is_all_or_nothing), OF_EACH(names),
 		OF_EACH(rights_go_with_the_mailbox),
+		OF_EACH(many_are_copied_or_none), OF_EACH(the_inbox_is_renamed),
+		OF_EACH(a_large_mailbox_is_deleted),
+		OF_EACH(a_deleted_mailbox_comes_back),
+		OF_EACH(what_clients_were_told),
 		OF_EACH(a_copy_that_is_only_read),
 		OF_EACH(it_is_as_the_model_says)};
 	int failed = 0;

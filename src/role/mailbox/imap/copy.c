@@ -5,7 +5,7 @@
 #include "role/mailbox/indexer.h"
 #include "role/mailbox/quota.h"
 
-enum { PART = 10000, REMOVING = RIGHT_DELETED | RIGHT_EXPUNGE };
+enum { REMOVING = RIGHT_DELETED | RIGHT_EXPUNGE };
 
 static void put_uids(
 	const uint32_t *uids, const uint32_t *to, size_t n, struct buf *out)
@@ -27,7 +27,8 @@ void imap_fault_trycreate(struct imap *s, const struct fault *f)
 		imap_fault(s, f);
 }
 
-static void put_copied(struct imap *s, bool move, uint32_t uidvalidity,
+/* RFC 6851 4.3: COPYUID comes before the EXPUNGEs. */
+static void put_copyuid(struct imap *s, bool move, uint32_t uidvalidity,
 	const uint32_t *uids, const uint32_t *to, size_t n)
 {
 	struct buf from CLEANUP(buf_fini);
@@ -37,19 +38,32 @@ static void put_copied(struct imap *s, bool move, uint32_t uidvalidity,
 	buf_init(&fresh, 16 << 20);
 	put_uids(uids, to, n, &from);
 	put_uids(to, to, n, &fresh);
-	if (from.len == 0) {
+	if (move)
+		imap_untagged(s, "OK [COPYUID %u %.*s %.*s] Moved", uidvalidity,
+			STR_ARG(buf_str(&from)), STR_ARG(buf_str(&fresh)));
+	else
+		imap_ok(s, "[COPYUID %u %.*s %.*s] Copied", uidvalidity,
+			STR_ARG(buf_str(&from)), STR_ARG(buf_str(&fresh)));
+}
+
+static bool any(const uint32_t *to, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (to[i] != 0)
+			return true;
+	return false;
+}
+
+static void put_copied(struct imap *s, bool move, uint32_t uidvalidity,
+	const uint32_t *uids, const uint32_t *to, size_t n)
+{
+	if (!any(to, n)) {
 		imap_ok(s, "[EXPUNGEISSUED] They are gone");
 		return;
 	}
-	if (!move) {
-		imap_ok(s, "[COPYUID %u %.*s %.*s] Copied", uidvalidity,
-			STR_ARG(buf_str(&from)), STR_ARG(buf_str(&fresh)));
-		return;
-	}
-	/* RFC 6851 4.3: COPYUID comes before the EXPUNGEs. */
-	imap_untagged(s, "OK [COPYUID %u %.*s %.*s] Moved", uidvalidity,
-		STR_ARG(buf_str(&from)), STR_ARG(buf_str(&fresh)));
-	imap_ok_modseq(s, "Move completed");
+	put_copyuid(s, move, uidvalidity, uids, to, n);
+	if (move)
+		imap_ok_modseq(s, "Move completed");
 }
 
 /* Inside of one account the store copies rows; flags come along as they are. */
@@ -119,8 +133,13 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 				 s->sv->m, to.owner, 0, n, s->cmd_a, &f)) ||
 		!(is_near(s, &to) ? copy_near : imap_copy_far)(s, uids, n, &to,
 			move, &quota, fresh, &uidvalidity, &f)) {
-		/* A far MOVE that could not remove has copied. */
+		/* What a far MOVE copied and could not remove, and what a near
+		 * one moved before it failed */
 		imap_ring(s, to.account);
+		if (move && is_near(s, &to) && any(fresh, n)) {
+			put_copyuid(s, true, uidvalidity, uids, fresh, n);
+			imap_ring(s, s->view.box->account);
+		}
 		imap_fault_trycreate(s, &f);
 		return;
 	}
@@ -148,15 +167,12 @@ void imap_move(struct imap *s, struct imap_in *in)
 bool imap_expunge_uids(
 	struct imap *s, const uint32_t *uids, size_t n, struct fault *f)
 {
-	/* In parts, as STORE does. */
-	for (size_t i = 0; i < n; i += PART)
-		if (!store_expunge(s->sv->m->store, s->view.box->account,
-			    s->view.box->mailbox, uids + i,
-			    n - i < PART ? n - i : PART, f))
-			return false;
+	bool ok = store_expunge(s->sv->m->store, s->view.box->account,
+		s->view.box->mailbox, uids, n, f);
+
 	if (n > 0)
 		imap_ring(s, s->view.box->account);
-	return true;
+	return ok;
 }
 
 void imap_expunge(struct imap *s, struct imap_in *in)

@@ -32,8 +32,8 @@ static void add(struct recent *r, uint32_t first, uint32_t last)
 uint32_t recent_take(struct imap *s, uint32_t from, uint32_t next)
 {
 	struct view *v = &s->view;
-	uint32_t told = v->read_only ? box_told(v->box)
-				     : box_tell(v->box, next);
+	uint32_t told =
+		v->read_only ? box_told(v->box) : box_tell(v->box, next);
 
 	if (from < told)
 		from = told;
@@ -82,11 +82,13 @@ void recent_gone(struct view *v, uint32_t uid)
 void recent_close(struct imap *s)
 {
 	struct view *v = &s->view;
+	struct fault f;
 	uint32_t told;
 
-	if (!v->read_only && box_tell_unstored(v->box, &told))
-		store_told(s->sv->m->store, v->box->account, v->box->mailbox,
-			told);
+	if (!v->read_only && box_tell_unstored(v->box, &told) &&
+		!store_told(s->sv->m->store, v->box->account, v->box->mailbox,
+			told, &f))
+		log_error("store", log_s("login", s->login), log_fault(&f));
 	free(v->recent.v);
 }
 

@@ -8,8 +8,8 @@
  * it, and others find nothing new behind it.
  *
  * What was told is known to all sessions of a box at once, and written down
- * when one closes it: nothing waits for that, and after a crash a message may
- * be recent a second time, which 2.3.2 allows.
+ * when one closes it: no delivery costs a flush more.  After a crash a message
+ * may be recent a second time, which 2.3.2 allows.
  */
 
 #include "role/mailbox/imap/box.h"
