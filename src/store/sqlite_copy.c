@@ -134,8 +134,7 @@ static bool end_one(
 	struct db *db, struct ending *x, int64_t uid, struct fault *f)
 {
 	struct store_record m;
-	int r = store_record(
-		db, x->end.account, x->end.mailbox, uid, &m, f);
+	int r = store_record(db, x->end.account, x->end.mailbox, uid, &m, f);
 
 	if (r <= 0)
 		return r == 0;
@@ -185,8 +184,8 @@ struct target {
 	struct store_count more;
 };
 
-static bool find_target(struct db *db, struct selection *x, struct target *t,
-	struct fault *f)
+static bool find_target(
+	struct db *db, struct selection *x, struct target *t, struct fault *f)
 {
 	sqlite3_stmt *q = db_query(db, f,
 		"SELECT mailbox, uidnext, uidvalidity FROM mailboxes"
@@ -218,8 +217,8 @@ static bool copy_one(struct db *db, const struct selection *x, struct target *t,
 	if (r <= 0)
 		return r == 0;
 	m.saved = clock_unix();
-	bool ok = store_insert(
-		db, x->account, t->mailbox, uid, t->modseq, &m, f);
+	bool ok =
+		store_insert(db, x->account, t->mailbox, uid, t->modseq, &m, f);
 	db_reset(m.q);
 	x->to_r[i] = (uint32_t)uid;
 	t->more.uids++;

@@ -220,6 +220,54 @@ bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
 	return r > 0;
 }
 
+static bool read_named(struct db *db, int64_t account, struct str name,
+	struct store_mailbox *box_r, bool *born_r, struct fault *f)
+{
+	sqlite3_stmt *s = db_query(db, f,
+		"SELECT " COLUMNS " FROM mailboxes"
+		" WHERE account=? AND mailbox>0 AND name=?",
+		"it", account, name);
+	int r = db_step(db, s, f);
+	int64_t root = 0;
+
+	*born_r = true;
+	*box_r = (struct store_mailbox){0};
+	if (r > 0) {
+		*box_r = mailbox_of(s);
+		box_r->name = name;
+		db_reset(s);
+		return true;
+	}
+	bool ok = r == 0 && db_number(db, f, &root,
+				    "SELECT count(*) FROM mailboxes"
+				    " WHERE account=? AND mailbox=0",
+				    "i", account);
+	*born_r = root > 0;
+	return ok;
+}
+
+bool store_mailbox_named(struct store *s, int64_t account, struct str name,
+	struct store_mailbox *box_r, struct fault *f)
+{
+	struct store_shard *shard = store_shard_of(s, account);
+	struct ensure e = {account};
+	bool born;
+
+	for (int round = 0; round < 2; round++) {
+		struct db *db = readers_get(shard->readers, f);
+
+		if (db == NULL)
+			return false;
+		bool ok = read_named(db, account, name, box_r, &born, f);
+		readers_put(shard->readers, db);
+		if (!ok || born || shard->committer == NULL)
+			return ok;
+		if (!committer_run(shard->committer, ensure_work, &e, f))
+			return false;
+	}
+	return true;
+}
+
 bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 	struct store_mailbox **v_r, size_t *n_r, struct fault *f)
 {

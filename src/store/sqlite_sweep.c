@@ -66,20 +66,17 @@ static bool sweep_mailbox(
 	if (r != 0)
 		return r > 0;
 	return forget_vanished(db, x, &all, f) &&
-	       (!all ||
-		       db_run(db, f,
-			       "DELETE FROM deleted_mailboxes"
-			       " WHERE account=? AND mailbox=?",
-			       "ii", x->account, x->mailbox));
+	       (!all || db_run(db, f,
+				"DELETE FROM deleted_mailboxes"
+				" WHERE account=? AND mailbox=?",
+				"ii", x->account, x->mailbox));
 }
 
 static bool sweep_work(struct db *db, void *ctx, struct fault *f)
 {
 	struct sweep *s = ctx;
-	struct store_end x = {.shard = s->shard,
-		.keep = true,
-		.a = s->a,
-		.gone = &s->gone};
+	struct store_end x = {
+		.shard = s->shard, .keep = true, .a = s->a, .gone = &s->gone};
 	sqlite3_stmt *q = db_query(db, f,
 		"SELECT account, mailbox FROM deleted_mailboxes LIMIT 1", "");
 	int r = db_step(db, q, f);

@@ -76,6 +76,9 @@ bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 /* All names an account is subscribed to, by name; not each is a mailbox. */
 bool store_subscriptions(struct store *s, int64_t account, struct arena *a,
 	struct strs *names_r, struct fault *f);
+/* One, by name; id 0: there is none.  Made with the defaults as above. */
+bool store_mailbox_named(struct store *s, int64_t account, struct str name,
+	struct store_mailbox *box_r, struct fault *f);
 /* One, by id; without its name.  False with FAULT_PERM when it is gone. */
 bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
 	struct store_mailbox *box_r, struct fault *f);

@@ -415,6 +415,26 @@ static void flags_by_condition(void **state)
 	end(w);
 }
 
+static void one_is_found_by_its_name(void **state)
+{
+	struct world *w = begin(*state);
+	struct store_mailbox b;
+	struct fault f;
+
+	/* The account is born by it. */
+	assert_true(store_mailbox_named(w->s, ME, STR("Sent"), &b, &f));
+	assert_int_equal(b.role, ROLE_SENT);
+	assert_true(b.subscribed && b.id == box(w, ME, "Sent").id);
+	put(w, "Sent", "x");
+	assert_true(store_mailbox_named(w->s, ME, STR("Sent"), &b, &f));
+	assert_int_equal(b.n_exists, 1);
+	assert_true(store_mailbox_named(w->s, ME, STR("sent"), &b, &f));
+	assert_int_equal(b.id, 0);
+	assert_true(store_mailbox_named(w->s, OTHER, STR(""), &b, &f));
+	assert_int_equal(b.id, 0);
+	end(w);
+}
+
 static uint32_t *many(struct world *w, const char *mailbox, uint32_t n)
 {
 	uint32_t *uids = arena_alloc(w->a, n * sizeof(*uids));
@@ -843,6 +863,7 @@ int main(void)
 		OF_EACH(flags_by_condition), OF_EACH(a_delivery_is_once),
 		OF_EACH(a_quota_is_all_or_nothing), OF_EACH(names),
 		OF_EACH(rights_go_with_the_mailbox),
+		OF_EACH(one_is_found_by_its_name),
 		OF_EACH(many_are_copied_or_none), OF_EACH(the_inbox_is_renamed),
 		OF_EACH(a_large_mailbox_is_deleted),
 		OF_EACH(a_deleted_mailbox_comes_back),

@@ -66,26 +66,22 @@ static unsigned rights_in(const struct imap *s, const struct store_acl *v,
 	return rights;
 }
 
-/* A mailbox of somebody else, before its name is known. */
+/* Somebody else, and the entries of some of his mailboxes. */
 struct owner {
 	int64_t account; /* 0: there is none */
 	struct str address;
 	struct str prefix; /* of the session's names, with the last "/" */
 	bool anyone; /* of struct imap_place */
-	struct store_mailbox *boxes;
-	size_t n_boxes;
 	struct store_acl *acls;
 	size_t n_acls;
 };
 
-static bool read_owner(struct imap *s, struct owner *o, struct fault *f)
+/* Of one mailbox, or of all: 0. */
+static bool read_acls(
+	struct imap *s, struct owner *o, int64_t mailbox, struct fault *f)
 {
-	struct store *store = s->sv->m->store;
-
-	return store_mailboxes(store, o->account, s->cmd_a, &o->boxes,
-		       &o->n_boxes, f) &&
-	       store_acls(
-		       store, o->account, 0, s->cmd_a, &o->acls, &o->n_acls, f);
+	return store_acls(s->sv->m->store, o->account, mailbox, s->cmd_a,
+		&o->acls, &o->n_acls, f);
 }
 
 /* Nobody is another user to himself. */
@@ -133,15 +129,6 @@ static bool split(struct imap *s, struct str name, struct owner *o,
 	return rest.len == 0 || find_owner(s, address, o, f);
 }
 
-static const struct store_mailbox *box_named(
-	const struct store_mailbox *v, size_t n, struct str name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(v[i].name, name))
-			return &v[i];
-	return NULL;
-}
-
 /* A mailbox of somebody else as the session sees it. */
 static struct imap_place place_of(const struct imap *s, const struct owner *o,
 	const struct store_mailbox *box, struct str name)
@@ -172,30 +159,25 @@ static struct imap_place own(const struct imap *s, struct str name)
 bool imap_locate(struct imap *s, struct str name, struct imap_place *p_r,
 	struct fault *f)
 {
-	struct store_mailbox *boxes;
-	const struct store_mailbox *box;
+	struct store *store = s->sv->m->store;
+	struct store_mailbox box;
 	struct owner o;
 	struct str rest;
-	size_t n;
 
 	*p_r = own(s, name);
-	if (!store_mailboxes(
-		    s->sv->m->store, s->account, s->cmd_a, &boxes, &n, f))
+	if (!store_mailbox_named(store, s->account, name, &p_r->box, f))
 		return false;
-	box = box_named(boxes, n, name);
-	if (box != NULL) {
-		p_r->box = *box;
+	if (p_r->box.id != 0)
 		return true;
-	}
 	if (!split(s, name, &o, &rest, f))
 		return false;
 	if (o.account == 0)
 		return true;
-	if (!read_owner(s, &o, f))
+	if (!store_mailbox_named(store, o.account, rest, &box, f) ||
+		(box.id != 0 && !read_acls(s, &o, box.id, f)))
 		return false;
-	box = box_named(o.boxes, o.n_boxes, rest);
-	if (box != NULL)
-		*p_r = place_of(s, &o, box, name);
+	if (box.id != 0)
+		*p_r = place_of(s, &o, &box, name);
 	else
 		*p_r = (struct imap_place){.account = o.account,
 			.owner = o.address,
@@ -249,18 +231,18 @@ bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 		 !str_starts(p->name, PUBLIC_FOLDERS);
 	if (p->account == s->account)
 		return true;
-	if (!read_owner(s, &o, f))
-		return false;
 	for (size_t i = p->name.len; i > 0; i--) {
-		const struct store_mailbox *above =
-			p->name.ptr[i - 1] == '/'
-				? box_named(o.boxes, o.n_boxes,
-					  str_sub(p->name, 0, i - 1))
-				: NULL;
+		struct store_mailbox above;
 
-		if (above == NULL)
+		if (p->name.ptr[i - 1] != '/')
 			continue;
-		*may_r = (rights_in(s, o.acls, o.n_acls, above->id, p->anyone) &
+		if (!store_mailbox_named(s->sv->m->store, p->account,
+			    str_sub(p->name, 0, i - 1), &above, f) ||
+			(above.id != 0 && !read_acls(s, &o, above.id, f)))
+			return false;
+		if (above.id == 0)
+			continue;
+		*may_r = (rights_in(s, o.acls, o.n_acls, above.id, p->anyone) &
 				 RIGHT_CREATE) != 0;
 		break;
 	}
@@ -294,11 +276,16 @@ bool imap_still_may_read(struct imap *s)
 static bool add_owner(
 	struct imap *s, struct imap_places *l, struct owner *o, struct fault *f)
 {
-	if (!read_owner(s, o, f))
+	struct store_mailbox *boxes;
+	size_t n;
+
+	if (!store_mailboxes(
+		    s->sv->m->store, o->account, s->cmd_a, &boxes, &n, f) ||
+		!read_acls(s, o, 0, f))
 		return false;
-	for (size_t i = 0; i < o->n_boxes; i++) {
-		struct imap_place p = place_of(s, o, &o->boxes[i],
-			arena_concat(s->cmd_a, o->prefix, o->boxes[i].name));
+	for (size_t i = 0; i < n; i++) {
+		struct imap_place p = place_of(s, o, &boxes[i],
+			arena_concat(s->cmd_a, o->prefix, boxes[i].name));
 
 		if ((p.rights & RIGHT_LOOKUP) == 0)
 			continue;

@@ -383,17 +383,13 @@ static bool load_row(const struct store_row *row, void *ctx)
 
 static bool load(struct pop3 *s, struct fault *f)
 {
-	struct store_mailbox *boxes;
-	size_t n;
+	struct store_mailbox inbox;
 
-	if (!store_mailboxes(
-		    s->sv->m->store, s->account, s->cmd_a, &boxes, &n, f))
+	if (!store_mailbox_named(
+		    s->sv->m->store, s->account, STR("INBOX"), &inbox, f))
 		return false;
-	for (size_t i = 0; i < n; i++)
-		if (str_eqc(boxes[i].name, "INBOX")) {
-			s->mailbox = boxes[i].id;
-			s->uidvalidity = boxes[i].uidvalidity;
-		}
+	s->mailbox = inbox.id;
+	s->uidvalidity = inbox.uidvalidity;
 	return store_rows(
 		s->sv->m->store, s->account, s->mailbox, 0, 0, load_row, s, f);
 }
