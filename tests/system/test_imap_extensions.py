@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The extensions of IMAP, by their RFC."""
 
+import poplib
 import re
 import sqlite3
 import time
@@ -746,3 +747,38 @@ def test_uidbatches(client, box):
     c.ok("UNSELECT")
     assert c.cmd("UIDBATCHES 10")[1].startswith("BAD")
     c.ok("DELETE Empty")
+
+
+def test_what_went_before_the_first_look(client, server):
+    """A session that asked for no number yet has numbers for all that it was
+    told of, also for what another program took away meanwhile."""
+    c, other = client(), client()
+    c.ok("SELECT INBOX")
+    c.ok(r"UID STORE 1:* +FLAGS.SILENT (\Deleted)")
+    c.ok("CLOSE")
+    uids = [c.append("INBOX", mail(str(i))) for i in range(60)]
+    c.ok("SELECT INBOX")
+    p = poplib.POP3_SSL(server.host, server.port["pop3s"],
+                        context=server.tls())
+    p.user(USERS[0])
+    p.pass_(PW)
+    went = {0, 1, 7, 8, 9, 30, 58, 59} | set(range(40, 50))
+    for i in sorted(went, reverse=True):
+        p.dele(i + 1)
+    p.quit()
+    new = other.append("INBOX", mail("new"))
+
+    def seen(lines):
+        return [(int(m[1]), int(m[2])) for m in (
+            re.match(r"(\d+) FETCH \(UID (\d+)\)", r) for r in lines) if m]
+
+    # By number, nothing may move: what is gone has its number still.
+    assert seen(c.ok("FETCH 1:60 (UID)")) == list(enumerate(uids, 1))
+    assert seen(c.ok("FETCH 8,31,41:42,60 (UID)")) == [
+        (n, uids[n - 1]) for n in (8, 31, 41, 42, 60)]
+    rows = list(uids)
+    for r in c.ok("NOOP"):
+        if m := re.fullmatch(r"(\d+) EXPUNGE", r):
+            del rows[int(m[1]) - 1]
+    assert rows == [u for i, u in enumerate(uids) if i not in went]
+    assert seen(c.ok("FETCH 1:* (UID)")) == list(enumerate(rows + [new], 1))

@@ -250,10 +250,9 @@ static bool take_row(const struct store_row *row, void *ctx)
 	return true;
 }
 
-static void add_gone(struct box *box, uint32_t uid, uint64_t modseq)
+static void insert_gone(
+	struct box *box, size_t at, uint32_t uid, uint64_t modseq)
 {
-	size_t at = box_gone_below(box, uid);
-
 	if (box->n_gone == box->cap_gone) {
 		box->cap_gone = box->cap_gone > 0 ? box->cap_gone * 2 : 16;
 		box->gone = must_realloc(
@@ -262,9 +261,11 @@ static void add_gone(struct box *box, uint32_t uid, uint64_t modseq)
 	memmove(box->gone + at + 1, box->gone + at,
 		(box->n_gone - at) * sizeof(*box->gone));
 	box->gone[at] = (struct box_gone){uid, modseq};
-	box->n_gone++;
+	if (box->n_gone == 0 || modseq < box->gone_oldest)
+		box->gone_oldest = modseq;
 	if (modseq > box->gone_newest)
 		box->gone_newest = modseq;
+	box->n_gone++;
 }
 
 static void take_vanished(uint32_t uid, uint64_t modseq, void *ctx)
@@ -272,23 +273,62 @@ static void take_vanished(uint32_t uid, uint64_t modseq, void *ctx)
 	struct box *box = ctx;
 	size_t i = box_lower(box, uid);
 
-	if (i < box->n && box->rows[i].uid == uid) {
-		if ((box->rows[i].flags & ROW_GONE) == 0)
-			add_gone(box, uid, modseq);
-		box->rows[i].flags |= ROW_GONE;
+	/* What came and went since the last look, nobody was told of. */
+	if (i == box->n || box->rows[i].uid != uid ||
+		(box->rows[i].flags & ROW_GONE) != 0)
 		return;
+	insert_gone(box, box_gone_below(box, uid), uid, modseq);
+	box->rows[i].flags |= ROW_GONE;
+}
+
+/* At the first look: sessions were told how many there are, so what went since
+ * stands among the rows, too. */
+static void collect_vanished(uint32_t uid, uint64_t modseq, void *ctx)
+{
+	struct box *box = ctx;
+
+	insert_gone(box, box->n_gone, uid, modseq);
+}
+
+static int by_uid(const void *x, const void *y)
+{
+	const struct box_gone *a = x, *b = y;
+
+	return sorted_by_u32(&a->uid, &b->uid);
+}
+
+/* From the end, so that each row moves once. */
+static void merge_vanished(struct box *box)
+{
+	size_t rows = box->n, gone = box->n_gone, to = rows + gone, shared = 0;
+
+	if (gone == 0)
+		return;
+	qsort(box->gone, gone, sizeof(*box->gone), by_uid);
+	box->cap = to;
+	box->rows = must_realloc(box->rows, to * sizeof(*box->rows));
+	while (gone > 0) {
+		const struct box_gone *g = &box->gone[gone - 1];
+
+		if (rows > 0 && box->rows[rows - 1].uid > g->uid) {
+			box->rows[--to] = box->rows[--rows];
+			continue;
+		}
+		box->rows[--to] = (struct box_row){
+			.uid = g->uid, .flags = ROW_GONE, .modseq = g->modseq};
+		gone--;
+		/* It went between the two looks. */
+		if (rows > 0 && box->rows[rows - 1].uid == g->uid) {
+			box->rows[to] = box->rows[--rows];
+			box->rows[to].flags |= ROW_GONE;
+			shared++;
+		}
 	}
-	/* What came and went since the last look, nobody was told of.  But
-	 * before the first look, sessions were told how many there are. */
-	if (box->loaded)
-		return;
-	make_room(box);
-	memmove(box->rows + i + 1, box->rows + i,
-		(box->n - i) * sizeof(*box->rows));
-	box->rows[i] = (struct box_row){
-		.uid = uid, .flags = ROW_GONE, .modseq = modseq};
-	box->n++;
-	add_gone(box, uid, modseq);
+	/* Between what stayed in front and what moved there is a gap, where
+	 * some were both. */
+	memmove(box->rows + rows, box->rows + to,
+		(box->n + box->n_gone - to) * sizeof(*box->rows));
+	box->n += box->n_gone - shared;
 }
 
 /* What all sessions have told their clients. */
@@ -326,9 +366,13 @@ static void compact(struct boxes *b, struct box *box)
 	}
 	box->n = n;
 	n = 0;
+	box->gone_oldest = UINT64_MAX;
 	for (size_t i = 0; i < box->n_gone; i++)
-		if (box->gone[i].modseq > told)
+		if (box->gone[i].modseq > told) {
 			box->gone[n++] = box->gone[i];
+			if (box->gone[i].modseq < box->gone_oldest)
+				box->gone_oldest = box->gone[i].modseq;
+		}
 	box->n_gone = n;
 }
 
@@ -339,8 +383,9 @@ static bool load(
 	if (!store_rows(box->store, box->account, box->mailbox, 0, 0, take_row,
 		    box, f) ||
 		!store_vanished(box->store, box->account, box->mailbox,
-			told_by_all(b, box), take_vanished, box, f))
+			told_by_all(b, box), collect_vanished, box, f))
 		return false;
+	merge_vanished(box);
 	for (size_t i = 0; i < box->n; i++)
 		if (box->rows[i].modseq > box->changed)
 			box->changed = box->rows[i].modseq;

@@ -53,7 +53,7 @@ struct box {
 	size_t n, cap;
 	struct box_gone *gone; /* by UID */
 	size_t n_gone, cap_gone;
-	uint64_t gone_newest; /* MODSEQ of the last end among them */
+	uint64_t gone_oldest, gone_newest; /* MODSEQs of ends among them */
 	const char **words; /* texts of keywords; [0] is "" */
 	size_t n_words, cap_words;
 	struct map *word_index;

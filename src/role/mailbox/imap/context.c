@@ -193,21 +193,35 @@ static void put_changes(struct imap *s, const struct context *c,
 
 /* ---- what ended ---- */
 
-static void remove_at(struct context *c, size_t i)
+/* Positions from the last to the first; each that stays moves once. */
+static void remove_all(struct context *c, const struct changes *l)
 {
-	memmove(c->v + i, c->v + i + 1, (c->n - i - 1) * sizeof(*c->v));
-	c->n--;
+	size_t left = l->n;
+	size_t to = left > 0 ? l->v[left - 1].position - 1 : c->n;
+
+	for (size_t i = to; i < c->n; i++)
+		if (left > 0 && l->v[left - 1].position == i + 1)
+			left--;
+		else
+			c->v[to++] = c->v[i];
+	c->n = to;
 }
 
-static void insert_at(struct context *c, size_t i, uint32_t uid)
+/* Positions as they are afterwards, ascending. */
+static void insert_all(struct context *c, const struct changes *l)
 {
-	if (c->n == c->cap) {
-		c->cap *= 2;
+	size_t left = l->n, from = c->n, to = c->n + l->n;
+
+	if (to > c->cap) {
+		c->cap = to * 2;
 		c->v = must_realloc(c->v, c->cap * sizeof(*c->v));
 	}
-	memmove(c->v + i + 1, c->v + i, (c->n - i) * sizeof(*c->v));
-	c->v[i] = uid;
-	c->n++;
+	c->n = to;
+	for (; left > 0; to--)
+		if (l->v[left - 1].position == to)
+			c->v[to - 1] = l->v[--left].uid;
+		else
+			c->v[to - 1] = c->v[--from];
 }
 
 static int by_uid(const void *a, const void *b)
@@ -221,8 +235,7 @@ static int by_uid(const void *a, const void *b)
  * SEARCH, the positions do not matter and the set is told in order. */
 static void take_out(struct imap *s, struct context *c, struct changes *l)
 {
-	for (size_t i = 0; i < l->n; i++)
-		remove_at(c, l->v[i].position - 1);
+	remove_all(c, l);
 	if (!c->sorted && l->n > 0)
 		qsort(l->v, l->n, sizeof(*l->v), by_uid);
 	put_changes(s, c, "REMOVEFROM", l);
@@ -313,8 +326,10 @@ static bool update_search(
 		return false;
 	reverse(&out);
 	take_out(s, c, &out);
+	struct changes at = {0};
 	for (size_t i = 0; i < in->n; i++)
-		insert_at(c, place_of(c, in->v[i].uid), in->v[i].uid);
+		add(s, &at, in->v[i].uid, place_of(c, in->v[i].uid) + i + 1);
+	insert_all(c, &at);
 	return true;
 }
 
@@ -354,10 +369,9 @@ static bool update_sort(
 			add(s, &out, c->v[i - 1], i);
 	take_out(s, c, &out);
 	for (size_t i = 0; i < now.n; i++)
-		if (!is_among(old, n_old, now.uids[i]) && i <= c->n) {
-			insert_at(c, i, now.uids[i]);
+		if (!is_among(old, n_old, now.uids[i]) && i <= c->n + in->n)
 			add(s, in, now.uids[i], i + 1);
-		}
+	insert_all(c, in);
 	return true;
 }
 

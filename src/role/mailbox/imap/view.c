@@ -78,28 +78,34 @@ size_t view_told_before(const struct view *v, size_t pos)
 	uint32_t uid = pos < box->n ? box->rows[pos].uid : UINT32_MAX;
 	size_t n = 0;
 
-	/* Most of the time it was told of all. */
+	/* Most of the time it was told of all, else of none. */
 	if (box->gone_newest <= view_told(v))
 		return box_gone_below(box, uid);
+	if (box->gone_oldest > view_told(v))
+		return 0;
 	for (size_t i = 0; i < box->n_gone && box->gone[i].uid < uid; i++)
 		n += box->gone[i].modseq <= view_told(v);
 	return n;
 }
 
-/* Where message seq (from 1) stands. */
+/* Where message seq (from 1) stands: the first row up to which there are so
+ * many that the client knows. */
 static size_t position_of(const struct view *v, uint32_t seq)
 {
 	const struct box *box = v->box;
-	size_t pos = seq - 1;
+	size_t low = seq - 1, high = box->n;
 
-	for (size_t i = 0; i < box->n_gone; i++) {
-		if (box->gone[i].modseq > view_told(v))
-			continue;
-		if (box_lower(box, box->gone[i].uid) > pos)
-			break;
-		pos++;
+	if (high > low + box->n_gone)
+		high = low + box->n_gone;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (mid + 1 - view_told_before(v, mid + 1) >= seq)
+			high = mid;
+		else
+			low = mid + 1;
 	}
-	return pos;
+	return low;
 }
 
 struct pick view_pick_of(
