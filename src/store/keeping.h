@@ -31,8 +31,10 @@ struct store_repaired {
 	uint64_t lost; /* messages without a body: they are gone */
 };
 /* Mends what store_verify finds, a shard in one transaction, and says what it
- * does.  What is damaged below the rows is a FAULT_PERM, and left as it is. */
-bool store_repair(const char *dir, void (*say)(const char *what, void *ctx),
-	void *ctx, struct store_repaired *r_r, struct fault *f);
+ * does.  A file that is damaged below its rows is made anew (salvage.h) where
+ * nobody has it open (alone), and is a FAULT_PERM else. */
+bool store_repair(const char *dir, bool alone,
+	void (*say)(const char *what, void *ctx), void *ctx,
+	struct store_repaired *r_r, struct fault *f);
 
 #endif

@@ -8,12 +8,15 @@
 
 #include "db/db.h"
 #include "store/keeping.h"
+#include "store/salvage.h"
 #include "sys/clock.h"
+#include "sys/file.h"
 
 struct repairing {
 	struct db *db;
 	const char *dir;
 	unsigned shard;
+	bool alone;
 	void (*say)(const char *what, void *ctx);
 	void *ctx;
 	struct store_repaired *r;
@@ -62,22 +65,66 @@ static bool file_is_sound(struct repairing *x, bool *ok_r)
 	return r == 0;
 }
 
-/* An index is made of its rows; what is below the rows is not ours to guess. */
-static bool mend_file(struct repairing *x)
+/* The file as it was stays beside the new one, with its log. */
+static bool swap_files(const char *path, const char *fresh, struct fault *f)
 {
+	static const char *const tails[] = {"", "-wal", "-shm"};
+
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+		char from[4200], to[4200];
+
+		snprintf(from, sizeof(from), "%s%s", path, tails[i]);
+		snprintf(to, sizeof(to), "%s.damaged%s", path, tails[i]);
+		if (access(from, F_OK) == 0 && !file_rename(from, to, f))
+			return false;
+	}
+	return file_rename(fresh, path, f) && dir_sync_of(path, f);
+}
+
+static bool salvage(struct repairing *x, const char *path)
+{
+	char fresh[4200];
+	uint64_t lost;
+
+	if (!x->alone)
+		return fault_set(x->f, FAULT_PERM, 0, 3, 0,
+			"mail.%u.db is damaged below its rows: stop the server "
+			"and repair it then",
+			x->shard);
+	snprintf(fresh, sizeof(fresh), "%s.fresh", path);
+	unlink(fresh);
+	if (!store_salvage(path, fresh, &lost, x->f))
+		return false;
+	db_close(x->db);
+	x->db = NULL;
+	if (!swap_files(path, fresh, x->f))
+		return false;
+	say(x,
+		"it was damaged below its rows, and is made anew of what could "
+		"be read; as it was, it is mail.%u.db.damaged",
+		x->shard);
+	if (lost > 0)
+		say(x, "up to %llu messages stood in what could not be read",
+			(unsigned long long)lost);
+	x->r->mended++;
+	x->r->lost += lost;
+	x->db = db_open(path, DB_WRITE, x->f);
+	return x->db != NULL;
+}
+
+/* An index is made of its rows; what is below the rows is read anew. */
+static bool mend_file(struct repairing *x, const char *path)
+{
+	struct fault unread;
 	bool ok;
 
 	if (!file_is_sound(x, &ok))
-		return false;
+		return salvage(x, path);
 	if (ok)
 		return true;
-	if (!db_exec(x->db, "REINDEX", x->f) || !file_is_sound(x, &ok))
-		return false;
-	if (!ok)
-		return fault_set(x->f, FAULT_PERM, 0, 3, 0,
-			"mail.%u.db is damaged below its rows: put the one of "
-			"a backup in its place",
-			x->shard);
+	if (!db_exec(x->db, "REINDEX", &unread) || !file_is_sound(x, &ok) ||
+		!ok)
+		return salvage(x, path);
 	say(x, "its indexes were made anew");
 	x->r->mended++;
 	return true;
@@ -204,7 +251,9 @@ static bool mend_mailboxes(struct repairing *x)
 	/* A number of its own for each; above the time, as others are. */
 	return mend(x, "mailboxes were lost and are called \"Recovered\" now",
 		       "INSERT INTO mailboxes SELECT m.account, m.mailbox,"
-		       " 'Recovered ' || m.mailbox, 0,"
+		       /* The first is never another one. */
+		       " iif(m.mailbox=1, 'INBOX',"
+		       " 'Recovered ' || m.mailbox), 0,"
 		       " max(r.uidnext, unixepoch()) + m.mailbox,"
 		       " max(m.uid) + 1, r.modseq, 0, 0, 0, 0, 0, 0, 1"
 		       " FROM messages m JOIN mailboxes r"
@@ -214,6 +263,13 @@ static bool mend_mailboxes(struct repairing *x)
 		       " AND NOT EXISTS (SELECT 1 FROM deleted_mailboxes d"
 		       " WHERE d.account=m.account AND d.mailbox=m.mailbox)"
 		       " GROUP BY m.account, m.mailbox") &&
+	       mend(x, "accounts had no INBOX",
+		       "INSERT INTO mailboxes SELECT r.account, 1, 'INBOX', 0,"
+		       " max(r.uidnext, unixepoch()) + 1, 1, r.modseq,"
+		       " 0, 0, 0, 0, 0, 0, 1 FROM mailboxes r"
+		       " WHERE r.mailbox=0 AND NOT EXISTS"
+		       " (SELECT 1 FROM mailboxes b WHERE b.account=r.account"
+		       " AND b.mailbox=1)") &&
 	       mend(x, "mailboxes would have given UIDs twice",
 		       "UPDATE mailboxes SET uidnext=m.last+1 FROM"
 		       " (SELECT account a, mailbox b, max(uid) last"
@@ -295,10 +351,10 @@ static bool repair_shard(struct repairing *x, const char *path)
 		return false;
 	x->gone = (struct strs){0};
 	/* Reading all of a large file takes long: nobody waits for that. */
-	bool ok = mend_file(x) && db_exec(x->db, "BEGIN IMMEDIATE", x->f) &&
-		  repair_rows(x) &&
+	bool ok = mend_file(x, path) &&
+		  db_exec(x->db, "BEGIN IMMEDIATE", x->f) && repair_rows(x) &&
 		  db_exec(x->db, "DROP TABLE lost; COMMIT", x->f);
-	if (!ok)
+	if (!ok && x->db != NULL)
 		db_exec(x->db, "ROLLBACK", &ignored);
 	for (size_t i = 0; ok && i < x->gone.n; i++)
 		unlink(x->gone.v[i].ptr);
@@ -306,10 +362,12 @@ static bool repair_shard(struct repairing *x, const char *path)
 	return ok;
 }
 
-bool store_repair(const char *dir, void (*fn)(const char *what, void *ctx),
-	void *ctx, struct store_repaired *r_r, struct fault *f)
+bool store_repair(const char *dir, bool alone,
+	void (*fn)(const char *what, void *ctx), void *ctx,
+	struct store_repaired *r_r, struct fault *f)
 {
 	struct repairing x = {.dir = dir,
+		.alone = alone,
 		.say = fn,
 		.ctx = ctx,
 		.r = r_r,

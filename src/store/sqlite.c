@@ -34,8 +34,10 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "store/salvage.h"
 #include "store/sqlite_private.h"
 #include "sys/clock.h"
+#include "sys/log.h"
 
 static const char schema_1[] =
 	"CREATE TABLE mailboxes(account INT, mailbox INT, name TEXT NOT NULL,"
@@ -122,6 +124,11 @@ static const char schema_7[] =
 static const char *const schema[] = {
 	schema_1, schema_2, schema_3, schema_4, schema_5, schema_6, schema_7};
 
+bool store_make_tables(struct db *db, struct fault *f)
+{
+	return db_schema(db, schema, ARRAY_LEN(schema), f);
+}
+
 struct store_shard *store_shard_of(struct store *s, int64_t account)
 {
 	return &s->shards[(uint64_t)account % s->n_shards];
@@ -140,27 +147,30 @@ static bool sweep_files(
 	struct store_shard *shard, struct db *db, struct fault *f)
 {
 	DIR *d = opendir(shard->blob_dir);
-	bool ok = true;
 
 	if (d == NULL)
 		return fault_sys(f, "open %s", shard->blob_dir);
-	for (struct dirent *e; ok && (e = readdir(d)) != NULL;) {
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		struct fault unread;
 		char path[4096];
 		uint64_t id;
 		int64_t n = 1;
 
 		if (!id_parse(str_from(e->d_name), &id))
 			continue;
-		ok = db_number(db, f, &n,
-			"SELECT count(*) FROM blobs WHERE blob=?", "i",
-			(int64_t)id);
-		if (ok && n == 0) {
+		/* A page that cannot be read keeps nobody else's mail away. */
+		if (!db_number(db, &unread, &n,
+			    "SELECT count(*) FROM blobs WHERE blob=?", "i",
+			    (int64_t)id)) {
+			log_error("store", log_s("file", str_from(e->d_name)),
+				log_fault(&unread));
+		} else if (n == 0) {
 			store_blob_path(shard, (int64_t)id, path, sizeof(path));
 			unlink(path);
 		}
 	}
 	closedir(d);
-	return ok;
+	return true;
 }
 
 static bool open_shard(
@@ -174,14 +184,15 @@ static bool open_shard(
 	if (!dir_make(shard->blob_dir, 0700, f))
 		return false;
 	struct db *db = db_open(path, DB_WRITE, f);
+	struct fault unread;
 	int64_t n_deleted = 0;
-	if (db == NULL || !db_schema(db, schema, ARRAY_LEN(schema), f) ||
-		!sweep_files(shard, db, f) ||
-		!db_number(db, f, &n_deleted,
-			"SELECT count(*) FROM deleted_mailboxes", "")) {
+	if (db == NULL || !store_make_tables(db, f) ||
+		!sweep_files(shard, db, f)) {
 		db_close(db);
 		return false;
 	}
+	db_number(db, &unread, &n_deleted,
+		"SELECT count(*) FROM deleted_mailboxes", "");
 	shard->committer = committer_new(db);
 	shard->readers = readers_new(path);
 	if (n_deleted > 0)

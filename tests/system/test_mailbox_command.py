@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """postern mailbox backup and verify, beside a running server."""
 
+import random
+import re
 import shutil
 import sqlite3
 import threading
@@ -189,15 +191,130 @@ def test_repair(server):
     d.close()
 
 
-def test_repair_leaves_what_it_cannot(server):
-    server.stop()
-    store = server.dir / "data" / "mail"
-    path = store / "mail.0.db"
+PAGE = 4096
+LEAF_OF_ROWS, LEAF_OF_BODIES = 10, 13
+INSIDE_OF_ROWS, INSIDE_OF_BODIES = 2, 5
+OVERFLOW = None  # a page without a kind of its own
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A stopped server with two accounts in one shard, and what they have."""
+    d = tmp_path_factory.mktemp("salvage")
+    users = {f"u{i}@example.test": PW for i in range(5)}
+    p = Postern(d / "a", users=users, options={
+        "virtual_mailbox_domains": "example.test"})
+    p.start()
+    have = {}
+    for user in ("u0@example.test", "u4@example.test"):
+        c = Client(p, user)
+        c.ok("CREATE Box")
+        for box, n in (("INBOX", 300), ("Box", 100)):
+            for i in range(n):
+                c.append(box, mail(i, 100_000 if i == 50 else i * 31 % 9000),
+                         r"(\Seen) " if i % 2 else "")
+            c.ok(f"SELECT {box}")
+            c.ok(r"STORE 10:20 +FLAGS.SILENT (\Deleted)")
+            c.ok("EXPUNGE")
+            have[user, box] = contents(c)
+        c.close()
+    p.stop()
+    store = p.dir / "data" / "mail"
+    path = next(f for f in sorted(store.glob("mail.?.db")) if checkpointed(f))
+    return p, path, have
+
+
+def contents(c):
+    """What its UID, flags, date and text are, by UID."""
+    return {re.search(rb"UID (\d+)", r)[1]: re.sub(rb"^\d+ ", b"", r)
+            for r in c.cmd("FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])")[0]
+            if b"UID" in r}
+
+
+def checkpointed(path):
+    """Into the file itself; has it messages?"""
     db = sqlite3.connect(path)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    n = db.execute("SELECT count(*) FROM messages").fetchone()[0]
     db.close()
+    return n > 0
+
+
+def pages(data, kind):
+    """Numbers of the pages of a kind, but the first."""
+    known = (LEAF_OF_ROWS, LEAF_OF_BODIES, INSIDE_OF_ROWS, INSIDE_OF_BODIES)
+    return [i for i in range(1, len(data) // PAGE)
+            if (data[i * PAGE] == kind if kind else
+                data[i * PAGE] not in known)]
+
+
+@pytest.mark.parametrize("kind,n,lost_max", [
+    (LEAF_OF_ROWS, 1, 300), (LEAF_OF_ROWS, 3, 300), (INSIDE_OF_ROWS, 1, 778),
+    (LEAF_OF_BODIES, 1, 20), (LEAF_OF_BODIES, 30, 400),
+    (INSIDE_OF_BODIES, 1, 778), (OVERFLOW, 10, 10), ("mailboxes", 1, 0),
+    ("messages", 1, 778), ("vanished", 1, 0), ("subscriptions", 1, 0)])
+def test_repair_of_damaged_pages(sound, kind, n, lost_max):
+    """What stood in a page that cannot be read is lost, or hung from it, and
+    nothing else."""
+    p, path, have = sound
+    whole = path.read_bytes()
+    chance = random.Random(f"{kind} {n}")
+    data = bytearray(whole)
+    if isinstance(kind, str):
+        db = sqlite3.connect(path)
+        some = [db.execute("SELECT rootpage FROM sqlite_master WHERE name=?",
+                           (kind,)).fetchone()[0] - 1]
+        db.close()
+    else:
+        some = pages(data, kind)
+    for i in chance.sample(some, min(n, len(some))):
+        data[i * PAGE:(i + 1) * PAGE] = chance.randbytes(PAGE)
+    others = {f: f.read_bytes() for f in path.parent.glob("mail.?.db*")}
+    bodies = {f: f.read_bytes() for f in path.parent.glob("blobs.*/*")}
+    path.write_bytes(data)
+    try:
+        p.start(add_users=False)
+        # What a running server has open is only looked at.
+        r = p.run("mailbox", "repair", check=False)
+        assert r.returncode == 65 and "stop the server" in r.stderr, r
+        p.stop()
+        r = p.run("mailbox", "repair", check=False)
+        assert r.returncode in (0, 65), (r.stdout, r.stderr)
+        assert "was damaged below its rows" in r.stdout
+        assert (path.parent / (path.name + ".damaged")).exists()
+        assert p.run("mailbox", "verify").stdout.endswith("all is well\n")
+        p.start(add_users=False)
+        lost = 0
+        for (user, box), before in have.items():
+            c = Client(p, user)
+            names = [r.split('"')[3] for r in c.ok('LIST "" *')]
+            after = {}
+            for name in [box] + [x for x in names if "Recovered" in x]:
+                if c.cmd(f'SELECT "{name}"')[1].startswith("OK"):
+                    after |= {k: v for k, v in contents(c).items()
+                              if v == before.get(k)}
+            lost += len(before) - len(after)
+            # It is a mailbox as ever.
+            assert c.append("INBOX", mail(1000)) > 0
+            c.close()
+        print(f"{lost} of {sum(len(b) for b in have.values())} lost")
+        assert lost <= lost_max
+    finally:
+        p.stop()
+        for f in path.parent.glob("mail.?.db*"):
+            f.unlink()
+        for f, old in (others | bodies).items():
+            f.write_bytes(old)
+        path.write_bytes(whole)
+
+
+def test_repair_leaves_what_it_cannot(server):
+    """The first page says what the others are."""
+    server.stop()
+    path = server.dir / "data" / "mail" / "mail.0.db"
+    checkpointed(path)
     data = bytearray(path.read_bytes())
-    data[4096:8192] = b"x" * 4096
+    data[:100] = b"x" * 100
     path.write_bytes(data)
     r = server.run("mailbox", "repair", check=False)
     assert r.returncode in (65, 74) and path.read_bytes() == data

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "role/master/master.h"
 #include "store/account.h"
 #include "store/keeping.h"
 #include "store/undelete.h"
@@ -82,7 +83,8 @@ static int repair(const struct mailbox_cmd *m)
 	struct store_repaired r;
 	struct fault f;
 
-	if (!store_repair(m->dir, print_problem, NULL, &r, &f))
+	if (!store_repair(m->dir, master_running_pid(m->conf) == 0,
+		    print_problem, NULL, &r, &f))
 		return mailbox_failed(&f);
 	if (r.mended == 0 && r.lost == 0)
 		printf("all is well\n");
