@@ -64,13 +64,15 @@ struct table {
 	const char *into;
 };
 #define TABLE(name, marks, up, down)                                           \
-	{"SELECT * FROM " name " ORDER BY " up,                                \
-		"SELECT * FROM " name " ORDER BY " down,                       \
-		"INSERT OR IGNORE INTO " name " VALUES(" marks ")"}
+	{                                                                      \
+		"SELECT * FROM " name " ORDER BY " up,                         \
+			"SELECT * FROM " name " ORDER BY " down,               \
+			"INSERT OR IGNORE INTO " name " VALUES(" marks ")"     \
+	}
 
-static const struct table mailboxes = TABLE("mailboxes",
-	"?,?,?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox",
-	"account DESC, mailbox DESC");
+static const struct table mailboxes =
+	TABLE("mailboxes", "?,?,?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox",
+		"account DESC, mailbox DESC");
 static const struct table messages =
 	TABLE("messages", "?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox, uid",
 		"account DESC, mailbox DESC, uid DESC");
@@ -315,8 +317,7 @@ static bool tell_lost(struct salvage *x, uint64_t *lost_r)
 			  " r.modseq, g.uid FROM gone g JOIN mailboxes r"
 			  " ON r.account=g.account AND r.mailbox=0",
 			  x->f) &&
-		  db_number(
-			  x->to, x->f, &n, "SELECT count(*) FROM gone", "");
+		  db_number(x->to, x->f, &n, "SELECT count(*) FROM gone", "");
 
 	*lost_r = (uint64_t)n;
 	return ok;

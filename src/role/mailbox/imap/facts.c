@@ -13,13 +13,14 @@ enum { FACTS_MAX = 300000, BYTES_MAX = 96 << 20 };
 
 struct slot {
 	int64_t blob; /* 0: free */
-	const struct fact *fact;
+	struct fact *fact;
 };
 
 struct facts {
 	struct arena *a;
 	struct slot *slots;
 	size_t cap, n; /* cap is a power of two */
+	size_t ranked[FACT_TEXTS]; /* n when all had their rank; 0: never */
 };
 
 struct facts *facts_new(void)
@@ -50,13 +51,14 @@ static size_t place(const struct facts *t, int64_t blob)
 	return i;
 }
 
-const struct fact *facts_get(const struct facts *t, int64_t blob)
+struct fact *facts_get(const struct facts *t, int64_t blob)
 {
 	return t->slots[place(t, blob)].fact;
 }
 
-static void keep(struct facts *t, int64_t blob, const struct fact *fact)
+static void keep(struct facts *t, int64_t blob, struct fact *fact)
 {
+	fact->kept = true;
 	if (t->n * 2 >= t->cap) {
 		struct slot *old = t->slots;
 		size_t n = t->cap;
@@ -114,16 +116,16 @@ static void fill(struct fact *fact, const struct summary *sum,
 	fact->sent = sum->sent;
 	fact->dated = sum->dated;
 	imap_envelope_read(sum->envelope, scratch, &env);
-	fact->subject = arena_str(
+	fact->text[TEXT_SUBJECT] = arena_str(
 		a, base_subject(str_present(env.subject)
 					? encword_decode(env.subject, scratch)
 					: STR(""),
 			   scratch, &fact->reply));
-	fact->from = folded(env.from.mailbox, a);
-	fact->to = folded(env.to.mailbox, a);
-	fact->cc = folded(env.cc.mailbox, a);
-	fact->display_from = folded(display(&env.from, scratch), a);
-	fact->display_to = folded(display(&env.to, scratch), a);
+	fact->text[TEXT_FROM] = folded(env.from.mailbox, a);
+	fact->text[TEXT_TO] = folded(env.to.mailbox, a);
+	fact->text[TEXT_CC] = folded(env.cc.mailbox, a);
+	fact->text[TEXT_DISPLAYFROM] = folded(display(&env.from, scratch), a);
+	fact->text[TEXT_DISPLAYTO] = folded(display(&env.to, scratch), a);
 	if (str_present(env.message_id))
 		ids = message_ids(env.message_id, scratch);
 	struct str id = str_word(&ids, " ");
@@ -131,7 +133,7 @@ static void fill(struct fact *fact, const struct summary *sum,
 	fact->references = references_of(sum, &env, scratch, a);
 }
 
-const struct fact *facts_make(struct facts *t, int64_t blob,
+struct fact *facts_make(struct facts *t, int64_t blob,
 	const struct summary *sum, struct arena *scratch, struct arena *spare)
 {
 	bool room = t->n < FACTS_MAX && arena_used(t->a) < BYTES_MAX;
@@ -142,4 +144,73 @@ const struct fact *facts_make(struct facts *t, int64_t blob,
 	if (room)
 		keep(t, blob, fact);
 	return fact;
+}
+
+/* ---- ranks ---- */
+
+struct ranked {
+	uint64_t prefix; /* the first octets: most differ by them */
+	struct fact *fact;
+};
+
+static uint64_t prefix_of(struct str text)
+{
+	uint64_t prefix = 0;
+
+	for (size_t i = 0; i < sizeof(prefix); i++)
+		prefix = prefix << 8 |
+			 (i < text.len ? (unsigned char)text.ptr[i] : 0u);
+	return prefix;
+}
+
+static int by_text(const void *x, const void *y, void *ctx)
+{
+	const struct ranked *a = x, *b = y;
+	const enum fact_text *by = ctx;
+
+	if (a->prefix != b->prefix)
+		return a->prefix < b->prefix ? -1 : 1;
+	return str_cmp(a->fact->text[*by], b->fact->text[*by]);
+}
+
+static void rank(struct ranked *v, size_t n, enum fact_text by)
+{
+	uint32_t rank = 0;
+
+	for (size_t i = 0; i < n; i++)
+		v[i].prefix = prefix_of(v[i].fact->text[by]);
+	qsort_r(v, n, sizeof(*v), by_text, &by);
+	for (size_t i = 0; i < n; i++) {
+		struct str text = v[i].fact->text[by];
+
+		rank += i == 0 ? text.len > 0
+			       : by_text(&v[i - 1], &v[i], &by) != 0;
+		v[i].fact->rank[by] = rank;
+	}
+}
+
+static bool all_kept(struct fact *const *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!v[i]->kept)
+			return false;
+	return true;
+}
+
+void facts_rank(struct facts *t, struct fact **v, size_t n, enum fact_text by)
+{
+	bool table = all_kept(v, n);
+	size_t cap = table ? t->n : n, to = 0;
+
+	if (n == 0 || (table && t->ranked[by] == t->n))
+		return;
+	struct ranked *all = must_alloc_raw(cap * sizeof(*all));
+	for (size_t i = 0; table && i < t->cap; i++)
+		if (t->slots[i].blob != 0)
+			all[to++].fact = t->slots[i].fact;
+	for (size_t i = 0; !table && i < n; i++)
+		all[to++].fact = v[i];
+	rank(all, to, by);
+	t->ranked[by] = table ? t->n : 0;
+	free(all);
 }

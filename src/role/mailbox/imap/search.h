@@ -73,7 +73,7 @@ const struct summary *search_summary(struct search_candidate *c);
 /* The same, what is compared of it, until search_facts_end; NULL: gone. */
 void search_facts_begin(struct search_candidate *c);
 void search_facts_end(struct search_candidate *c);
-const struct fact *search_fact(struct search_candidate *c);
+struct fact *search_fact(struct search_candidate *c);
 
 /* All that match, ascending; in the arena of the command.  False: the store's
  * fault.  Half an answer is none: NOT would find what could not be read. */

@@ -180,10 +180,10 @@ void search_summaries_ahead(struct search_candidate *c,
 	}
 }
 
-const struct fact *search_fact(struct search_candidate *c)
+struct fact *search_fact(struct search_candidate *c)
 {
 	struct facts *facts = c->s->view.box->facts;
-	const struct fact *fact = facts_get(facts, c->p->blob);
+	struct fact *fact = facts_get(facts, c->p->blob);
 	const struct summary *sum;
 
 	if (fact != NULL)

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* SORT: RFC 5256 3, RFC 5267 (RETURN), RFC 5957 (DISPLAY) */
-#include <stdlib.h>
-#include <string.h>
-
 #include "role/mailbox/imap/context.h"
 
 enum { CRITERIA_MAX = 16 };
@@ -11,7 +8,7 @@ enum criterion {
 	BY_ARRIVAL,
 	BY_SIZE,
 	BY_DATE,
-	BY_SUBJECT,
+	BY_SUBJECT, /* from here on as enum fact_text */
 	BY_FROM,
 	BY_TO,
 	BY_CC,
@@ -30,17 +27,13 @@ struct order {
 	size_t n;
 };
 
-union value {
-	int64_t number;
-	struct str text;
-};
-
 struct entry {
 	uint32_t number; /* what is told */
 	uint32_t uid;
-	uint32_t seq;
 	uint64_t modseq;
-	union value *values; /* one each criterion */
+	int64_t received;
+	uint32_t size;
+	struct fact *fact; /* where one is asked for */
 };
 
 static bool parse_order(struct imap_in *in, struct order *o)
@@ -63,57 +56,12 @@ static bool parse_order(struct imap_in *in, struct order *o)
 	return imap_char(in, ')') && imap_space(in);
 }
 
-static struct str text_of(enum criterion by, const struct fact *fact)
+static bool needs_facts(const struct order *o)
 {
-	static const struct fact none = {.subject = {"", 0}};
-	const struct fact *f = fact != NULL ? fact : &none;
-
-	if (by == BY_SUBJECT)
-		return f->subject;
-	if (by == BY_DISPLAYFROM || by == BY_DISPLAYTO)
-		return by == BY_DISPLAYTO ? f->display_to : f->display_from;
-	return by == BY_FROM ? f->from : by == BY_TO ? f->to : f->cc;
-}
-
-static void fill_values(struct search_candidate *c, const struct order *o,
-	const struct pick *p, struct entry *e)
-{
-	const struct fact *fact = NULL;
-
-	for (size_t i = 0; i < o->n && fact == NULL; i++)
+	for (size_t i = 0; i < o->n; i++)
 		if (o->v[i].by >= BY_DATE)
-			fact = search_fact(c);
-	for (size_t i = 0; i < o->n; i++) {
-		union value *v = &e->values[i];
-		enum criterion by = o->v[i].by;
-
-		if (by >= BY_SUBJECT)
-			v->text = text_of(by, fact);
-		else if (by == BY_SIZE)
-			v->number = p->size;
-		else /* RFC 5256 2.2: no date is the arrival */
-			v->number = by == BY_DATE && fact != NULL && fact->dated
-					    ? fact->sent
-					    : p->received;
-	}
-}
-
-static int compare(const void *x, const void *y, void *ctx)
-{
-	const struct entry *a = x, *b = y;
-	const struct order *o = ctx;
-
-	for (size_t i = 0; i < o->n; i++) {
-		const union value *v = &a->values[i], *w = &b->values[i];
-		int r = o->v[i].by >= BY_SUBJECT
-				? str_cmp(v->text, w->text)
-				: (v->number > w->number) -
-					  (v->number < w->number);
-
-		if (r != 0)
-			return o->v[i].reverse ? -r : r;
-	}
-	return (a->seq > b->seq) - (a->seq < b->seq);
+			return true;
+	return false;
 }
 
 struct sorted {
@@ -127,34 +75,128 @@ static struct entry *add(struct sorted *s, struct arena *a)
 	return &s->v[s->n++];
 }
 
+/* Those that match, in the order of the mailbox. */
+static void collect(struct search_candidate *c, const struct search_program *p,
+	bool facts, struct sorted *all)
+{
+	struct imap *s = c->s;
+	struct fact *none = arena_make(s->cmd_a, struct fact);
+	struct view_walk *w;
+	const struct pick *pick;
+
+	view_walk_all(s, &w);
+	while ((pick = view_next(w)) != NULL) {
+		search_ahead(c, w);
+		search_progress(c);
+		if (!search_matches(c, p->key, pick))
+			continue;
+		struct fact *fact = facts ? search_fact(c) : NULL;
+		*add(all, s->cmd_a) =
+			(struct entry){.number = s->uid ? pick->uid : pick->seq,
+				.uid = pick->uid,
+				.modseq = pick->modseq,
+				.received = pick->received,
+				.size = pick->size,
+				.fact = fact != NULL ? fact : none};
+	}
+}
+
+/* ---- by one criterion after the other, the last first ---- */
+
+static uint64_t key_of(enum criterion by, const struct entry *e)
+{
+	if (by >= BY_SUBJECT)
+		return e->fact->rank[by - BY_SUBJECT];
+	if (by == BY_SIZE)
+		return e->size;
+	/* RFC 5256 2.2: no date is the arrival */
+	int64_t at =
+		by == BY_DATE && e->fact->dated ? e->fact->sent : e->received;
+	return (uint64_t)at ^ 1ull << 63;
+}
+
+static void rank_texts(struct search_candidate *c, const struct order *o,
+	const struct sorted *all)
+{
+	struct arena *a = c->s->cmd_a;
+	struct fact **v = arena_alloc(a, (all->n + 1) * sizeof(*v));
+
+	for (size_t i = 0; i < all->n; i++)
+		v[i] = all->v[i].fact;
+	for (size_t i = 0; i < o->n; i++)
+		if (o->v[i].by >= BY_SUBJECT)
+			facts_rank(c->s->view.box->facts, v, all->n,
+				(enum fact_text)(o->v[i].by - BY_SUBJECT));
+}
+
+struct keyed {
+	uint64_t key;
+	uint32_t at; /* of the entry */
+};
+
+/* By one octet of the key; what is equal stays as it stands. */
+static void pass(
+	const struct keyed *from, struct keyed *to, size_t n, unsigned shift)
+{
+	size_t start[257] = {0};
+
+	for (size_t i = 0; i < n; i++)
+		start[(from[i].key >> shift & 0xff) + 1]++;
+	for (size_t i = 1; i < 256; i++)
+		start[i] += start[i - 1];
+	for (size_t i = 0; i < n; i++)
+		to[start[from[i].key >> shift & 0xff]++] = from[i];
+}
+
+/* v and spare change places where it ends in the other one. */
+static void order_by_key(struct keyed **v, struct keyed **spare, size_t n)
+{
+	uint64_t differ = 0;
+
+	for (size_t i = 1; i < n; i++)
+		differ |= (*v)[i].key ^ (*v)[0].key;
+	for (unsigned shift = 0; shift < 64; shift += 8) {
+		if ((differ >> shift & 0xff) == 0)
+			continue;
+		pass(*v, *spare, n, shift);
+		struct keyed *other = *v;
+		*v = *spare;
+		*spare = other;
+	}
+}
+
+static struct keyed *ordered(struct search_candidate *c, const struct order *o,
+	const struct sorted *all)
+{
+	struct arena *a = c->s->cmd_a;
+	struct keyed *v = arena_alloc(a, (all->n + 1) * sizeof(*v));
+	struct keyed *spare = arena_alloc(a, (all->n + 1) * sizeof(*v));
+
+	rank_texts(c, o, all);
+	for (size_t i = 0; i < all->n; i++)
+		v[i].at = (uint32_t)i;
+	for (size_t k = o->n; k-- > 0;) {
+		for (size_t i = 0; i < all->n; i++) {
+			uint64_t key = key_of(o->v[k].by, &all->v[v[i].at]);
+
+			v[i].key = o->v[k].reverse ? ~key : key;
+		}
+		order_by_key(&v, &spare, all->n);
+	}
+	return v;
+}
+
 static bool sort(struct imap *s, const struct search_program *p,
 	struct order *o, struct search_found *found, struct fault *f)
 {
 	struct sorted all = {0};
 	struct search_candidate c;
-	struct view_walk *w;
-	const struct pick *pick;
 
 	search_ask_index(s, p);
 	search_begin(&c, s);
 	search_facts_begin(&c);
-	view_walk_all(s, &w);
-	while ((pick = view_next(w)) != NULL) {
-		search_ahead(&c, w);
-		search_progress(&c);
-		if (!search_matches(&c, p->key, pick))
-			continue;
-		struct entry *e = add(&all, s->cmd_a);
-		*e = (struct entry){.number = s->uid ? pick->uid : pick->seq,
-			.uid = pick->uid,
-			.seq = pick->seq,
-			.modseq = pick->modseq,
-			.values = arena_alloc(
-				s->cmd_a, o->n * sizeof(union value))};
-		fill_values(&c, o, pick, e);
-	}
-	if (all.n > 0)
-		qsort_r(all.v, all.n, sizeof(*all.v), compare, o);
+	collect(&c, p, needs_facts(o), &all);
+	const struct keyed *v = ordered(&c, o, &all);
 	search_facts_end(&c);
 	if (!search_end(&c, f))
 		return false;
@@ -165,11 +207,13 @@ static bool sort(struct imap *s, const struct search_program *p,
 			arena_alloc(s->cmd_a, (all.n + 1) * sizeof(uint64_t)),
 		.n = all.n};
 	for (size_t i = 0; i < all.n; i++) {
-		found->v[i] = all.v[i].number;
-		found->uids[i] = all.v[i].uid;
-		found->modseqs[i] = all.v[i].modseq;
-		if (all.v[i].modseq > found->modseq)
-			found->modseq = all.v[i].modseq;
+		const struct entry *e = &all.v[v[i].at];
+
+		found->v[i] = e->number;
+		found->uids[i] = e->uid;
+		found->modseqs[i] = e->modseq;
+		if (e->modseq > found->modseq)
+			found->modseq = e->modseq;
 	}
 	return true;
 }
@@ -224,8 +268,12 @@ void imap_sort(struct imap *s, struct imap_in *in)
 			search_put_esearch(s, &r, &found, p.modseq, FORM_SORT);
 	} else {
 		stream_puts(s->stream, "* SORT");
-		for (size_t i = 0; i < found.n; i++)
-			stream_putf(s->stream, " %u", found.v[i]);
+		for (size_t i = 0; i < found.n; i++) {
+			struct buf *out = stream_out(s->stream);
+
+			buf_putc(out, ' ');
+			buf_put_u64(out, found.v[i]);
+		}
 		if (p.modseq && found.n > 0) /* RFC 7162 3.1.6 */
 			stream_putf(s->stream, " (MODSEQ %llu)",
 				(unsigned long long)found.modseq);

@@ -35,7 +35,7 @@ static void describe(struct search_candidate *c, const struct pick *p,
 		return;
 	if (fact->dated)
 		m->date = fact->sent;
-	m->subject = fact->subject;
+	m->subject = fact->text[TEXT_SUBJECT];
 	m->reply = fact->reply;
 	m->id = fact->id;
 	m->references = fact->references;
