@@ -74,7 +74,7 @@ static const struct table mailboxes =
 	TABLE("mailboxes", "?,?,?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox",
 		"account DESC, mailbox DESC");
 static const struct table messages =
-	TABLE("messages", "?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox, uid",
+	TABLE("messages", "?,?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox, uid",
 		"account DESC, mailbox DESC, uid DESC");
 enum { VANISHED = 0 };
 static const struct table others[] = {

@@ -119,6 +119,7 @@ static const char schema_6[] =
 static const char schema_7[] =
 	"ALTER TABLE mailboxes ADD COLUMN told_below INT NOT NULL DEFAULT 1;"
 	"UPDATE mailboxes SET told_below=uidnext WHERE mailbox>0;"
+	"ALTER TABLE messages ADD COLUMN stamp INT;"
 	"CREATE TABLE deleted_mailboxes(account INT, mailbox INT,"
 	" PRIMARY KEY(account, mailbox)) WITHOUT ROWID";
 static const char *const schema[] = {

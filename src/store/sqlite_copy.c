@@ -20,8 +20,9 @@ int store_record(struct db *db, int64_t account, int64_t mailbox, int64_t uid,
 	struct store_record *m_r, struct fault *f)
 {
 	sqlite3_stmt *q = db_query(db, f,
-		"SELECT flags, keywords, size, received, savedate, blob, prefix"
-		" FROM messages WHERE account=? AND mailbox=? AND uid=?",
+		"SELECT flags, keywords, size, received, savedate, blob,"
+		" prefix, stamp FROM messages WHERE account=? AND mailbox=? "
+		"AND uid=?",
 		"iii", account, mailbox, uid);
 	int r = db_step(db, q, f);
 
@@ -33,6 +34,7 @@ int store_record(struct db *db, int64_t account, int64_t mailbox, int64_t uid,
 			.saved = db_int(q, 4),
 			.blob = db_int(q, 5),
 			.prefix = db_blob(q, 6),
+			.stamp = db_int(q, 7),
 			.q = q};
 	return r;
 }
@@ -41,10 +43,10 @@ bool store_insert(struct db *db, int64_t account, int64_t mailbox, int64_t uid,
 	int64_t modseq, const struct store_record *m, struct fault *f)
 {
 	return db_run(db, f,
-		"INSERT INTO messages VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-		"iiiiiitiiiib", account, mailbox, uid, modseq, modseq,
+		"INSERT INTO messages VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		"iiiiiitiiiibi", account, mailbox, uid, modseq, modseq,
 		(int64_t)m->flags, m->keywords, m->size, m->received, m->saved,
-		m->blob, m->prefix);
+		m->blob, m->prefix, m->stamp);
 }
 
 static void count(

@@ -143,6 +143,7 @@ static bool insert_row(struct db *db, struct delivery *d,
 		.received = m->received,
 		.saved = clock_unix(),
 		.blob = body->blob,
+		.stamp = m->stamp,
 		.prefix = m->prefix};
 	int64_t uid, uidvalidity, modseq = 0;
 

@@ -53,7 +53,7 @@ bool store_next_modseq(
 
 struct store_record {
 	uint32_t flags;
-	int64_t size, received, saved, blob;
+	int64_t size, received, saved, blob, stamp;
 	struct str keywords, prefix;
 	sqlite3_stmt *q; /* what the texts lean on */
 };

@@ -12,7 +12,7 @@ static bool give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
 {
 	struct store_row row = {(uint32_t)db_int(q, 0), (uint32_t)db_int(q, 1),
 		(uint64_t)db_int(q, 2), (uint64_t)db_int(q, 3), db_int(q, 4),
-		db_int(q, 5), db_text(q, 6)};
+		db_int(q, 5), db_int(q, 6), db_text(q, 7)};
 
 	return fn(&row, ctx);
 }
@@ -31,7 +31,7 @@ static bool give_rows(struct db *db, sqlite3_stmt *q, store_row_f *fn,
 	return r >= 0;
 }
 
-#define ROW "SELECT uid, flags, modseq, size, received, blob, keywords"
+#define ROW "SELECT uid, flags, modseq, size, received, blob, stamp, keywords"
 
 /* Where what was born after modseq since begins: invariant 8. */
 static bool find_born(struct db *db, int64_t account, int64_t mailbox,

@@ -135,6 +135,7 @@ struct store_new {
 	struct str prefix; /* header lines in front of the body */
 	struct str body;
 	struct str cache; /* of the body, see role: ready to send */
+	int64_t stamp; /* of the body, see role: comes back in its row */
 	/* id of the message; 0: a new one.  A second delivery of the same id
 	 * into a mailbox is no error and no copy; that is known for 30 days,
 	 * of negative ids (imports) for ever. */
@@ -169,6 +170,7 @@ struct store_row {
 	uint64_t size;
 	int64_t received;
 	int64_t blob; /* what copies share: the same bytes, the same number */
+	int64_t stamp; /* as it was given; 0: it was not */
 	struct str keywords; /* blanks between; good in the call only */
 };
 /* Rows with modseq above since; 0 gives all from this UID on.  By UID, until fn

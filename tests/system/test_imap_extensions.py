@@ -782,3 +782,50 @@ def test_what_went_before_the_first_look(client, server):
             del rows[int(m[1]) - 1]
     assert rows == [u for i, u in enumerate(uids) if i not in went]
     assert seen(c.ok("FETCH 1:* (UID)")) == list(enumerate(rows + [new], 1))
+
+
+def test_dates_of_rows_without_a_stamp(tmp_path):
+    """What an older version stored is found by its Date as well."""
+    dates = ["Fri, 21 Nov 1997 23:55:06 -0600", "Sat, 22 Nov 1997 01:00:00 +0900",
+             "Thu, 1 Jan 1970 00:10:00 +0100", "Wed, 31 Dec 1969 12:00:00 +0000",
+             "Mon, 2 Mar 2026 10:00:00 -1130", "nonsense", None,
+             "Tue, 3 Mar 2026 09:00:00 +1400"]
+    p = Postern(tmp_path / "a", users={USERS[0]: PW}, options={
+        "virtual_mailbox_domains": "example.test"})
+    p.start()
+
+    def answers():
+        c = Client(p, USERS[0])
+        c.ok("SELECT INBOX")
+        got = [c.ok(q)[0] for day in ("31-Dec-1969", "1-Jan-1970",
+                                      "21-Nov-1997", "22-Nov-1997",
+                                      "2-Mar-2026", "3-Mar-2026")
+               for q in (f"SEARCH SENTON {day}", f"SEARCH SENTSINCE {day}",
+                         f"SEARCH NOT SENTBEFORE {day}")]
+        got += [c.ok(f"SORT ({o}) UTF-8 ALL")[0] for o in (
+            "DATE", "REVERSE DATE", "SUBJECT DATE", "FROM REVERSE DATE")]
+        c.close()
+        return got
+
+    try:
+        c = Client(p, USERS[0])
+        for i, d in enumerate(dates):
+            date = f"Date: {d}\r\n" if d else ""
+            c.append("INBOX", f"Subject: s{i % 3}\r\n{date}\r\nx\r\n",
+                     '"01-Jan-2001 00:00:00 +0000" ')
+        c.close()
+        stamped = answers()
+        assert stamped[0] == "SEARCH 4"
+        assert stamped[3] == "SEARCH 3"
+        assert stamped[6] == "SEARCH 1" and stamped[9] == "SEARCH 2"
+        assert stamped[-4] == "SORT 4 3 2 1 6 7 8 5"
+        p.stop()
+        for path in (p.dir / "data" / "mail").glob("mail.*.db"):
+            db = sqlite3.connect(path)
+            db.execute("UPDATE messages SET stamp=NULL")
+            db.commit()
+            db.close()
+        p.start(add_users=False)
+        assert answers() == stamped
+    finally:
+        p.stop()

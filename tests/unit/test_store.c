@@ -216,6 +216,7 @@ static void a_message_is_what_was_given(void **state)
 		(struct store_new){.flags = FLAG_SEEN | FLAG_FLAGGED,
 			.keywords = words,
 			.received = 1234567890,
+			.stamp = -77,
 			.prefix = STR("X: y\r\n"),
 			.cache = STR("cache")});
 	assert_true(t.ok && t.uid == 1);
@@ -228,6 +229,7 @@ static void a_message_is_what_was_given(void **state)
 	assert_int_equal(l->v[0].flags, FLAG_SEEN | FLAG_FLAGGED);
 	assert_int_equal(l->v[0].received, 1234567890);
 	assert_int_equal(l->v[0].size, 12);
+	assert_int_equal(l->v[0].stamp, -77);
 	assert_str(l->v[0].keywords, "$Work b");
 	assert_true(store_message(
 		w->s, ME, b.id, 1, STORE_BYTES | STORE_CACHE, &m, &f));

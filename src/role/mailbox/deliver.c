@@ -122,6 +122,7 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		.prefix = mailbox_prefix(e, r, a),
 		.body = body,
 		.cache = cache,
+		.stamp = summary_stamp(cache),
 		.msg = (int64_t)e->id};
 	b->names[b->n] = name;
 	b->targets[b->n] = (struct store_target){.account = account, .m = msg};

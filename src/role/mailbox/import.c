@@ -58,6 +58,7 @@ static void take_message(const struct import_request *r,
 		.msg = (int64_t)(i->identity | 1ull << 63),
 		.uidvalidity = r->uidvalidity,
 		.uid = r->uidvalidity != 0 ? i->uid : 0};
+	m->stamp = summary_stamp(m->cache);
 	while (str_present(word = str_word(&words, " ")))
 		if (is_keyword(word) && !strs_has(&m->keywords, word))
 			strs_add(&m->keywords, a, word);

@@ -159,6 +159,7 @@ void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
 		.received = clock_unix(),
 		.body = text,
 		.cache = summary_make(text, a)};
+	message.stamp = summary_stamp(message.cache);
 	struct store_target t = {.account = account, .m = &message};
 	store_deliver(m->store, &t, 1);
 	if (t.ok)

@@ -245,3 +245,40 @@ bool summary_read(struct str text, struct summary *s_r)
 	*s_r = s;
 	return true;
 }
+
+/* ---- the stamp: seconds, zone, and a bit that says it is one ---- */
+
+enum { STAMP_ZONES = 16384, STAMP_UNDATED = 2 };
+
+int64_t summary_stamp(struct str text)
+{
+	struct wire w = {.rest = text};
+
+	if (text.len == 0 || wire_u8(&w) != VERSION)
+		return 0;
+	bool dated = wire_u8(&w) != 0;
+	int64_t sent = (int64_t)wire_u64(&w);
+	int64_t zone = (int32_t)wire_u32(&w) + STAMP_ZONES / 2;
+
+	if (!dated)
+		return STAMP_UNDATED;
+	if (sent < -(1ll << 48) || sent > 1ll << 48 || zone < 0 ||
+		zone >= STAMP_ZONES)
+		return 0;
+	return (sent * STAMP_ZONES + zone) * 2 + 1;
+}
+
+bool summary_stamp_read(
+	int64_t stamp, bool *dated_r, int64_t *sent_r, int *zone_r)
+{
+	*dated_r = (stamp & 1) != 0;
+	*sent_r = 0;
+	*zone_r = 0;
+	if (!*dated_r)
+		return stamp == STAMP_UNDATED;
+	/* Shifts, for they round down: before 1970, too. */
+	int64_t both = stamp >> 1;
+	*sent_r = both >> 14;
+	*zone_r = (int)(both & (STAMP_ZONES - 1)) - STAMP_ZONES / 2;
+	return true;
+}

@@ -25,6 +25,13 @@ struct str summary_make(struct str message, struct arena *a);
 /* False: none was stored, or by another version.  Views into text. */
 bool summary_read(struct str text, struct summary *s_r);
 
+/* When it was sent, in one number for the rows of the store, so that nobody has
+ * to read summaries for it; 0: that is not known. */
+int64_t summary_stamp(struct str text);
+/* False: not known. */
+bool summary_stamp_read(
+	int64_t stamp, bool *dated_r, int64_t *sent_r, int *zone_r);
+
 /* The message ids of a field, without <>, blanks between; in the arena. */
 struct str message_ids(struct str value, struct arena *a);
 

@@ -193,6 +193,7 @@ static bool take_message(struct append *x, struct imap_in *in)
 		return no(x, "[CANNOT] an empty message");
 	m->body = arena_str(s->cmd_a, buf_str(&out));
 	m->cache = summary_make(m->body, s->cmd_a);
+	m->stamp = summary_stamp(m->cache);
 	x->v[x->n++] = m;
 	return true;
 }

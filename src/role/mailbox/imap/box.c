@@ -230,6 +230,7 @@ static bool take_row(const struct store_row *row, void *ctx)
 					       : UINT32_MAX,
 		.received = row->received,
 		.blob = row->blob,
+		.stamp = row->stamp,
 		.modseq = row->modseq};
 
 	if (box->n > 0 && row->uid <= box->rows[box->n - 1].uid) {

@@ -4,7 +4,7 @@
 
 /*
  * box: the rows of one mailbox in memory, one copy for all sessions that have
- * it selected: 40 bytes a message, loaded when numbers are first needed.
+ * it selected: 48 bytes a message, loaded when numbers are first needed.
  *
  * Invariants
  * 1. rows stand by UID; they are true to the store up to box->modseq.
@@ -29,6 +29,7 @@ struct box_row {
 	uint32_t size;
 	int64_t received;
 	int64_t blob;
+	int64_t stamp; /* summary.h */
 	uint64_t modseq;
 };
 

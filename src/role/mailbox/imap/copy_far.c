@@ -65,7 +65,8 @@ static void describe(
 		.received = p->received,
 		.quota = *x->quota,
 		.body = m->bytes,
-		.cache = m->cache};
+		.cache = m->cache,
+		.stamp = p->stamp};
 	while ((x->to->rights & RIGHT_WRITE) != 0 &&
 		str_present(word = str_word(&words, " ")))
 		strs_add(&one->keywords, x->a, word);

@@ -170,11 +170,23 @@ void search_ahead(struct search_candidate *c, const struct view_walk *w)
 		}
 }
 
+/* Do the rows of this chunk have all that this key asks for? */
+static bool rows_say(enum key_kind kind, const struct view_walk *w)
+{
+	if (kind < K_SENTBEFORE || kind > K_SENTSINCE)
+		return false;
+	for (size_t i = 0; i < w->n; i++)
+		if (w->chunk[i].stamp == 0)
+			return false;
+	return true;
+}
+
 void search_summaries_ahead(struct search_candidate *c,
 	const struct search_program *p, const struct view_walk *w)
 {
 	/* The first key of the AND is the cheapest. */
-	if (p->key->a->cost == COST_SUMMARY && view_at_chunk(w)) {
+	if (p->key->a->cost == COST_SUMMARY && view_at_chunk(w) &&
+		!rows_say(p->key->a->kind, w)) {
 		end_reading(c);
 		prefetch_chunk(&c->ahead, c->s, w);
 	}
@@ -300,12 +312,22 @@ static bool day_matches(int64_t at, int64_t day, int kind)
 
 static bool sent_matches(struct search_candidate *c, const struct search_key *k)
 {
-	const struct summary *sum = search_summary(c);
+	const struct summary *sum;
+	bool dated;
+	int64_t sent;
+	int zone;
 
+	if (!summary_stamp_read(c->p->stamp, &dated, &sent, &zone)) {
+		sum = search_summary(c);
+		if (sum == NULL)
+			return false;
+		dated = sum->dated;
+		sent = sum->sent;
+		zone = sum->zone;
+	}
 	/* RFC 9051 6.4.4: the day as written, whatever the zone */
-	return sum != NULL && sum->dated &&
-	       day_matches(sum->sent + (int64_t)sum->zone * 60, k->day,
-		       (int)k->kind - K_SENTBEFORE);
+	return dated && day_matches(sent + (int64_t)zone * 60, k->day,
+				(int)k->kind - K_SENTBEFORE);
 }
 
 static bool id_matches(struct search_candidate *c, const struct search_key *k)

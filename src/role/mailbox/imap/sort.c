@@ -31,9 +31,9 @@ struct entry {
 	uint32_t number; /* what is told */
 	uint32_t uid;
 	uint64_t modseq;
-	int64_t received;
+	int64_t received, sent;
 	uint32_t size;
-	struct fact *fact; /* where one is asked for */
+	struct fact *fact; /* where a text is asked for */
 };
 
 static bool parse_order(struct imap_in *in, struct order *o)
@@ -56,10 +56,10 @@ static bool parse_order(struct imap_in *in, struct order *o)
 	return imap_char(in, ')') && imap_space(in);
 }
 
-static bool needs_facts(const struct order *o)
+static bool asks(const struct order *o, enum criterion from, enum criterion to)
 {
 	for (size_t i = 0; i < o->n; i++)
-		if (o->v[i].by >= BY_DATE)
+		if (o->v[i].by >= from && o->v[i].by <= to)
 			return true;
 	return false;
 }
@@ -75,10 +75,25 @@ static struct entry *add(struct sorted *s, struct arena *a)
 	return &s->v[s->n++];
 }
 
+/* RFC 5256 2.2: no date is the arrival */
+static int64_t sent_of(struct search_candidate *c, const struct pick *p)
+{
+	bool dated;
+	int64_t sent;
+	int zone;
+
+	if (summary_stamp_read(p->stamp, &dated, &sent, &zone))
+		return dated ? sent : p->received;
+	const struct fact *fact = search_fact(c);
+	return fact != NULL && fact->dated ? fact->sent : p->received;
+}
+
 /* Those that match, in the order of the mailbox. */
 static void collect(struct search_candidate *c, const struct search_program *p,
-	bool facts, struct sorted *all)
+	const struct order *o, struct sorted *all)
 {
+	bool facts = asks(o, BY_SUBJECT, BY_DISPLAYTO);
+	bool dates = asks(o, BY_DATE, BY_DATE);
 	struct imap *s = c->s;
 	struct fact *none = arena_make(s->cmd_a, struct fact);
 	struct view_walk *w;
@@ -86,7 +101,8 @@ static void collect(struct search_candidate *c, const struct search_program *p,
 
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
-		search_ahead(c, w);
+		if (facts || (dates && pick->stamp == 0))
+			search_ahead(c, w);
 		search_progress(c);
 		if (!search_matches(c, p->key, pick))
 			continue;
@@ -96,6 +112,7 @@ static void collect(struct search_candidate *c, const struct search_program *p,
 				.uid = pick->uid,
 				.modseq = pick->modseq,
 				.received = pick->received,
+				.sent = dates ? sent_of(c, pick) : 0,
 				.size = pick->size,
 				.fact = fact != NULL ? fact : none};
 	}
@@ -109,10 +126,7 @@ static uint64_t key_of(enum criterion by, const struct entry *e)
 		return e->fact->rank[by - BY_SUBJECT];
 	if (by == BY_SIZE)
 		return e->size;
-	/* RFC 5256 2.2: no date is the arrival */
-	int64_t at =
-		by == BY_DATE && e->fact->dated ? e->fact->sent : e->received;
-	return (uint64_t)at ^ 1ull << 63;
+	return (uint64_t)(by == BY_DATE ? e->sent : e->received) ^ 1ull << 63;
 }
 
 static void rank_texts(struct search_candidate *c, const struct order *o,
@@ -195,7 +209,7 @@ static bool sort(struct imap *s, const struct search_program *p,
 	search_ask_index(s, p);
 	search_begin(&c, s);
 	search_facts_begin(&c);
-	collect(&c, p, needs_facts(o), &all);
+	collect(&c, p, o, &all);
 	const struct keyed *v = ordered(&c, o, &all);
 	search_facts_end(&c);
 	if (!search_end(&c, f))

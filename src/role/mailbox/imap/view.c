@@ -119,6 +119,7 @@ struct pick view_pick_of(
 		.received = row->received,
 		.modseq = row->modseq,
 		.blob = row->blob,
+		.stamp = row->stamp,
 		.keywords = v->box->words[row->keywords]};
 }
 

@@ -42,6 +42,7 @@ struct pick {
 	uint32_t size;
 	int64_t received;
 	int64_t blob;
+	int64_t stamp; /* summary.h */
 	uint64_t modseq;
 	const char *keywords; /* good while the view is open */
 };
