@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "codec/mail/header.h"
 #include "store/sqlite_private.h"
 
 static bool give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
@@ -171,9 +172,10 @@ bool store_usage(struct store *s, int64_t account, int64_t mailbox,
 }
 
 /* cache, prefix and body behind each other in one piece of memory */
-static bool take_message(struct store_shard *shard, sqlite3_stmt *q, bool bytes,
-	struct store_message *m, struct fault *f)
+static bool take_message(struct store_shard *shard, sqlite3_stmt *q,
+	unsigned parts, struct store_message *m, struct fault *f)
 {
+	bool bytes = (parts & (STORE_BYTES | STORE_HEAD)) != 0;
 	struct str cache = db_blob(q, 0), prefix = STR(""), data = STR("");
 	struct file_map map CLEANUP(file_unmap) = {0};
 	char path[4096];
@@ -194,6 +196,12 @@ static bool take_message(struct store_shard *shard, sqlite3_stmt *q, bool bytes,
 			return false;
 		data = map.bytes;
 	}
+	if ((parts & (STORE_BYTES | STORE_HEAD)) == STORE_HEAD) {
+		struct str head, body;
+
+		mail_split_blank(data, &head, &body);
+		data = str_sub(data, 0, data.len - body.len);
+	}
 	m->memory = must_alloc_raw(cache.len + prefix.len + data.len + 1);
 	char *at = m->memory;
 	if (cache.len > 0)
@@ -213,7 +221,7 @@ static bool read_message(struct store_shard *shard, struct db *db,
 	struct store_message *m_r, struct fault *f)
 {
 	struct store_message m = {0};
-	bool bytes = (parts & STORE_BYTES) != 0;
+	bool bytes = (parts & (STORE_BYTES | STORE_HEAD)) != 0;
 	sqlite3_stmt *q =
 		bytes ? db_query(db, f,
 				"SELECT b.cache, m.blob, m.savedate, m.prefix,"
@@ -232,7 +240,7 @@ static bool read_message(struct store_shard *shard, struct db *db,
 	if (r == 0)
 		fault_set(f, FAULT_PERM, 0, 0, 3, "the message is gone");
 	if (ok) {
-		ok = take_message(shard, q, bytes, &m, f);
+		ok = take_message(shard, q, parts, &m, f);
 		db_reset(q);
 	}
 	if (ok)

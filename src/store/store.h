@@ -186,13 +186,14 @@ bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
 
 /* Bytes of a message, prefix and body as one. */
 struct store_message {
-	struct str bytes; /* STORE_BYTES */
+	struct str bytes; /* STORE_BYTES, or STORE_HEAD: the header alone, with
+			   * the blank line behind it */
 	struct str cache; /* absent: none was given */
 	int64_t blob; /* of store_row */
 	int64_t saved; /* Unix seconds */
 	char *memory; /* what store_message_fini frees */
 };
-enum store_part { STORE_CACHE = 1, STORE_BYTES = 2 };
+enum store_part { STORE_CACHE = 1, STORE_BYTES = 2, STORE_HEAD = 4 };
 /* False with FAULT_PERM when it is gone. */
 bool store_message(struct store *s, int64_t account, int64_t mailbox,
 	uint32_t uid, unsigned parts, struct store_message *m_r,

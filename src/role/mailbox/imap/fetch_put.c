@@ -287,6 +287,24 @@ static bool get(struct one *one, unsigned parts, struct fault *f)
 		s->view.box->mailbox, one->p->uid, parts, &one->message, f);
 }
 
+/* Do those that need bytes need the header alone? */
+static bool is_of_header(const struct fetch *x)
+{
+	for (size_t i = 0; i < x->n; i++) {
+		const struct imap_section *sec = &x->items[i].section;
+		bool header = sec->n_path == 0 &&
+			      (sec->what == SECTION_HEADER ||
+				      sec->what == SECTION_FIELDS ||
+				      sec->what == SECTION_FIELDS_NOT);
+
+		if (x->items[i].kind >= I_BODY &&
+			x->items[i].kind != I_RFC822_HEADER &&
+			(x->items[i].kind != I_SECTION || !header))
+			return false;
+	}
+	return true;
+}
+
 /* What was not stored ready-made is made now. */
 static enum fetch_result load(struct one *one, struct fault *f)
 {
@@ -301,12 +319,15 @@ static enum fetch_result load(struct one *one, struct fault *f)
 		(!needs_summary(one->x) ||
 			summary_read(one->message.cache, &one->summary)))
 		return FETCH_DONE;
-	if (!get(one, bytes ? STORE_BYTES : STORE_CACHE, f))
+	unsigned part = !bytes                 ? STORE_CACHE
+			: is_of_header(one->x) ? STORE_HEAD
+					       : STORE_BYTES;
+	if (!get(one, part, f))
 		return f->class == FAULT_PERM ? FETCH_MISSING : FETCH_FAILED;
 	if (!needs_summary(one->x) ||
 		summary_read(one->message.cache, &one->summary))
 		return FETCH_DONE;
-	if (!bytes) {
+	if (part != STORE_BYTES) {
 		store_message_fini(&one->message);
 		if (!get(one, STORE_BYTES, f))
 			return f->class == FAULT_PERM ? FETCH_MISSING

@@ -117,7 +117,8 @@ static bool load(struct search_candidate *c, unsigned part)
 		c->failed = true;
 		c->fault = f;
 	}
-	c->loaded = part == STORE_BYTES ? STORE_BYTES | STORE_CACHE : part;
+	c->loaded = part | STORE_CACHE |
+		    (part == STORE_BYTES ? (unsigned)STORE_HEAD : 0u);
 	c->summarized = false;
 	return !c->gone;
 }
@@ -243,7 +244,7 @@ static bool header_matches(
 	struct str head, body;
 	struct mail_field field;
 
-	if (!load(c, STORE_BYTES))
+	if (!load(c, STORE_HEAD))
 		return false;
 	mail_split_blank(c->message.bytes, &head, &body);
 	while (mail_field_find(&head, &field))
