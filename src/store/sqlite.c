@@ -292,10 +292,10 @@ struct store *store_open_to_read(const char *dir, struct fault *f)
 	return NULL;
 }
 
-void store_keep_removed(struct store *s, int64_t seconds)
+void store_set(struct store *s, const struct store_settings *settings)
 {
 	for (unsigned i = 0; i < s->n_shards; i++)
-		s->shards[i].keep_removed_s = seconds;
+		s->shards[i].settings = *settings;
 }
 
 static void wait_until_calm(struct store_shard *shard)

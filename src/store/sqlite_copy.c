@@ -91,7 +91,7 @@ void store_unlink(const struct strs *gone)
 bool store_end_record(struct db *db, const struct store_end *x, int64_t uid,
 	const struct store_record *m, struct fault *f)
 {
-	if (!x->keep || x->shard->keep_removed_s <= 0)
+	if (!x->keep || x->shard->settings.keep_removed_s <= 0)
 		return store_unref(db, x->shard, m->blob, x->a, x->gone, f);
 	return db_run(db, f,
 		"INSERT INTO removed VALUES(?,?,?,?,?,?,?,?,?,?,?)",

@@ -16,7 +16,7 @@ struct store_shard {
 	struct committer *committer;
 	struct readers *readers;
 	char *blob_dir;
-	int64_t keep_removed_s;
+	struct store_settings settings;
 	pthread_mutex_t lock;
 	/* sqlite_sweep.c, under the lock */
 	bool sweeping, sweep_wanted;
@@ -37,6 +37,9 @@ void store_blob_path(
 bool store_ensure_account(struct db *db, int64_t account, struct fault *f);
 bool store_find_mailbox(struct db *db, int64_t account, struct str name,
 	int64_t *mailbox_r, struct fault *f); /* 0: there is none */
+/* All of an account, by name. */
+bool store_read_mailboxes(struct db *db, int64_t account, struct arena *a,
+	struct store_mailbox **v_r, size_t *n_r, struct fault *f);
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,
 	enum store_role role, int64_t *mailbox_r, struct fault *f);
 /* A new mailbox has the rights of the one above. */

@@ -12,7 +12,7 @@ enum { PURGE_AT_ONCE = 200 };
 bool store_purge(struct db *db, struct store_shard *shard, int64_t account,
 	struct arena *a, struct strs *gone, struct fault *f)
 {
-	int64_t limit = clock_unix() - shard->keep_removed_s;
+	int64_t limit = clock_unix() - shard->settings.keep_removed_s;
 
 	for (size_t i = 0; i < PURGE_AT_ONCE; i++) {
 		int64_t blob = 0;

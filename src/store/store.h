@@ -24,8 +24,15 @@ struct store *store_open(const char *dir, unsigned shards, struct fault *f);
  * to date, and what changes may not be called. */
 struct store *store_open_to_read(const char *dir, struct fault *f);
 void store_close(struct store *s);
-/* Expunged messages can be brought back for so long (undelete.h); 0: not. */
-void store_keep_removed(struct store *s, int64_t seconds);
+struct store_settings {
+	/* Expunged messages can be brought back for so long (undelete.h);
+	 * 0: not. */
+	int64_t keep_removed_s;
+	/* No CREATE or RENAME makes more in an account; 0: no limit. */
+	int64_t mailboxes_max;
+};
+/* Before the first change. */
+void store_set(struct store *s, const struct store_settings *settings);
 
 enum store_flag {
 	FLAG_SEEN = 1u << 0,

@@ -829,3 +829,27 @@ def test_dates_of_rows_without_a_stamp(tmp_path):
         assert answers() == stamped
     finally:
         p.stop()
+
+
+def test_how_many_mailboxes(tmp_path):
+    p = Postern(tmp_path / "a", users={USERS[0]: PW}, options={
+        "virtual_mailbox_domains": "example.test", "imap_mailbox_limit": "9"})
+    p.start()
+    try:
+        c = Client(p, USERS[0])
+        names = c.ok('LIST "" *')
+        assert len(names) == 6
+        c.ok("CREATE a/b")
+        assert c.cmd("CREATE c/d")[1].startswith("NO [LIMIT]")
+        assert len(c.ok('LIST "" *')) == 8
+        assert c.cmd("RENAME a/b e/f/g")[1].startswith("NO [LIMIT]")
+        c.ok("CREATE c")
+        assert c.cmd("CREATE d")[1].startswith("NO [LIMIT]")
+        # Mail needs no room among them, and one that goes makes room.
+        c.ok("RENAME c d")
+        c.ok("DELETE d")
+        c.ok("CREATE d")
+        assert c.append("d", mail("x")) == 1
+        c.close()
+    finally:
+        p.stop()

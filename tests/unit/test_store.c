@@ -563,7 +563,7 @@ static void a_deleted_mailbox_comes_back(void **state)
 	uint64_t n = 0;
 	struct fault f;
 
-	store_keep_removed(w->s, 3600);
+	store_set(w->s, &(struct store_settings){.keep_removed_s = 3600});
 	assert_true(change(w, STORE_CREATE, "a", "", &f));
 	many(w, "a", N);
 	assert_true(change(w, STORE_DELETE, "a", "", &f));

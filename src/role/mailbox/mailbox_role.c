@@ -148,7 +148,9 @@ int role_mailbox(struct role *r)
 		(unsigned)c->mail_storage_shards, &f);
 	if (m->store == NULL)
 		role_die(r, &f);
-	store_keep_removed(m->store, c->mailbox_undelete_time);
+	store_set(m->store, &(struct store_settings){
+				    .keep_removed_s = c->mailbox_undelete_time,
+				    .mailboxes_max = c->imap_mailbox_limit});
 	m->boxes = boxes_new(m->store);
 	m->indexer = indexer_new(m->store, c);
 	m->pop3_logins = pop3_logins_new();
