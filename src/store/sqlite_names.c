@@ -49,8 +49,7 @@ static bool role_is_free(struct db *db, const struct change *c, struct fault *f)
 				 "another mailbox has that special use");
 }
 
-static bool within_limit(
-	struct db *db, const struct change *c, struct fault *f)
+static bool within_limit(struct db *db, const struct change *c, struct fault *f)
 {
 	int64_t n = 0;
 

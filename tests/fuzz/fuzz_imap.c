@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "tests/fuzz/fuzz.h"
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/must.h"
 #include "codec/imap/envelope.h"
@@ -41,6 +43,41 @@ static void thread_lines(struct str in, struct arena *a)
 	}
 }
 
+enum { STAR = 77 };
+
+/* As the text says it, range by range */
+static bool is_in(const struct imap_range *v, size_t n, uint32_t x)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t a = v[i].first == IMAP_STAR ? STAR : v[i].first;
+		uint32_t b = v[i].last == IMAP_STAR ? STAR : v[i].last;
+
+		if ((x >= a && x <= b) || (x >= b && x <= a))
+			return true;
+	}
+	return false;
+}
+
+static void settle(struct imap_set *set)
+{
+	size_t n = set->n < 64 ? set->n : 64;
+	struct imap_range was[64];
+
+	memcpy(was, set->v, n * sizeof(*was));
+	set->n = n;
+	imap_set_settle(set, STAR);
+	for (size_t i = 1; i < set->n; i++)
+		must(set->v[i - 1].last + 1 < set->v[i].first);
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t d = 0; d < 3; d++) {
+			must(imap_set_has(set, was[i].first + d - 1) ==
+				is_in(was, n, was[i].first + d - 1));
+			must(imap_set_has(set, was[i].last + d - 1) ==
+				is_in(was, n, was[i].last + d - 1));
+		}
+	must(imap_set_has(set, STAR) == is_in(was, n, STAR));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena *a = arena_new(SIZE_MAX);
@@ -64,13 +101,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	imap_literal_announced(in, &n, &plus);
 	imap_utf7_decode(in, a, &s);
 	imap_tag(&p, &s);
-	while (!imap_end(&p))
+	while (!imap_end(&p)) {
+		struct imap_in at = p;
+
+		if (imap_set_parse(&at, &set))
+			settle(&set);
 		if (!imap_space(&p) && !imap_flag_list(&p, &flags) &&
 			!imap_set_parse(&p, &set) &&
 			!imap_partial_parse(&p, &partial) &&
 			!imap_mailbox(&p, &s) && !imap_astring(&p, &s) &&
 			!imap_list_mailbox(&p, &s))
 			p.rest = str_from_at(p.rest, 1);
+	}
 	arena_free(a);
 	return 0;
 }

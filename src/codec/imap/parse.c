@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "codec/imap/parse.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/must.h"
+#include "base/sorted.h"
 #include "base/utf8.h"
 #include "codec/imap/utf7.h"
 
@@ -301,23 +304,53 @@ bool imap_set_parse(struct imap_in *in, struct imap_set *set_r)
 	return true;
 }
 
-bool imap_set_has(const struct imap_set *set, uint32_t n, uint32_t max)
+static int by_first(const void *x, const void *y)
 {
+	return sorted_by_u32(&((const struct imap_range *)x)->first,
+		&((const struct imap_range *)y)->first);
+}
+
+static struct imap_range settled(struct imap_range r, uint32_t max)
+{
+	if (r.first == IMAP_STAR)
+		r.first = max;
+	if (r.last == IMAP_STAR)
+		r.last = max;
+	return r.first <= r.last ? r : (struct imap_range){r.last, r.first};
+}
+
+void imap_set_settle(struct imap_set *set, uint32_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		set->v[i] = settled(set->v[i], max);
+	if (set->n > 0)
+		qsort(set->v, set->n, sizeof(*set->v), by_first);
 	for (size_t i = 0; i < set->n; i++) {
-		uint32_t a =
-			set->v[i].first == IMAP_STAR ? max : set->v[i].first;
-		uint32_t b = set->v[i].last == IMAP_STAR ? max : set->v[i].last;
+		struct imap_range *last = n > 0 ? &set->v[n - 1] : NULL;
 
-		if (a > b) {
-			uint32_t t = a;
-
-			a = b;
-			b = t;
-		}
-		if (n >= a && n <= b)
-			return true;
+		if (last == NULL || (last->last != UINT32_MAX &&
+					    set->v[i].first > last->last + 1))
+			set->v[n++] = set->v[i];
+		else if (set->v[i].last > last->last)
+			last->last = set->v[i].last;
 	}
-	return false;
+	set->n = n;
+}
+
+static int number_in_range(const void *number, const void *range)
+{
+	const uint32_t *n = number;
+	const struct imap_range *r = range;
+
+	return *n < r->first ? -1 : *n > r->last;
+}
+
+bool imap_set_has(const struct imap_set *set, uint32_t n)
+{
+	return sorted_find(&n, set->v, set->n, sizeof(*set->v),
+		       number_in_range) != NULL;
 }
 
 static bool partial_number(struct imap_in *in, bool *minus_r, uint32_t *n_r)

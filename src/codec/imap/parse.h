@@ -62,8 +62,10 @@ struct imap_set {
 };
 /* sequence-set, at most 10,000 ranges */
 bool imap_set_parse(struct imap_in *in, struct imap_set *set_r);
-/* Is n in the set where "*" is max? */
-bool imap_set_has(const struct imap_set *set, uint32_t n, uint32_t max);
+/* In place: "*" becomes max, the ranges ascend and stand apart. */
+void imap_set_settle(struct imap_set *set, uint32_t max);
+/* Is n in the set, which is settled? */
+bool imap_set_has(const struct imap_set *set, uint32_t n);
 /* partial-range of RFC 9394: "1:50", or "-1:-50" from the end */
 struct imap_partial {
 	uint32_t first, last; /* from 1, first <= last */

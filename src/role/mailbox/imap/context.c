@@ -292,7 +292,7 @@ static bool search_changed(struct imap *s, struct context *c,
 	if (!ok)
 		return true; /* it did once: a charset cannot go */
 	search_ask_index(s, &p);
-	search_begin(&one, s);
+	search_begin(&one, s, &p);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
 		if (pick->modseq <= c->modseq || (pick->flags & ROW_GONE) != 0)

@@ -43,7 +43,7 @@ bool search_run(struct imap *s, const struct search_program *p,
 
 	*found_r = (struct search_found){0};
 	search_ask_index(s, p);
-	search_begin(&c, s);
+	search_begin(&c, s, p);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {
 		search_summaries_ahead(&c, p, w);

@@ -39,7 +39,6 @@ void search_ask_index(struct imap *s, const struct search_program *p);
 struct search_candidate {
 	struct imap *s;
 	const struct pick *p;
-	uint32_t max_uid; /* what "*" is */
 	struct store_message message;
 	struct store_reading *reading; /* NULL: none is begun */
 	size_t n_read, bytes_read; /* by this reading */
@@ -54,7 +53,8 @@ struct search_candidate {
 	struct fault fault;
 	struct arena *a; /* reset for each message */
 };
-void search_begin(struct search_candidate *c, struct imap *s);
+void search_begin(struct search_candidate *c, struct imap *s,
+	const struct search_program *p);
 /* False: the store's fault; what was found is not all. */
 bool search_end(struct search_candidate *c, struct fault *f);
 /* For who will ask for the facts of most, at each step of its walk; between

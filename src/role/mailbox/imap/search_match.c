@@ -20,12 +20,25 @@ enum {
 	READ_BYTES = 4 << 20,
 };
 
-void search_begin(struct search_candidate *c, struct imap *s)
+/* "*" is what it is now. */
+static void settle_sets(
+	struct search_key *k, uint32_t max_seq, uint32_t max_uid)
 {
-	*c = (struct search_candidate){.s = s,
-		.max_uid = view_last_uid(s),
-		.told_at = clock_mono_ms(),
-		.a = arena_new(SIZE_MAX)};
+	for (; k != NULL; k = k->next) {
+		if (k->kind == K_SET || k->kind == K_UID)
+			imap_set_settle(
+				&k->set, k->kind == K_UID ? max_uid : max_seq);
+		settle_sets(k->a, max_seq, max_uid);
+		settle_sets(k->b, max_seq, max_uid);
+	}
+}
+
+void search_begin(struct search_candidate *c, struct imap *s,
+	const struct search_program *p)
+{
+	*c = (struct search_candidate){
+		.s = s, .told_at = clock_mono_ms(), .a = arena_new(SIZE_MAX)};
+	settle_sets(p->key, (uint32_t)s->view.n, view_last_uid(s));
 	prefetch_init(&c->ahead);
 }
 
@@ -383,9 +396,9 @@ static bool matches(struct search_candidate *c, const struct search_key *k)
 	case K_NOT_KEYWORD:
 		return !has_keyword(p->keywords, k->text);
 	case K_SET:
-		return imap_set_has(&k->set, p->seq, (uint32_t)c->s->view.n);
+		return imap_set_has(&k->set, p->seq);
 	case K_UID:
-		return imap_set_has(&k->set, p->uid, c->max_uid);
+		return imap_set_has(&k->set, p->uid);
 	case K_BEFORE:
 	case K_ON:
 	case K_SINCE:

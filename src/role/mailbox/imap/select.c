@@ -76,8 +76,7 @@ struct resync {
 static void add_vanished(struct resync *r, uint32_t uid)
 {
 	/* RFC 7162 3.2.5.2: not what the client does not know */
-	if (!r->x->has_known ||
-		imap_set_has(&r->x->known, uid, r->s->view.max_uid))
+	if (!r->x->has_known || imap_set_has(&r->x->known, uid))
 		imap_set_put(&r->put, uid, &r->vanished);
 }
 
@@ -110,8 +109,10 @@ bool imap_put_earlier(struct imap *s, uint64_t since,
 	struct select_args x = {.has_known = known != NULL};
 	struct resync r = {.s = s, .x = &x};
 
-	if (known != NULL)
+	if (known != NULL) {
 		x.known = *known;
+		imap_set_settle(&x.known, v->max_uid);
+	}
 	if (!store_vanished(s->sv->m->store, v->box->account, v->box->mailbox,
 		    since, keep_uid, &list, f))
 		return false;
@@ -131,7 +132,7 @@ bool imap_put_earlier(struct imap *s, uint64_t since,
 	return true;
 }
 
-static bool resync(struct imap *s, const struct select_args *x, struct fault *f)
+static bool resync(struct imap *s, struct select_args *x, struct fault *f)
 {
 	struct view_walk *w;
 	const struct pick *p;
@@ -142,13 +143,13 @@ static bool resync(struct imap *s, const struct select_args *x, struct fault *f)
 	if (!view_refresh(s, f) || !imap_put_earlier(s, x->modseq,
 					   x->has_known ? &x->known : NULL, f))
 		return false;
+	imap_set_settle(&x->known, s->view.max_uid);
 	view_walk_all(s, &w);
 	while ((p = view_next(w)) != NULL) {
 		struct buf *out = stream_out(s->stream);
 
 		if (p->modseq <= x->modseq ||
-			(x->has_known && !imap_set_has(&x->known, p->uid,
-						 s->view.max_uid)))
+			(x->has_known && !imap_set_has(&x->known, p->uid)))
 			continue;
 		imap_put_fetch(s, p->seq, p->uid, out);
 		buf_putf(out, "UID %u FLAGS ", p->uid);

@@ -207,7 +207,7 @@ static bool sort(struct imap *s, const struct search_program *p,
 	struct search_candidate c;
 
 	search_ask_index(s, p);
-	search_begin(&c, s);
+	search_begin(&c, s, p);
 	search_facts_begin(&c);
 	collect(&c, p, o, &all);
 	const struct keyed *v = ordered(&c, o, &all);

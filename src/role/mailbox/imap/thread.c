@@ -51,7 +51,7 @@ static bool thread(struct imap *s, const struct search_program *p,
 	struct buf out CLEANUP(buf_fini);
 
 	search_ask_index(s, p);
-	search_begin(&c, s);
+	search_begin(&c, s, p);
 	search_facts_begin(&c);
 	view_walk_all(s, &w);
 	while ((pick = view_next(w)) != NULL) {

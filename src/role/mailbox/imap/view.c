@@ -142,44 +142,17 @@ bool view_pick(struct imap *s, uint32_t uid, struct pick *pick_r)
 
 /* ---- walking ---- */
 
-static int by_first(const void *x, const void *y)
-{
-	const struct imap_range *a = x, *b = y;
-
-	return a->first < b->first ? -1 : a->first > b->first;
-}
-
 static void normalize(
 	struct view_walk *w, const struct imap_set *set, uint32_t max)
 {
-	size_t n = 0;
+	struct imap_set copy = {.n = set->n};
 
-	w->ranges = arena_alloc(w->s->cmd_a, (set->n + 1) * sizeof(*w->ranges));
-	for (size_t i = 0; i < set->n; i++) {
-		struct imap_range r = set->v[i];
-
-		if (r.first == IMAP_STAR)
-			r.first = max;
-		if (r.last == IMAP_STAR)
-			r.last = max;
-		if (r.first > r.last)
-			r = (struct imap_range){r.last, r.first};
-		w->ranges[i] = r;
-	}
-	qsort(w->ranges, set->n, sizeof(*w->ranges), by_first);
-	for (size_t i = 0; i < set->n; i++) {
-		struct imap_range *last = n > 0 ? &w->ranges[n - 1] : NULL;
-
-		if (last != NULL &&
-			(last->last == UINT32_MAX ||
-				w->ranges[i].first <= last->last + 1)) {
-			if (w->ranges[i].last > last->last)
-				last->last = w->ranges[i].last;
-		} else {
-			w->ranges[n++] = w->ranges[i];
-		}
-	}
-	w->n_ranges = n;
+	copy.v = arena_alloc(w->s->cmd_a, (set->n + 1) * sizeof(*copy.v));
+	if (set->n > 0)
+		memcpy(copy.v, set->v, set->n * sizeof(*copy.v));
+	imap_set_settle(&copy, max);
+	w->ranges = copy.v;
+	w->n_ranges = copy.n;
 }
 
 /* The highest UID that is left, for "*". */
