@@ -124,6 +124,8 @@ static bool flag_one(
 	struct str keywords = merge(c, words, r->set, r->row_a);
 	if (now == have && str_eq(words, keywords))
 		return true;
+	if (!store_keywords_fit(keywords, f))
+		return false;
 	r->count.unseen += bit(have, FLAG_SEEN) - bit(now, FLAG_SEEN);
 	r->count.deleted += bit(now, FLAG_DELETED) - bit(have, FLAG_DELETED);
 	if ((now & FLAG_SEEN) == 0 && (have & FLAG_SEEN) != 0 &&

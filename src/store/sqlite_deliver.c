@@ -133,6 +133,13 @@ struct str store_join(const struct strs *keywords, struct arena *a)
 	return arena_str(a, buf_str(&b));
 }
 
+bool store_keywords_fit(struct str keywords, struct fault *f)
+{
+	return keywords.len <= STORE_KEYWORDS_MAX ||
+	       fault_set(f, FAULT_PERM, 0, 0, 5,
+		       "too many keywords on one message");
+}
+
 static bool insert_row(struct db *db, struct delivery *d,
 	struct store_target *t, const struct body *body, struct fault *f)
 {
@@ -147,7 +154,8 @@ static bool insert_row(struct db *db, struct delivery *d,
 		.prefix = m->prefix};
 	int64_t uid, uidvalidity, modseq = 0;
 
-	if (!store_next_modseq(db, t->account, &modseq, f) ||
+	if (!store_keywords_fit(row.keywords, f) ||
+		!store_next_modseq(db, t->account, &modseq, f) ||
 		!store_count_new(db, t->account, t->mailbox, modseq, m->flags,
 			row.size, &uid, &uidvalidity, f))
 		return false;

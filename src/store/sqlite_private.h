@@ -114,5 +114,6 @@ bool store_within(struct db *db, int64_t account,
 
 /* Words as the column keywords has them: blanks between. */
 struct str store_join(const struct strs *keywords, struct arena *a);
+bool store_keywords_fit(struct str keywords, struct fault *f);
 
 #endif

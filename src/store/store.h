@@ -43,6 +43,10 @@ enum store_flag {
 	FLAG_SYSTEM = 0x1fu,
 };
 
+/* Octets of the keywords of one message with blanks between: sessions hold them
+ * in memory.  More: FAULT_PERM, detail 5. */
+enum { STORE_KEYWORDS_MAX = 8192 };
+
 /* Special use of RFC 6154 and RFC 8457 */
 enum store_role {
 	ROLE_NONE,

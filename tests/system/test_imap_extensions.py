@@ -853,3 +853,30 @@ def test_how_many_mailboxes(tmp_path):
         c.close()
     finally:
         p.stop()
+
+
+def test_how_many_keywords(client, box):
+    """Unlimited in a mailbox, 8 KiB on one message: memory holds them."""
+    c = box
+    for i in range(2):
+        c.append(c.box, mail(str(i)))
+    c.ok("NOOP")
+    words = [f"keyword-number-{i:04}-{'x' * 60}" for i in range(200)]
+    for i in range(0, 100, 20):
+        c.ok(f"STORE 1 +FLAGS.SILENT ({' '.join(words[i:i + 20])})")
+    before = c.ok("FETCH 1 FLAGS")
+    assert words[99] in before[0]
+    # All or nothing, and the other message is as it was.
+    assert c.cmd(f"STORE 1:2 +FLAGS ({' '.join(words[100:110])})")[1].startswith(
+        "NO [LIMIT]")
+    assert c.ok("FETCH 1 FLAGS") == before
+    assert c.ok("FETCH 2 FLAGS") == ["2 FETCH (FLAGS ())"]
+    c.ok(f"STORE 1 -FLAGS.SILENT ({' '.join(words[:50])})")
+    c.ok(f"STORE 1 +FLAGS.SILENT ({' '.join(words[100:110])})")
+    c.ok(f"STORE 2 FLAGS.SILENT ({' '.join(words[100:200])})")
+    assert c.cmd(f"STORE 2 FLAGS ({' '.join(words[:150])})")[1].startswith(
+        "NO [LIMIT]")
+    m = mail("many").encode()
+    assert c.cmd(f"APPEND {c.box} ({' '.join(words[:150])}) {{{len(m)}+}}\r\n"
+                 .encode() + m)[1].startswith("NO [LIMIT]")
+    assert c.ok("SEARCH ALL")[0] == "SEARCH 1 2"

@@ -49,6 +49,7 @@ static void take_message(const struct import_request *r,
 	struct store_new *m)
 {
 	struct str words = i->keywords, word;
+	size_t room = STORE_KEYWORDS_MAX;
 
 	*m = (struct store_new){.mailbox = r->mailbox,
 		.flags = i->flags & FLAG_SYSTEM,
@@ -60,8 +61,11 @@ static void take_message(const struct import_request *r,
 		.uid = r->uidvalidity != 0 ? i->uid : 0};
 	m->stamp = summary_stamp(m->cache);
 	while (str_present(word = str_word(&words, " ")))
-		if (is_keyword(word) && !strs_has(&m->keywords, word))
+		if (is_keyword(word) && word.len < room &&
+			!strs_has(&m->keywords, word)) {
 			strs_add(&m->keywords, a, word);
+			room -= word.len + 1;
+		}
 }
 
 /* All of them in one transaction. */
