@@ -158,7 +158,7 @@ static void send_message(struct pop3 *s, const struct entry *e, uint64_t lines)
 	struct fault f;
 
 	if (!store_message(s->sv->m->store, s->account, s->mailbox, e->uid,
-		    STORE_BYTES, &m, &f)) {
+		    lines > 0 ? STORE_BYTES : STORE_HEAD, &m, &f)) {
 		if (f.class == FAULT_PERM)
 			err(s, "the message was deleted by another session");
 		else
