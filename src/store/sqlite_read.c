@@ -171,6 +171,26 @@ bool store_usage(struct store *s, int64_t account, int64_t mailbox,
 	return ok;
 }
 
+/* A body that stands in a file of its own; the map is the caller's. */
+static bool map_body(struct store_shard *shard, int64_t blob,
+	struct file_map *map, struct fault *f)
+{
+	char path[4096];
+
+	store_blob_path(shard, blob, path, sizeof(path));
+	int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? fault_sys(f, "open %s", path) : file_map_fd(fd, map, f);
+}
+
+static struct str head_of(struct str data)
+{
+	struct str head, body;
+
+	mail_split_blank(data, &head, &body);
+	return str_sub(data, 0, data.len - body.len);
+}
+
 /* cache, prefix and body behind each other in one piece of memory */
 static bool take_message(struct store_shard *shard, sqlite3_stmt *q,
 	unsigned parts, struct store_message *m, struct fault *f)
@@ -178,7 +198,6 @@ static bool take_message(struct store_shard *shard, sqlite3_stmt *q,
 	bool bytes = (parts & (STORE_BYTES | STORE_HEAD)) != 0;
 	struct str cache = db_blob(q, 0), prefix = STR(""), data = STR("");
 	struct file_map map CLEANUP(file_unmap) = {0};
-	char path[4096];
 
 	m->blob = db_int(q, 1);
 	m->saved = db_int(q, 2);
@@ -187,21 +206,12 @@ static bool take_message(struct store_shard *shard, sqlite3_stmt *q,
 		data = db_blob(q, 4);
 	}
 	if (bytes && !str_present(data)) {
-		store_blob_path(shard, m->blob, path, sizeof(path));
-		int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0)
-			return fault_sys(f, "open %s", path);
-		if (!file_map_fd(fd, &map, f))
+		if (!map_body(shard, m->blob, &map, f))
 			return false;
 		data = map.bytes;
 	}
-	if ((parts & (STORE_BYTES | STORE_HEAD)) == STORE_HEAD) {
-		struct str head, body;
-
-		mail_split_blank(data, &head, &body);
-		data = str_sub(data, 0, data.len - body.len);
-	}
+	if (bytes && (parts & STORE_BYTES) == 0)
+		data = head_of(data);
 	m->memory = must_alloc_raw(cache.len + prefix.len + data.len + 1);
 	char *at = m->memory;
 	if (cache.len > 0)
@@ -303,25 +313,54 @@ void store_read_end(struct store_reading *r)
 	free(r);
 }
 
-bool store_caches(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t from_uid, uint32_t to_uid, store_cache_f *fn, void *ctx,
-	struct fault *f)
+/* The order of the join is said: messages by UID, then their blobs. */
+#define GLIMPSES                                                               \
+	" FROM messages m CROSS JOIN blobs b ON b.blob=m.blob"                 \
+	" WHERE m.account=? AND m.mailbox=? AND m.uid BETWEEN ? AND ?"         \
+	" ORDER BY m.uid"
+
+/* What cannot be read is left out: who asks for it alone hears why. */
+static void give_glimpse(struct store_shard *shard, sqlite3_stmt *q, bool head,
+	store_glimpse_f *fn, void *ctx)
+{
+	struct store_glimpse g = {.uid = (uint32_t)db_int(q, 0),
+		.saved = db_int(q, 1),
+		.cache = db_blob(q, 2)};
+	struct file_map map CLEANUP(file_unmap) = {0};
+	struct fault unread;
+
+	if (head) {
+		struct str data = db_blob(q, 5);
+
+		if (!str_present(data)) {
+			if (!map_body(shard, db_int(q, 3), &map, &unread))
+				return;
+			data = map.bytes;
+		}
+		g.prefix = db_blob(q, 4);
+		g.head = head_of(data);
+	}
+	fn(&g, ctx);
+}
+
+bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,
+	uint32_t from_uid, uint32_t to_uid, unsigned parts, store_glimpse_f *fn,
+	void *ctx, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct db *db = readers_get(shard->readers, f);
+	bool head = (parts & STORE_HEAD) != 0;
 	int r;
 
 	if (db == NULL)
 		return false;
-	/* The order of the join is said: messages by UID, then their blobs. */
 	sqlite3_stmt *q = db_query(db, f,
-		"SELECT m.uid, m.savedate, b.cache"
-		" FROM messages m CROSS JOIN blobs b ON b.blob=m.blob"
-		" WHERE m.account=? AND m.mailbox=? AND m.uid BETWEEN ? AND ?"
-		" ORDER BY m.uid",
+		head ? "SELECT m.uid, m.savedate, b.cache, m.blob, m.prefix,"
+		       " b.data" GLIMPSES
+		     : "SELECT m.uid, m.savedate, b.cache" GLIMPSES,
 		"iiii", account, mailbox, (int64_t)from_uid, (int64_t)to_uid);
 	while ((r = db_step(db, q, f)) > 0)
-		fn((uint32_t)db_int(q, 0), db_int(q, 1), db_blob(q, 2), ctx);
+		give_glimpse(shard, q, head, fn, ctx);
 	readers_put(shard->readers, db);
 	return r == 0;
 }

@@ -221,13 +221,19 @@ bool store_read_message(struct store_reading *r, int64_t mailbox, uint32_t uid,
 	unsigned parts, struct store_message *m_r, struct fault *f);
 void store_read_end(struct store_reading *r); /* NULL is fine */
 
-/* The summaries from one UID to another, by UID; views that are good in the
- * call only.  fn must not wait. */
-typedef void store_cache_f(
-	uint32_t uid, int64_t saved, struct str cache, void *ctx);
-bool store_caches(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t from_uid, uint32_t to_uid, store_cache_f *fn, void *ctx,
-	struct fault *f);
+/* Summaries from one UID to another, by UID, and headers with STORE_HEAD among
+ * the parts; views that are good in the call only.  fn must not wait. */
+struct store_glimpse {
+	uint32_t uid;
+	int64_t saved;
+	struct str cache;
+	struct str prefix,
+		head; /* of the header: lines in front, and its own */
+};
+typedef void store_glimpse_f(const struct store_glimpse *g, void *ctx);
+bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,
+	uint32_t from_uid, uint32_t to_uid, unsigned parts, store_glimpse_f *fn,
+	void *ctx, struct fault *f);
 
 /* ---- annotations: RFC 5464 ---- */
 

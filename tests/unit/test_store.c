@@ -243,6 +243,65 @@ static void a_message_is_what_was_given(void **state)
 	end(w);
 }
 
+struct glimpsed {
+	uint32_t uid[8];
+	struct str cache[8], head[8];
+	size_t n;
+	struct arena *a;
+};
+
+static void glimpse(const struct store_glimpse *g, void *ctx)
+{
+	struct glimpsed *l = ctx;
+
+	assert_true(l->n < ARRAY_LEN(l->uid));
+	l->uid[l->n] = g->uid;
+	l->cache[l->n] = arena_str(l->a, g->cache);
+	l->head[l->n++] = arena_concat(l->a, g->prefix, g->head);
+}
+
+/* From a row and from a file, with a blank line and without */
+static void a_header_alone(void **state)
+{
+	static const char start[] = "A: b\r\n\r\n";
+	struct world *w = begin(*state);
+	char *bytes = must_alloc(LARGE);
+	struct glimpsed l = {.a = w->a};
+	struct store_message m;
+	struct fault f;
+
+	memset(bytes, 'x', LARGE);
+	memcpy(bytes, start, sizeof(start) - 1);
+	deliver(w, ME, "INBOX", STR("C: d\r\n\r\nbody\r\n"),
+		(struct store_new){
+			.prefix = STR("P: q\r\n"), .cache = STR("cache")});
+	deliver(w, ME, "INBOX", str_of(bytes, LARGE), (struct store_new){0});
+	deliver(w, ME, "INBOX", STR("no body"), (struct store_new){0});
+	int64_t id = box(w, ME, "INBOX").id;
+	static const char *const want[] = {
+		"P: q\r\nC: d\r\n\r\n", start, "no body"};
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_true(
+			store_message(w->s, ME, id, i + 1, STORE_HEAD, &m, &f));
+		assert_str(m.bytes, want[i]);
+		store_message_fini(&m);
+	}
+	assert_true(store_glimpses(
+		w->s, ME, id, 1, 3, STORE_CACHE | STORE_HEAD, glimpse, &l, &f));
+	assert_int_equal(l.n, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(l.uid[i], i + 1);
+		assert_str(l.head[i], want[i]);
+	}
+	assert_str(l.cache[0], "cache");
+	l.n = 0;
+	assert_true(store_glimpses(
+		w->s, ME, id, 2, 2, STORE_CACHE, glimpse, &l, &f));
+	assert_true(l.n == 1 && l.uid[0] == 2 && l.head[0].len == 0);
+	free(bytes);
+	end(w);
+}
+
 static void a_reading_sees_one_moment(void **state)
 {
 	struct world *w = begin(*state);
@@ -859,7 +918,7 @@ static void it_is_as_the_model_says(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {OF_EACH(a_message_is_what_was_given),
-		OF_EACH(a_reading_sees_one_moment),
+		OF_EACH(a_header_alone), OF_EACH(a_reading_sees_one_moment),
 		OF_EACH(a_body_lives_as_long_as_somebody_has_it),
 		OF_EACH(numbers_are_given_once), OF_EACH(modseq_only_grows),
 		OF_EACH(flags_by_condition), OF_EACH(a_delivery_is_once),

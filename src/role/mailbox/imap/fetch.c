@@ -281,11 +281,12 @@ static bool run_streamed(struct run *r, struct view_walk *w)
 	bool ok = true;
 
 	prefetch_init(&ahead);
-	if (fetch_is_summary(r->x))
+	unsigned parts = fetch_parts(r->x);
+	if ((parts & STORE_BYTES) == 0)
 		r->x->ahead = &ahead;
 	while (ok && (p = view_next(w)) != NULL) {
-		if (r->x->ahead != NULL && view_at_chunk(w))
-			prefetch_chunk(&ahead, r->x->s, w);
+		if (r->x->ahead != NULL && parts != 0 && view_at_chunk(w))
+			prefetch_chunk(&ahead, r->x->s, w, parts);
 		if (is_wanted(r->x, p))
 			ok = run_one(r, p);
 	}

@@ -69,8 +69,8 @@ void fetch_unasked(
 	struct imap *s, struct str items, const uint32_t *uids, size_t n);
 /* The same of all above a UID. */
 void fetch_new(struct imap *s, struct str items, uint32_t above);
-/* Does it read no more of a message than its summary? */
-bool fetch_is_summary(const struct fetch *x);
+/* What it reads of a message, beyond its row: store_part; 0: nothing. */
+unsigned fetch_parts(const struct fetch *x);
 bool fetch_wants(const struct fetch *x, enum fetch_kind kind);
 
 enum fetch_result {

@@ -263,13 +263,6 @@ static enum fetch_kind highest(const struct fetch *x)
 	return kind;
 }
 
-bool fetch_is_summary(const struct fetch *x)
-{
-	enum fetch_kind kind = highest(x);
-
-	return kind > I_MODSEQ && kind < I_BODY;
-}
-
 static bool needs_summary(const struct fetch *x)
 {
 	for (size_t i = 0; i < x->n; i++)
@@ -305,29 +298,44 @@ static bool is_of_header(const struct fetch *x)
 	return true;
 }
 
+unsigned fetch_parts(const struct fetch *x)
+{
+	enum fetch_kind kind = highest(x);
+
+	if (kind <= I_MODSEQ)
+		return 0;
+	if (kind < I_BODY)
+		return STORE_CACHE;
+	return STORE_CACHE | (is_of_header(x) ? STORE_HEAD : STORE_BYTES);
+}
+
+static bool load_ahead(struct one *one, unsigned parts)
+{
+	const struct prefetch *ahead = one->x->ahead;
+	uint32_t uid = one->p->uid;
+
+	return ahead != NULL &&
+	       prefetch_get(
+		       ahead, uid, &one->message.saved, &one->message.cache) &&
+	       ((parts & STORE_HEAD) == 0 ||
+		       prefetch_head(ahead, uid, &one->message.bytes)) &&
+	       (!needs_summary(one->x) ||
+		       summary_read(one->message.cache, &one->summary));
+}
+
 /* What was not stored ready-made is made now. */
 static enum fetch_result load(struct one *one, struct fault *f)
 {
-	enum fetch_kind kind = highest(one->x);
-	bool bytes = kind >= I_BODY;
+	unsigned parts = fetch_parts(one->x);
 
-	if (kind <= I_MODSEQ)
+	if (parts == 0 || load_ahead(one, parts))
 		return FETCH_DONE;
-	if (one->x->ahead != NULL &&
-		prefetch_get(one->x->ahead, one->p->uid, &one->message.saved,
-			&one->message.cache) &&
-		(!needs_summary(one->x) ||
-			summary_read(one->message.cache, &one->summary)))
-		return FETCH_DONE;
-	unsigned part = !bytes                 ? STORE_CACHE
-			: is_of_header(one->x) ? STORE_HEAD
-					       : STORE_BYTES;
-	if (!get(one, part, f))
+	if (!get(one, parts, f))
 		return f->class == FAULT_PERM ? FETCH_MISSING : FETCH_FAILED;
 	if (!needs_summary(one->x) ||
 		summary_read(one->message.cache, &one->summary))
 		return FETCH_DONE;
-	if (part != STORE_BYTES) {
+	if ((parts & STORE_BYTES) == 0) {
 		store_message_fini(&one->message);
 		if (!get(one, STORE_BYTES, f))
 			return f->class == FAULT_PERM ? FETCH_MISSING

@@ -17,21 +17,23 @@ void prefetch_fini(struct prefetch *p)
 	arena_free(p->a);
 }
 
-static void take(uint32_t uid, int64_t saved, struct str cache, void *ctx)
+static void take(const struct store_glimpse *g, void *ctx)
 {
 	struct prefetch *p = ctx;
 
-	while (p->at < p->n && p->picks[p->at].uid < uid)
+	while (p->at < p->n && p->picks[p->at].uid < g->uid)
 		p->at++;
-	if (p->at == p->n || p->picks[p->at].uid != uid)
+	if (p->at == p->n || p->picks[p->at].uid != g->uid)
 		return;
 	p->v[p->at].here = true;
-	p->v[p->at].saved = saved;
-	p->v[p->at].cache = arena_str(p->a, cache);
+	p->v[p->at].saved = g->saved;
+	p->v[p->at].cache = arena_str(p->a, g->cache);
+	p->v[p->at].head =
+		p->heads ? arena_concat(p->a, g->prefix, g->head) : STR_NONE;
 }
 
-void prefetch_chunk(
-	struct prefetch *p, struct imap *s, const struct view_walk *w)
+void prefetch_chunk(struct prefetch *p, struct imap *s,
+	const struct view_walk *w, unsigned parts)
 {
 	uint32_t first = w->chunk[0].uid, last = w->chunk[w->n - 1].uid;
 	struct fault f;
@@ -40,12 +42,13 @@ void prefetch_chunk(
 	p->picks = w->chunk;
 	p->n = w->n;
 	p->at = 0;
+	p->heads = (parts & STORE_HEAD) != 0;
 	for (size_t i = 0; i < p->n; i++)
 		p->v[i].here = false;
 	/* What goes wrong here is said by who asks for each. */
 	if (p->n < 2 || last - first > p->n * HOLES_MAX ||
-		!store_caches(s->sv->m->store, s->view.box->account,
-			s->view.box->mailbox, first, last, take, p, &f))
+		!store_glimpses(s->sv->m->store, s->view.box->account,
+			s->view.box->mailbox, first, last, parts, take, p, &f))
 		p->n = 0;
 }
 
@@ -54,15 +57,34 @@ static int pick_by_uid(const void *uid, const void *pick)
 	return sorted_by_u32(uid, &((const struct pick *)pick)->uid);
 }
 
-bool prefetch_get(const struct prefetch *p, uint32_t uid, int64_t *saved_r,
-	struct str *cache_r)
+static const struct prefetched *find(const struct prefetch *p, uint32_t uid)
 {
 	const struct pick *pick = sorted_find(
 		&uid, p->picks, p->n, sizeof(*p->picks), pick_by_uid);
 
 	if (pick == NULL || !p->v[pick - p->picks].here)
+		return NULL;
+	return &p->v[pick - p->picks];
+}
+
+bool prefetch_get(const struct prefetch *p, uint32_t uid, int64_t *saved_r,
+	struct str *cache_r)
+{
+	const struct prefetched *one = find(p, uid);
+
+	if (one == NULL)
 		return false;
-	*saved_r = p->v[pick - p->picks].saved;
-	*cache_r = p->v[pick - p->picks].cache;
+	*saved_r = one->saved;
+	*cache_r = one->cache;
+	return true;
+}
+
+bool prefetch_head(const struct prefetch *p, uint32_t uid, struct str *head_r)
+{
+	const struct prefetched *one = find(p, uid);
+
+	if (one == NULL || !str_present(one->head))
+		return false;
+	*head_r = one->head;
 	return true;
 }

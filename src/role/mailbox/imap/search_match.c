@@ -123,6 +123,11 @@ static bool load(struct search_candidate *c, unsigned part)
 		c->loaded |= STORE_CACHE;
 		return true;
 	}
+	if (part == STORE_HEAD &&
+		prefetch_head(&c->ahead, c->p->uid, &c->message.bytes)) {
+		c->loaded |= STORE_HEAD;
+		return true;
+	}
 	/* The bytes come with the cache. */
 	store_message_fini(&c->message);
 	c->gone = !read_message(c, part, &f);
@@ -179,7 +184,7 @@ void search_ahead(struct search_candidate *c, const struct view_walk *w)
 		return;
 	for (size_t i = 0; i < w->n; i++)
 		if (facts_get(facts, w->chunk[i].blob) == NULL) {
-			prefetch_chunk(&c->ahead, c->s, w);
+			prefetch_chunk(&c->ahead, c->s, w, STORE_CACHE);
 			return;
 		}
 }
@@ -199,11 +204,15 @@ void search_summaries_ahead(struct search_candidate *c,
 	const struct search_program *p, const struct view_walk *w)
 {
 	/* The first key of the AND is the cheapest. */
-	if (p->key->a->cost == COST_SUMMARY && view_at_chunk(w) &&
-		!rows_say(p->key->a->kind, w)) {
-		end_reading(c);
-		prefetch_chunk(&c->ahead, c->s, w);
-	}
+	const struct search_key *k = p->key->a;
+	bool header = k->cost == COST_HEADER && k->indexed == 0;
+
+	if (!view_at_chunk(w) ||
+		(!header && (k->cost != COST_SUMMARY || rows_say(k->kind, w))))
+		return;
+	end_reading(c);
+	prefetch_chunk(&c->ahead, c->s, w,
+		header ? STORE_CACHE | STORE_HEAD : STORE_CACHE);
 }
 
 struct fact *search_fact(struct search_candidate *c)
