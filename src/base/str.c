@@ -124,6 +124,12 @@ bool str_iends(struct str s, struct str suffix)
 	       str_ieq(str_of(s.ptr + s.len - suffix.len, suffix.len), suffix);
 }
 
+bool str_has(struct str s, struct str part)
+{
+	return part.len == 0 ||
+	       (s.len > 0 && memmem(s.ptr, s.len, part.ptr, part.len) != NULL);
+}
+
 ptrdiff_t str_find(struct str s, char c)
 {
 	const char *p = s.len > 0 ? memchr(s.ptr, c, s.len) : NULL;

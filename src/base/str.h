@@ -40,6 +40,7 @@ bool str_iends(struct str s, struct str suffix);
 
 /* Offset of the first (last) byte c, or -1. */
 ptrdiff_t str_find(struct str s, char c);
+bool str_has(struct str s, struct str part); /* an empty one is in all */
 ptrdiff_t str_rfind(struct str s, char c);
 /* Offset of needle ignoring ASCII case, or -1; an empty needle is at 0. */
 ptrdiff_t str_isearch(struct str s, struct str needle);

@@ -70,6 +70,10 @@ static void quoted_printable(void **state UNUSED)
 	buf_init(&out, 4096);
 	buf_init(&back, 4096);
 	qp_encode(text, &out);
+	assert_true(str_has(STR("abc"), STR("bc")));
+	assert_true(str_has(STR("abc"), STR("")) && str_has(STR_NONE, STR("")));
+	assert_false(
+		str_has(STR_NONE, STR("a")) || str_has(STR("a"), STR("A")));
 	assert_int_equal(str_isearch(buf_str(&out), STR("\n.")), -1);
 	qp_decode(buf_str(&out), &back);
 	assert_true(str_eq(buf_str(&back), text));

@@ -65,6 +65,5 @@ bool casemap_has(struct str text, struct str needle, struct buf *scratch)
 {
 	buf_reset(scratch);
 	casemap_put(text, scratch);
-	return needle.len == 0 || memmem(scratch->data, scratch->len,
-					  needle.ptr, needle.len) != NULL;
+	return str_has(buf_str(scratch), needle);
 }

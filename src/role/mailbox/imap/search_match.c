@@ -279,11 +279,6 @@ static bool header_matches(
 	return false;
 }
 
-static bool has(const struct buf *text, struct str needle)
-{
-	return memmem(text->data, text->len, needle.ptr, needle.len) != NULL;
-}
-
 static bool text_matches(struct search_candidate *c, const struct search_key *k)
 {
 	struct buf text CLEANUP(buf_fini);
@@ -295,13 +290,13 @@ static bool text_matches(struct search_candidate *c, const struct search_key *k)
 	const struct mime_part *root = mime_parse(c->message.bytes, c->a);
 	buf_init(&text, DECODED_MAX * 4);
 	text_of_body(root, &text);
-	if (has(&text, k->text))
+	if (str_has(buf_str(&text), k->text))
 		return true;
 	if (k->kind != K_TEXT)
 		return false;
 	buf_reset(&text);
 	text_of_headers(root, c->a, &text);
-	return has(&text, k->text);
+	return str_has(buf_str(&text), k->text);
 }
 
 /* The index says that it cannot be. */
