@@ -163,6 +163,14 @@ int db_step(struct db *db, sqlite3_stmt *stmt, struct fault *f)
 	return r == SQLITE_DONE ? 0 : -1;
 }
 
+bool db_damaged(const struct db *db)
+{
+	int code = sqlite3_errcode(db->handle) & 0xff;
+
+	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ||
+	       code == SQLITE_IOERR;
+}
+
 void db_reset(sqlite3_stmt *stmt)
 {
 	sqlite3_reset(stmt);

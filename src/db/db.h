@@ -56,6 +56,9 @@ bool db_run(
 bool db_number(struct db *db, struct fault *f, int64_t *value_r,
 	const char *sql, const char *fmt, ...);
 void db_reset(sqlite3_stmt *stmt);
+/* Was it the file that failed the last time: a page that does not read, or that
+ * is none? */
+bool db_damaged(const struct db *db);
 int64_t db_changes(struct db *db);
 int64_t db_last_rowid(struct db *db);
 

@@ -65,25 +65,53 @@ static bool file_is_sound(struct repairing *x, bool *ok_r)
 	return r == 0;
 }
 
-/* The file as it was stays beside the new one, with its log. */
-static bool swap_files(const char *path, const char *fresh, struct fault *f)
+static bool like(const char *path, const char *fresh, struct fault *f)
 {
-	static const char *const tails[] = {"", "-wal", "-shm"};
+	struct stat st;
 
+	if (stat(path, &st) != 0)
+		return fault_sys(f, "stat %s", path);
+	return (chmod(fresh, st.st_mode & 07777) == 0 &&
+		       chown(fresh, st.st_uid, st.st_gid) == 0) ||
+	       fault_sys(f, "chown %s", fresh);
+}
+
+/* The file as it was stays beside the new one; there is one at each moment, and
+ * the log of the old one never stands beside the new one. */
+static bool swap_files(
+	const char *path, const char *fresh, const char *old, struct fault *f)
+{
+	static const char *const tails[] = {"-wal", "-shm"};
+
+	if (!like(path, fresh, f))
+		return false;
+	if (link(path, old) != 0)
+		return fault_sys(f, "link %s", old);
 	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
-		char from[4200], to[4200];
+		char from[4300], to[4300];
 
 		snprintf(from, sizeof(from), "%s%s", path, tails[i]);
-		snprintf(to, sizeof(to), "%s.damaged%s", path, tails[i]);
+		snprintf(to, sizeof(to), "%s%s", old, tails[i]);
 		if (access(from, F_OK) == 0 && !file_rename(from, to, f))
 			return false;
 	}
 	return file_rename(fresh, path, f) && dir_sync_of(path, f);
 }
 
+static void remove_fresh(const char *fresh)
+{
+	static const char *const tails[] = {"", "-wal", "-shm"};
+	char path[4300];
+
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+		snprintf(path, sizeof(path), "%s%s", fresh, tails[i]);
+		unlink(path);
+	}
+}
+
 static bool salvage(struct repairing *x, const char *path)
 {
-	char fresh[4200];
+	char fresh[4200], old[4200];
 	uint64_t lost;
 
 	if (!x->alone)
@@ -92,17 +120,23 @@ static bool salvage(struct repairing *x, const char *path)
 			"and repair it then",
 			x->shard);
 	snprintf(fresh, sizeof(fresh), "%s.fresh", path);
-	unlink(fresh);
-	if (!store_salvage(path, fresh, &lost, x->f))
+	snprintf(old, sizeof(old), "%s.damaged.%lld", path,
+		(long long)clock_unix());
+	remove_fresh(fresh);
+	if (!store_salvage(path, fresh, &lost, x->f)) {
+		remove_fresh(fresh);
 		return false;
+	}
 	db_close(x->db);
 	x->db = NULL;
-	if (!swap_files(path, fresh, x->f))
+	if (!swap_files(path, fresh, old, x->f)) {
+		remove_fresh(fresh);
 		return false;
+	}
 	say(x,
 		"it was damaged below its rows, and is made anew of what could "
-		"be read; as it was, it is mail.%u.db.damaged",
-		x->shard);
+		"be read; as it was, it is %s",
+		old);
 	if (lost > 0)
 		say(x, "up to %llu messages stood in what could not be read",
 			(unsigned long long)lost);
@@ -119,7 +153,7 @@ static bool mend_file(struct repairing *x, const char *path)
 	bool ok;
 
 	if (!file_is_sound(x, &ok))
-		return salvage(x, path);
+		return db_damaged(x->db) && salvage(x, path);
 	if (ok)
 		return true;
 	if (!db_exec(x->db, "REINDEX", &unread) || !file_is_sound(x, &ok) ||
@@ -269,7 +303,7 @@ static bool mend_mailboxes(struct repairing *x)
 		       " 0, 0, 0, 0, 0, 0, 1 FROM mailboxes r"
 		       " WHERE r.mailbox=0 AND NOT EXISTS"
 		       " (SELECT 1 FROM mailboxes b WHERE b.account=r.account"
-		       " AND b.mailbox=1)") &&
+		       " AND (b.mailbox=1 OR b.name='INBOX'))") &&
 	       mend(x, "mailboxes would have given UIDs twice",
 		       "UPDATE mailboxes SET uidnext=m.last+1 FROM"
 		       " (SELECT account a, mailbox b, max(uid) last"

@@ -9,6 +9,7 @@
 
 enum {
 	BOXES_GUESSED = 100, /* of an account whose numbers are lost */
+	BOXES_MAX = 1000000, /* no account gave so many: the number is none */
 	UIDS_GUESSED = 2000, /* in a row without a message, the same */
 	COMMIT_EVERY = 50000,
 };
@@ -54,7 +55,10 @@ static bool put_rows(struct salvage *x, sqlite3_stmt *q, const char *into,
 		}
 	}
 	*whole_r = r == 0;
-	return true;
+	if (r == 0 || db_damaged(x->from))
+		return true;
+	*x->f = x->unread; /* it may be read another time */
+	return false;
 }
 
 /* ---- tables from both ends ---- */
@@ -127,9 +131,14 @@ static bool put_mailbox(struct salvage *x, int64_t account, int64_t mailbox)
 static bool last_mailbox(struct salvage *x, int64_t account, int64_t *id_r)
 {
 	*id_r = BOXES_GUESSED;
-	return db_number(x->to, x->f, id_r,
-		"SELECT n_exists FROM mailboxes WHERE account=? AND mailbox=0",
-		"i", account);
+	if (!db_number(x->to, x->f, id_r,
+		    "SELECT n_exists FROM mailboxes"
+		    " WHERE account=? AND mailbox=0",
+		    "i", account))
+		return false;
+	if (*id_r < 0 || *id_r > BOXES_MAX)
+		*id_r = BOXES_GUESSED;
+	return true;
 }
 
 static bool put_mailboxes_between(
@@ -174,42 +183,40 @@ static bool put_mailboxes(struct salvage *x)
 
 /* ---- messages by number ---- */
 
+/* *readable_r: it could be read, or that there is none. */
 static bool put_message(struct salvage *x, int64_t account, int64_t mailbox,
-	int64_t uid, bool *found_r)
+	int64_t uid, bool *readable_r)
 {
-	int64_t last = 0;
-	bool whole;
+	int64_t last;
 
 	return put_rows(x,
-		       db_query(x->from, &x->unread,
-			       "SELECT * FROM messages"
-			       " WHERE account=? AND mailbox=? AND uid=?",
-			       "iii", account, mailbox, uid),
-		       messages.into, 2, &whole, &last) &&
-	       ((*found_r = last == uid) || true);
+		db_query(x->from, &x->unread,
+			"SELECT * FROM messages"
+			" WHERE account=? AND mailbox=? AND uid=?",
+			"iii", account, mailbox, uid),
+		messages.into, 2, readable_r, &last);
 }
 
-/* Pieces of a mailbox, and UID by UID where there is a hole between them. */
+/* Pieces of a mailbox, and UID by UID through the holes between them. */
 static bool put_messages_of(
 	struct salvage *x, int64_t account, int64_t mailbox, int64_t uidnext)
 {
 	int64_t uid = 0, missed = 0;
-	bool whole = false, found = true;
+	bool whole = false, readable = true;
 
-	while (uid < uidnext && missed < UIDS_GUESSED) {
-		if (found && !put_rows(x,
-				     db_query(x->from, &x->unread,
-					     "SELECT * FROM messages WHERE"
-					     " account=? AND mailbox=?"
-					     " AND uid>? ORDER BY uid",
-					     "iii", account, mailbox, uid),
-				     messages.into, 2, &whole, &uid))
+	while (!whole && uid < uidnext && missed < UIDS_GUESSED) {
+		if (readable && !put_rows(x,
+					db_query(x->from, &x->unread,
+						"SELECT * FROM messages WHERE"
+						" account=? AND mailbox=?"
+						" AND uid>? ORDER BY uid",
+						"iii", account, mailbox, uid),
+					messages.into, 2, &whole, &uid))
 			return false;
-		if (whole)
-			return true;
-		if (!put_message(x, account, mailbox, ++uid, &found))
+		if (!whole &&
+			!put_message(x, account, mailbox, ++uid, &readable))
 			return false;
-		missed = found || uidnext < UINT32_MAX ? 0 : missed + 1;
+		missed = readable || uidnext < UINT32_MAX ? 0 : missed + 1;
 	}
 	return true;
 }

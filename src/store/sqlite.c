@@ -163,9 +163,12 @@ static bool sweep_files(
 		if (!db_number(db, &unread, &n,
 			    "SELECT count(*) FROM blobs WHERE blob=?", "i",
 			    (int64_t)id)) {
-			log_error("store", log_s("file", str_from(e->d_name)),
+			log_error("bodies of nobody are not looked for",
+				log_s("in", str_from(shard->blob_dir)),
 				log_fault(&unread));
-		} else if (n == 0) {
+			break;
+		}
+		if (n == 0) {
 			store_blob_path(shard, (int64_t)id, path, sizeof(path));
 			unlink(path);
 		}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """postern mailbox backup and verify, beside a running server."""
 
+import os
 import random
 import re
 import shutil
@@ -249,10 +250,12 @@ def pages(data, kind):
 
 
 @pytest.mark.parametrize("kind,n,lost_max", [
-    (LEAF_OF_ROWS, 1, 300), (LEAF_OF_ROWS, 3, 300), (INSIDE_OF_ROWS, 1, 778),
-    (LEAF_OF_BODIES, 1, 20), (LEAF_OF_BODIES, 30, 400),
-    (INSIDE_OF_BODIES, 1, 778), (OVERFLOW, 10, 10), ("mailboxes", 1, 0),
-    ("messages", 1, 778), ("vanished", 1, 0), ("subscriptions", 1, 0)])
+    (LEAF_OF_ROWS, 1, 120), (LEAF_OF_ROWS, 3, 360), (LEAF_OF_BODIES, 1, 10),
+    (LEAF_OF_BODIES, 30, 120), (OVERFLOW, 10, 10), ("mailboxes", 1, 0),
+    ("vanished", 1, 0), ("subscriptions", 1, 0),
+    # All that hangs from it, which is all; but the store is sound again.
+    (INSIDE_OF_ROWS, 1, None), (INSIDE_OF_BODIES, 1, None),
+    ("messages", 1, None)])
 def test_repair_of_damaged_pages(sound, kind, n, lost_max):
     """What stood in a page that cannot be read is lost, or hung from it, and
     nothing else."""
@@ -267,22 +270,33 @@ def test_repair_of_damaged_pages(sound, kind, n, lost_max):
         db.close()
     else:
         some = pages(data, kind)
-    for i in chance.sample(some, min(n, len(some))):
+    hit = chance.sample(some, min(n, len(some)))
+    for i in hit:
         data[i * PAGE:(i + 1) * PAGE] = chance.randbytes(PAGE)
     others = {f: f.read_bytes() for f in path.parent.glob("mail.?.db*")}
     bodies = {f: f.read_bytes() for f in path.parent.glob("blobs.*/*")}
     path.write_bytes(data)
+    # Who repairs may be root; the file stays whose it is.
+    owner = 65534 if os.geteuid() == 0 else os.geteuid()
     try:
         p.start(add_users=False)
         # What a running server has open is only looked at.
         r = p.run("mailbox", "repair", check=False)
         assert r.returncode == 65 and "stop the server" in r.stderr, r
         p.stop()
+        os.chown(path, owner, -1)
         r = p.run("mailbox", "repair", check=False)
         assert r.returncode in (0, 65), (r.stdout, r.stderr)
         assert "was damaged below its rows" in r.stdout
-        assert (path.parent / (path.name + ".damaged")).exists()
+        old, = path.parent.glob(path.name + ".damaged.*")
+        kept = old.read_bytes()
+        assert all(kept[i * PAGE:(i + 1) * PAGE] ==
+                   data[i * PAGE:(i + 1) * PAGE] for i in hit)
+        assert path.stat().st_mode == old.stat().st_mode
+        assert path.stat().st_uid == old.stat().st_uid == owner
+        assert not list(path.parent.glob("*.fresh*"))
         assert p.run("mailbox", "verify").stdout.endswith("all is well\n")
+        os.chown(path, os.geteuid(), -1)
         p.start(add_users=False)
         lost = 0
         for (user, box), before in have.items():
@@ -297,14 +311,14 @@ def test_repair_of_damaged_pages(sound, kind, n, lost_max):
             # It is a mailbox as ever.
             assert c.append("INBOX", mail(1000)) > 0
             c.close()
-        print(f"{lost} of {sum(len(b) for b in have.values())} lost")
-        assert lost <= lost_max
+        if lost_max is not None:
+            assert lost <= lost_max
     finally:
         p.stop()
         for f in path.parent.glob("mail.?.db*"):
             f.unlink()
-        for f, old in (others | bodies).items():
-            f.write_bytes(old)
+        for f, was in (others | bodies).items():
+            f.write_bytes(was)
         path.write_bytes(whole)
 
 
@@ -367,11 +381,7 @@ def test_undelete(tmp_path):
         main_cf = p.dir / "main.cf"
         main_cf.write_text(main_cf.read_text().replace(
             "mailbox_undelete_time = 1h", "mailbox_undelete_time = 1s"))
-        for path in (p.dir / "data" / "mail").glob("mail.*.db"):
-            db = sqlite3.connect(path)
-            db.execute("UPDATE removed SET at=at-100")
-            db.commit()
-            db.close()
+        p.in_shards("UPDATE removed SET at=at-100")
         p.start(add_users=False)
         c = Client(p, USER)
         c.ok("SELECT INBOX")
