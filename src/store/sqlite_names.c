@@ -17,7 +17,8 @@ struct change {
 	struct str name;
 	struct str to;
 	enum store_role role;
-	int64_t inbox; /* its messages are to be moved */
+	int64_t inbox; /* its messages are to be moved: those below */
+	int64_t inbox_uidnext;
 	int64_t mailboxes_max;
 	struct arena *a;
 };
@@ -70,6 +71,7 @@ static bool create_path(
 	struct db *db, struct change *c, struct str name, struct fault *f)
 {
 	int64_t id = 0, above = 0;
+	bool made = false;
 
 	for (size_t i = 1; i <= name.len; i++) {
 		struct str part = str_sub(name, 0, i);
@@ -86,8 +88,9 @@ static bool create_path(
 			    last ? c->role : ROLE_NONE, &id, f) ||
 			!store_inherit_acl(db, c->account, above, id, f))
 			return false;
+		made = true;
 	}
-	return within_limit(db, c, f);
+	return !made || within_limit(db, c, f);
 }
 
 /* Its messages go later: invariant 11. */
@@ -115,6 +118,18 @@ static bool rename_one(struct db *db, int64_t account, int64_t id,
 	return db_run(db, f,
 		"UPDATE mailboxes SET name=? WHERE account=? AND mailbox=?",
 		"tii", name, account, id);
+}
+
+/* INBOX keeps its name (RFC 9051 6.3.6): move_inbox does the rest. */
+static bool rename_inbox(
+	struct db *db, struct change *c, int64_t id, struct fault *f)
+{
+	c->inbox = id;
+	return create_path(db, c, c->to, f) &&
+	       db_number(db, f, &c->inbox_uidnext,
+		       "SELECT uidnext FROM mailboxes"
+		       " WHERE account=? AND mailbox=?",
+		       "ii", c->account, id);
 }
 
 static bool rename_tree(
@@ -197,9 +212,8 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 			return false;
 		if (other != 0)
 			return there_is(c->to, f);
-		c->inbox = str_eqc(c->name, "INBOX") ? id : 0;
-		return c->inbox != 0 ? create_path(db, c, c->to, f)
-				     : rename_tree(db, c, id, f);
+		return str_eqc(c->name, "INBOX") ? rename_inbox(db, c, id, f)
+						 : rename_tree(db, c, id, f);
 	case STORE_SUBSCRIBE:
 	case STORE_UNSUBSCRIBE:
 	case STORE_CREATE:
@@ -211,23 +225,27 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 struct part {
 	uint32_t uids[MOVED_AT_ONCE], to[MOVED_AT_ONCE];
 	size_t n;
+	int64_t below;
 };
 
 static bool take_uid(const struct store_row *row, void *ctx)
 {
 	struct part *p = ctx;
 
+	if (row->uid >= p->below)
+		return false;
 	p->uids[p->n++] = row->uid;
 	return p->n < MOVED_AT_ONCE;
 }
 
-/* INBOX keeps its name: its messages move to a fresh one (RFC 9051 6.3.6), in
- * parts, so that nobody else waits for all of them. */
+/* To a fresh mailbox, in parts, so that nobody else waits for all of them. What
+ * arrives meanwhile stays. */
 static bool move_inbox(struct store *s, const struct change *c, struct fault *f)
 {
 	struct part *p = arena_make(c->a, struct part);
 	uint32_t validity;
 
+	p->below = c->inbox_uidnext;
 	do {
 		p->n = 0;
 		if (!store_rows(

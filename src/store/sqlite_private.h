@@ -52,6 +52,7 @@ bool store_next_uidvalidity(
 	struct db *db, int64_t account, int64_t *v_r, struct fault *f);
 bool store_next_modseq(
 	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f);
+
 /* ---- a row of messages, or of removed ---- */
 
 struct store_record {

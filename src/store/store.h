@@ -113,7 +113,8 @@ enum store_change {
 	STORE_UNSUBSCRIBE
 };
 /* to: the new name of a RENAME; role: the special use of a CREATE.
- * SUBSCRIBE and UNSUBSCRIBE need no mailbox of that name.
+ * SUBSCRIBE and UNSUBSCRIBE need no mailbox of that name.  A RENAME of INBOX
+ * moves what is there, in parts: where it fails, some may have moved.
  * FAULT_PERM: it exists (detail 1), or does not (2), or another one has that
  * special use (4), or too many names without a mailbox are subscribed (5). */
 bool store_change_mailbox(struct store *s, int64_t account,
@@ -227,8 +228,8 @@ struct store_glimpse {
 	uint32_t uid;
 	int64_t saved;
 	struct str cache;
-	struct str prefix,
-		head; /* of the header: lines in front, and its own */
+	struct str prefix; /* lines in front of the header */
+	struct str head;
 };
 typedef void store_glimpse_f(const struct store_glimpse *g, void *ctx);
 bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,

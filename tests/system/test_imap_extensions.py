@@ -820,11 +820,7 @@ def test_dates_of_rows_without_a_stamp(tmp_path):
         assert stamped[6] == "SEARCH 1" and stamped[9] == "SEARCH 2"
         assert stamped[-4] == "SORT 4 3 2 1 6 7 8 5"
         p.stop()
-        for path in (p.dir / "data" / "mail").glob("mail.*.db"):
-            db = sqlite3.connect(path)
-            db.execute("UPDATE messages SET stamp=NULL")
-            db.commit()
-            db.close()
+        p.in_shards("UPDATE messages SET stamp=NULL")
         p.start(add_users=False)
         assert answers() == stamped
     finally:
@@ -845,6 +841,9 @@ def test_how_many_mailboxes(tmp_path):
         assert c.cmd("RENAME a/b e/f/g")[1].startswith("NO [LIMIT]")
         c.ok("CREATE c")
         assert c.cmd("CREATE d")[1].startswith("NO [LIMIT]")
+        # What makes none is no matter of how many there are.
+        c.ok("RENAME c a/c")
+        c.ok("RENAME a/c c")
         # Mail needs no room among them, and one that goes makes room.
         c.ok("RENAME c d")
         c.ok("DELETE d")
@@ -880,3 +879,30 @@ def test_how_many_keywords(client, box):
     assert c.cmd(f"APPEND {c.box} ({' '.join(words[:150])}) {{{len(m)}+}}\r\n"
                  .encode() + m)[1].startswith("NO [LIMIT]")
     assert c.ok("SEARCH ALL")[0] == "SEARCH 1 2"
+
+
+def test_headers_of_all_lengths(client, box):
+    """Read ahead or alone, each header is what was appended."""
+    c = box
+    heads = [f"Subject: s{n}\r\n" + "".join(
+        f"X-Long-{i}: {'y' * 900}\r\n" for i in range(n)) for n in
+        (0, 1, 70, 80, 300, 2)]
+    for i, h in enumerate(heads):
+        body = "z" * 100_000 if i % 2 else "short"
+        c.append(c.box, f"{h}\r\n{body}\r\n")
+    c.append(c.box, "Subject: alone\r\n")
+    heads.append("Subject: alone\r\n")
+    c.ok("NOOP")
+    got = c.cmd("FETCH 1:* (UID RFC822.HEADER ENVELOPE)")[0]
+    for i, h in enumerate(heads):
+        whole = h + ("" if i == len(heads) - 1 else "\r\n")
+        assert b"RFC822.HEADER {%d}\r\n%s" % (len(whole), whole.encode()) \
+            in got[i]
+    assert c.ok("SEARCH HEADER X-Long-0 y")[0] == "SEARCH 2 3 4 5 6"
+    assert c.ok("SEARCH HEADER X-Long-299 y")[0] == "SEARCH 5"
+    assert c.ok("SEARCH SUBJECT s300")[0] == "SEARCH 5"
+    assert c.ok("SEARCH OR SUBJECT alone HEADER X-Long-75 y")[0] == \
+        "SEARCH 4 5 7"
+    got = c.cmd("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)] FLAGS)")[0]
+    assert [re.search(rb"Subject: (\w+)", r)[1] for r in got] == [
+        b"s0", b"s1", b"s70", b"s80", b"s300", b"s2", b"alone"]

@@ -4,7 +4,10 @@
 #include "base/sorted.h"
 #include "role/mailbox/imap/imap.h"
 
-enum { HOLES_MAX = 4 }; /* UIDs in the range, for each that is wanted */
+enum {
+	HOLES_MAX = 4, /* UIDs in the range, for each that is wanted */
+	HEAD_MAX = 65536, /* a longer header is read alone: a chunk has many */
+};
 
 void prefetch_init(struct prefetch *p)
 {
@@ -28,8 +31,9 @@ static void take(const struct store_glimpse *g, void *ctx)
 	p->v[p->at].here = true;
 	p->v[p->at].saved = g->saved;
 	p->v[p->at].cache = arena_str(p->a, g->cache);
-	p->v[p->at].head =
-		p->heads ? arena_concat(p->a, g->prefix, g->head) : STR_NONE;
+	p->v[p->at].head = STR_NONE;
+	if (p->heads && g->head.len <= HEAD_MAX)
+		p->v[p->at].head = arena_concat(p->a, g->prefix, g->head);
 }
 
 void prefetch_chunk(struct prefetch *p, struct imap *s,
