@@ -7,7 +7,7 @@
 #include "store/undelete.h"
 #include "sys/clock.h"
 
-enum { PURGE_AT_ONCE = 200 };
+enum { PURGE_AT_ONCE = 200, BACK_AT_ONCE = 1000 };
 
 bool store_purge(struct db *db, struct store_shard *shard, int64_t account,
 	struct arena *a, struct strs *gone, struct fault *f)
@@ -77,10 +77,12 @@ static bool bring_back(
 		       "iiii", account, at, mailbox, uid);
 }
 
-static bool bring_all(struct db *db, int64_t account, int64_t since,
-	uint64_t *n_r, struct fault *f)
+/* Some of them; *more_r: there may be others. */
+static bool bring_some(struct db *db, int64_t account, int64_t since,
+	uint64_t *n, bool *more_r, struct fault *f)
 {
-	for (*n_r = 0;; ++*n_r) {
+	*more_r = true;
+	for (size_t i = 0; i < BACK_AT_ONCE; i++, ++*n) {
 		sqlite3_stmt *q = db_query(db, f,
 			"SELECT at, mailbox, uid, flags, keywords, size,"
 			" received, blob, prefix FROM removed"
@@ -89,11 +91,13 @@ static bool bring_all(struct db *db, int64_t account, int64_t since,
 			"ii", account, since);
 		int r = db_step(db, q, f);
 
+		*more_r = r > 0;
 		if (r <= 0)
 			return r == 0;
 		if (!bring_back(db, account, q, f))
 			return false;
 	}
+	return true;
 }
 
 /* What still stands in a deleted mailbox (invariant 11) is removed, too. */
@@ -116,13 +120,30 @@ static bool take_deleted(struct db *db, int64_t account, struct fault *f)
 #undef OF_DELETED
 }
 
+/* Each part is a transaction: the server waits for none of them long. */
+static bool bring_part(struct db *db, int64_t account, int64_t since,
+	uint64_t *n_r, bool *more_r, struct fault *f)
+{
+	uint64_t n = *n_r;
+	struct fault ignored;
+	bool ok = db_exec(db, "BEGIN IMMEDIATE", f) &&
+		  take_deleted(db, account, f) &&
+		  bring_some(db, account, since, &n, more_r, f) &&
+		  db_exec(db, "COMMIT", f);
+
+	if (ok)
+		*n_r = n;
+	else
+		db_exec(db, "ROLLBACK", &ignored);
+	return ok;
+}
+
 bool store_undelete(const char *dir, int64_t account, int64_t since,
 	uint64_t *n_r, struct fault *f)
 {
 	struct buf text CLEANUP(buf_fini);
 	char path[4096];
 	uint64_t shards;
-	struct fault ignored;
 
 	buf_init(&text, 4096);
 	snprintf(path, sizeof(path), "%s/shards", dir);
@@ -136,12 +157,9 @@ bool store_undelete(const char *dir, int64_t account, int64_t since,
 	struct db *db = db_open(path, DB_WRITE, f);
 	if (db == NULL)
 		return false;
-	bool ok = db_exec(db, "BEGIN IMMEDIATE", f) &&
-		  take_deleted(db, account, f) &&
-		  bring_all(db, account, since, n_r, f) &&
-		  db_exec(db, "COMMIT", f);
-	if (!ok)
-		db_exec(db, "ROLLBACK", &ignored);
+	bool ok = true, more = true;
+	for (*n_r = 0; ok && more;)
+		ok = bring_part(db, account, since, n_r, &more, f);
 	db_close(db);
 	return ok;
 }
