@@ -36,6 +36,14 @@ def one(postern):
 
 
 @pytest.fixture
+def server(postern):
+    """One running server whose users have mailboxes; many modules have their
+    own."""
+    return postern(users={"u0@example.test": "builder-22"}, options={
+        "virtual_mailbox_domains": "example.test"}).start()
+
+
+@pytest.fixture
 def dns(tmp_path):
     made = []
 

@@ -11,23 +11,12 @@ import time
 
 import pytest
 
-from harness import Postern
 from imap_client import Client
 
-PW = "builder-22"
 USER = "u0@example.test"
 SECONDS = float(os.environ.get("IMAP_MODEL_SECONDS", "12"))
 CLIENTS = int(os.environ.get("IMAP_MODEL_CLIENTS", "6"))
 FLAGS = [r"\Seen", r"\Flagged", r"\Answered", r"\Draft", "$Work", "later"]
-
-
-@pytest.fixture
-def server(tmp_path):
-    p = Postern(tmp_path / "a", users={USER: PW}, options={
-        "virtual_mailbox_domains": "example.test"})
-    p.start()
-    yield p
-    p.stop()
 
 
 def uids_of(text):

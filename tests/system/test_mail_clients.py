@@ -15,7 +15,6 @@ import time
 
 import pytest
 
-from harness import Postern
 from imap_client import Client
 
 PW = "builder-22"
@@ -25,15 +24,6 @@ USER = "u0@example.test"
 def needs(program):
     return pytest.mark.skipif(shutil.which(program) is None,
                               reason=f"{program} is not installed")
-
-
-@pytest.fixture
-def server(tmp_path):
-    p = Postern(tmp_path / "a", users={USER: PW}, options={
-        "virtual_mailbox_domains": "example.test"})
-    p.start()
-    yield p
-    p.stop()
 
 
 @pytest.fixture

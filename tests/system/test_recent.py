@@ -5,20 +5,9 @@ import re
 
 import pytest
 
-from harness import Postern
 from imap_client import Client
 
-PW = "builder-22"
 USER = "u0@example.test"
-
-
-@pytest.fixture
-def server(tmp_path):
-    p = Postern(tmp_path / "a", users={USER: PW}, options={
-        "virtual_mailbox_domains": "example.test"})
-    p.start()
-    yield p
-    p.stop()
 
 
 def mail(n=0):

@@ -3,9 +3,11 @@
 
 import json
 import os
+import queue
+import re
 import socket
 import subprocess
-import time
+import threading
 
 # What all scripts begin with.
 PRELUDE = """
@@ -32,6 +34,27 @@ const folder = name => {
   return f ? f.QueryInterface(Ci.nsIMsgImapMailFolder) : f;
 };
 const find = (f, subject) => [...f.messages].find(m => m.subject == subject);
+// Ends with what check gives, once that is something: it is asked again
+// whenever something happens to a folder.
+const when = check => {
+  const look = () => {
+    let value;
+    try { value = check(); } catch (e) { return; }
+    if (!value) return;
+    MailServices.mailSession.RemoveFolderListener(listener);
+    done(value);
+  };
+  const listener = {
+    QueryInterface: ChromeUtils.generateQI(["nsIFolderListener"]),
+    onFolderAdded: look, onMessageAdded: look, onFolderRemoved: look,
+    onMessageRemoved: look, onFolderPropertyChanged: look,
+    onFolderIntPropertyChanged: look, onFolderBoolPropertyChanged: look,
+    onFolderPropertyFlagChanged: look, onFolderEvent: look,
+  };
+  MailServices.mailSession.AddFolderListener(listener,
+    Ci.nsIFolderListener.all);
+  look();
+};
 """
 
 
@@ -39,13 +62,15 @@ class Thunderbird:
     def __init__(self, directory, ca):
         self.dir, self.ca = directory, ca
         self.dir.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            self.port = s.getsockname()[1]
-        prefs = {"marionette.port": self.port,
+        prefs = {"marionette.port": 0,
                  "app.update.enabled": False,
                  "datareporting.policy.dataSubmissionEnabled": False,
                  "mail.provider.suppress_dialog_on_startup": True,
                  "mail.rights.version": 1,
+                 # What goes while it fetches a body in the background, it
+                 # shows until it looks the next time.
+                 "mail.server.default.autosync_offline_stores": False,
+                 "mail.server.default.offline_download": False,
                  "mail.shell.checkDefaultClient": False,
                  "mail.spotlight.firstRunDone": True,
                  "mail.winsearch.firstRunDone": True,
@@ -55,28 +80,33 @@ class Thunderbird:
         (self.dir / "user.js").write_text("".join(
             f"user_pref({json.dumps(k)}, {json.dumps(v)});\n"
             for k, v in prefs.items()))
-        self.log = open(self.dir / "log", "wb")
         self.process = subprocess.Popen(
             ["thunderbird", "--headless", "--marionette",
              "-remote-allow-system-access", "--no-remote", "--profile",
              str(self.dir)],
             env=dict(os.environ, MOZ_HEADLESS="1", HOME=str(self.dir)),
-            stdout=self.log, stderr=self.log)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        ports = queue.Queue()
+        self.reader = threading.Thread(target=self._read_log, args=(ports,))
+        self.reader.start()
+        port = ports.get(timeout=60)
+        assert port, "Thunderbird did not start"
         self.n, self.data = 0, b""
-        self.sock = self._connect(time.monotonic() + 60)
+        self.sock = socket.create_connection(("127.0.0.1", port), 90)
         self._read()
-        self._command("WebDriver:NewSession", {"capabilities": {
-            "alwaysMatch": {"timeouts": {"script": 60000}}}})
+        self._command("WebDriver:NewSession", {})
+        self._command("WebDriver:SetTimeouts", {"script": 60000})
         self._command("Marionette:SetContext", {"value": "chrome"})
 
-    def _connect(self, until):
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", self.port), 90)
-            except OSError:
-                assert self.process.poll() is None and \
-                    time.monotonic() < until, "Thunderbird did not start"
-                time.sleep(.1)
+    def _read_log(self, ports):
+        """All that it says into a file; it says where it listens."""
+        with open(self.dir / "log", "wb") as log:
+            for line in self.process.stdout:
+                log.write(line)
+                if m := re.search(rb"Marionette\s+INFO\s+Listening on port "
+                                  rb"(\d+)", line):
+                    ports.put(int(m[1]))
+        ports.put(None)
 
     def _read(self):
         """One packet: its length, a colon, JSON"""
@@ -130,13 +160,10 @@ class Thunderbird:
             "".join(line for line in self.ca.read_text().splitlines()
                     if "-----" not in line))
 
-    def until(self, text, *args, seconds=60):
-        """Asks until the script gives something."""
-        end = time.monotonic() + seconds
-        while not (value := self.script(text, *args)):
-            assert time.monotonic() < end, f"never: {text}"
-            time.sleep(.1)
-        return value
+    def until(self, text, *args):
+        """Waits until the expression is something."""
+        return self.script(
+            "const args = [...arguments]; when(() => " + text + ");", *args)
 
     def update(self, name):
         """Looks for news; it may be at it already."""
@@ -150,4 +177,4 @@ class Thunderbird:
             self.process.kill()
             self.process.wait()
         self.sock.close()
-        self.log.close()
+        self.reader.join()
