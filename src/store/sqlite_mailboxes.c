@@ -221,29 +221,21 @@ bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
 }
 
 static bool read_named(struct db *db, int64_t account, struct str name,
-	struct store_mailbox *box_r, bool *born_r, struct fault *f)
+	struct store_mailbox *box_r, struct fault *f)
 {
 	sqlite3_stmt *s = db_query(db, f,
 		"SELECT " COLUMNS " FROM mailboxes"
 		" WHERE account=? AND mailbox>0 AND name=?",
 		"it", account, name);
 	int r = db_step(db, s, f);
-	int64_t root = 0;
 
-	*born_r = true;
 	*box_r = (struct store_mailbox){0};
 	if (r > 0) {
 		*box_r = mailbox_of(s);
 		box_r->name = name;
 		db_reset(s);
-		return true;
 	}
-	bool ok = r == 0 && db_number(db, f, &root,
-				    "SELECT count(*) FROM mailboxes"
-				    " WHERE account=? AND mailbox=0",
-				    "i", account);
-	*born_r = root > 0;
-	return ok;
+	return r >= 0;
 }
 
 bool store_mailbox_named(struct store *s, int64_t account, struct str name,
@@ -251,18 +243,26 @@ bool store_mailbox_named(struct store *s, int64_t account, struct str name,
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct ensure e = {account};
-	bool born;
 
 	for (int round = 0; round < 2; round++) {
 		struct db *db = readers_get(shard->readers, f);
+		int64_t root = 0;
 
 		if (db == NULL)
 			return false;
-		bool ok = read_named(db, account, name, box_r, &born, f);
+		bool ok = read_named(db, account, name, box_r, f) &&
+			  (box_r->id != 0 ||
+				  db_number(db, f, &root,
+					  "SELECT count(*) FROM mailboxes"
+					  " WHERE account=? AND mailbox=0",
+					  "i", account));
 		readers_put(shard->readers, db);
-		if (!ok || born || shard->committer == NULL)
+		if (!ok || box_r->id != 0 || shard->committer == NULL)
 			return ok;
-		if (!committer_run(shard->committer, ensure_work, &e, f))
+		/* Where there is a root row, it may have come between the two
+		 * questions: the first is asked again. */
+		if (root == 0 &&
+			!committer_run(shard->committer, ensure_work, &e, f))
 			return false;
 	}
 	return true;

@@ -6,8 +6,10 @@
 #include "store/store.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -496,6 +498,65 @@ static void one_is_found_by_its_name(void **state)
 	end(w);
 }
 
+struct birth {
+	struct world *w;
+	pthread_barrier_t go;
+	int64_t account;
+};
+
+static void *first_mail(void *ctx)
+{
+	struct birth *b = ctx;
+	struct store_new m = {
+		.mailbox = STR("INBOX"), .create = true, .body = STR("x")};
+	struct store_target t = {.account = b->account, .m = &m};
+
+	pthread_barrier_wait(&b->go);
+	store_deliver(b->w->s, &t, 1);
+	return NULL;
+}
+
+static void spin(int64_t us)
+{
+	struct timespec t;
+	int64_t end = 0;
+
+	do {
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		int64_t now = t.tv_sec * 1000000 + t.tv_nsec / 1000;
+		if (end == 0)
+			end = now + us;
+		us = end - now;
+	} while (us > 0);
+}
+
+/* Its first mail and its first client come at once. */
+static void an_account_is_born_once(void **state)
+{
+	struct world *w = begin(*state);
+	struct birth b = {.w = w};
+	struct store_mailbox inbox;
+	pthread_t thread;
+	struct fault f;
+
+	assert_int_equal(pthread_barrier_init(&b.go, NULL, 2), 0);
+	for (b.account = 100; b.account < 900; b.account++) {
+		pthread_create(&thread, NULL, first_mail, &b);
+		pthread_barrier_wait(&b.go);
+		/* At each moment of the delivery, sooner or later */
+		spin(b.account - 100);
+		assert_true(store_mailbox_named(
+			w->s, b.account, STR("INBOX"), &inbox, &f));
+		assert_int_equal(inbox.id, 1);
+		pthread_join(thread, NULL);
+		assert_true(store_mailbox_named(
+			w->s, b.account, STR("INBOX"), &inbox, &f));
+		assert_int_equal(inbox.n_exists, 1);
+	}
+	pthread_barrier_destroy(&b.go);
+	end(w);
+}
+
 static uint32_t *many(struct world *w, const char *mailbox, uint32_t n)
 {
 	uint32_t *uids = arena_alloc(w->a, n * sizeof(*uids));
@@ -925,6 +986,7 @@ int main(void)
 		OF_EACH(a_quota_is_all_or_nothing), OF_EACH(names),
 		OF_EACH(rights_go_with_the_mailbox),
 		OF_EACH(one_is_found_by_its_name),
+		OF_EACH(an_account_is_born_once),
 		OF_EACH(many_are_copied_or_none), OF_EACH(the_inbox_is_renamed),
 		OF_EACH(a_large_mailbox_is_deleted),
 		OF_EACH(a_deleted_mailbox_comes_back),
