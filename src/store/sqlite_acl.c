@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Rights of others, of the SQLite engine. */
 #include "store/acl.h"
+#include "store/rules.h"
 #include "store/sqlite_private.h"
-
-enum { ENTRIES_MAX = 1000 }; /* of one mailbox */
 
 bool store_acls(struct store *s, int64_t account, int64_t mailbox,
 	struct arena *a, struct store_acl **v_r, size_t *n_r, struct fault *f)
@@ -51,8 +50,8 @@ static bool put(struct db *db, int64_t account, const struct store_acl *acl,
 			"mailbox=?",
 			"ii", account, acl->mailbox))
 		return false;
-	return n <= ENTRIES_MAX || fault_set(f, FAULT_PERM, 0, 0, 5,
-					   "too many entries in the list");
+	return n <= STORE_ACL_MAX || fault_set(f, FAULT_PERM, 0, 0, 5,
+					     "too many entries in the list");
 }
 
 static bool set_work(struct db *db, void *ctx, struct fault *f)

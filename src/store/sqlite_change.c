@@ -2,6 +2,7 @@
 /* Flags of the SQLite engine, and marks: the first message without \Seen, what
  * clients were told of.
  * The invariants stand at the top of sqlite.c. */
+#include "store/rules.h"
 #include "store/sqlite_private.h"
 
 enum { FAR = 1000 };
@@ -18,55 +19,6 @@ struct flag_run {
 	struct store_count count;
 	struct arena *row_a;
 };
-
-static struct strs split(struct str text, struct arena *a)
-{
-	struct strs list = {0};
-	struct str word;
-
-	while (str_present(word = str_word(&text, " ")))
-		strs_add(&list, a, word);
-	return list;
-}
-
-/* RFC 9051 2.3.2: the case of a keyword does not matter. */
-static bool has_word(const struct strs *words, struct str word)
-{
-	for (size_t i = 0; i < words->n; i++)
-		if (str_ieq(words->v[i], word))
-			return true;
-	return false;
-}
-
-static struct str merge(const struct store_flags *x, struct str have,
-	struct str set, struct arena *a)
-{
-	struct strs old, out = {0};
-
-	if (x->keywords_kept)
-		return have;
-	if (x->op == FLAGS_SET)
-		return set;
-	if (x->keywords.n == 0)
-		return have;
-	old = split(have, a);
-	for (size_t i = 0; i < old.n; i++)
-		if (x->op == FLAGS_ADD || !has_word(&x->keywords, old.v[i]))
-			strs_add(&out, a, old.v[i]);
-	for (size_t i = 0; i < x->keywords.n && x->op == FLAGS_ADD; i++)
-		if (!has_word(&out, x->keywords.v[i]))
-			strs_add(&out, a, x->keywords.v[i]);
-	return store_join(&out, a);
-}
-
-static uint32_t merge_flags(const struct store_flags *x, uint32_t have)
-{
-	uint32_t now = x->op == FLAGS_SET   ? x->flags
-		       : x->op == FLAGS_ADD ? have | x->flags
-					    : have & ~x->flags;
-
-	return (now & ~x->kept) | (have & x->kept);
-}
 
 /* Invariant 9, when a message below the mark becomes unseen. */
 static bool lower_mark(struct db *db, int64_t account, int64_t mailbox,
@@ -120,8 +72,8 @@ static bool flag_one(
 		c->failed[i] = true;
 		return true;
 	}
-	uint32_t now = merge_flags(c, have);
-	struct str keywords = merge(c, words, r->set, r->row_a);
+	uint32_t now = store_merge_flags(c, have);
+	struct str keywords = store_merge_keywords(c, words, r->set, r->row_a);
 	if (now == have && str_eq(words, keywords))
 		return true;
 	if (!store_keywords_fit(keywords, f))

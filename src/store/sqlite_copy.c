@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/rules.h"
 #include "store/sqlite_private.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -196,8 +197,7 @@ static bool find_target(
 	int r = db_step(db, q, f);
 
 	if (r == 0)
-		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
-			STR_ARG(x->to));
+		return store_no_such(x->to, f);
 	if (r < 0)
 		return false;
 	*t = (struct target){.mailbox = db_int(q, 0), .uidnext = db_int(q, 1)};

@@ -5,12 +5,11 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "store/rules.h"
 #include "store/sqlite_private.h"
 #include "sys/clock.h"
 
 enum { PRUNE_EVERY = 4096 };
-/* An import must leave numbers to give: UIDs, UIDVALIDITYs. */
-static const int64_t KEPT_MAX = 0xf0000000;
 /* Longer than anybody tries to deliver a message: invariant 10. */
 static const int64_t DELIVERIES_KEPT_S = 30 * 86400;
 
@@ -64,10 +63,7 @@ bool store_within(struct db *db, int64_t account,
 	bytes += (uint64_t)db_int(q, 0);
 	messages += (uint64_t)db_int(q, 1);
 	db_reset(q);
-	if ((quota->bytes == 0 || bytes <= quota->bytes) &&
-		(quota->messages == 0 || messages <= quota->messages))
-		return true;
-	return fault_set(f, FAULT_PERM, 552, 2, 2, "the mailbox is full");
+	return store_quota_fits(quota, bytes, messages, f);
 }
 
 /* ---- one body ---- */
@@ -117,28 +113,6 @@ struct delivery {
 	struct strs gone; /* blob files of what was replaced */
 	struct arena *a;
 };
-
-struct str store_join(const struct strs *keywords, struct arena *a)
-{
-	struct buf b CLEANUP(buf_fini);
-
-	if (keywords->n == 0)
-		return STR_NONE;
-	buf_init(&b, 1 << 20);
-	for (size_t i = 0; i < keywords->n; i++) {
-		if (i > 0)
-			buf_putc(&b, ' ');
-		buf_put(&b, keywords->v[i]);
-	}
-	return arena_str(a, buf_str(&b));
-}
-
-bool store_keywords_fit(struct str keywords, struct fault *f)
-{
-	return keywords.len <= STORE_KEYWORDS_MAX ||
-	       fault_set(f, FAULT_PERM, 0, 0, 5,
-		       "too many keywords on one message");
-}
 
 static bool insert_row(struct db *db, struct delivery *d,
 	struct store_target *t, const struct body *body, struct fault *f)
@@ -195,7 +169,7 @@ static bool adopt_validity(struct db *db, const struct store_target *t,
 {
 	int64_t wanted = t->m->uidvalidity, used = 0, unused = 0, fresh = 0;
 
-	if (wanted == 0 || wanted > KEPT_MAX || *validity == wanted)
+	if (wanted == 0 || wanted > STORE_KEPT_MAX || *validity == wanted)
 		return true;
 	if (!db_number(db, f, &used,
 		    "SELECT mailbox FROM mailboxes WHERE account=?"
@@ -226,7 +200,7 @@ static bool keep_uid(struct db *db, const struct store_target *t, bool *have_r,
 {
 	int64_t uid = t->m->uid, n = 0;
 
-	if (uid == 0 || uid > KEPT_MAX)
+	if (uid == 0 || uid > STORE_KEPT_MAX)
 		return true;
 	sqlite3_stmt *q = db_query(db, f,
 		"SELECT uidvalidity, uidnext FROM mailboxes"
@@ -282,8 +256,7 @@ static bool find_or_make(struct db *db, struct store_target *t, struct fault *f)
 	if (t->mailbox != 0)
 		return true;
 	if (!t->m->create)
-		return fault_set(f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s",
-			STR_ARG(t->m->mailbox));
+		return store_no_such(t->m->mailbox, f);
 	return store_make_mailbox(db, t->account, t->m->mailbox, t->m->use,
 		       &t->mailbox, f) &&
 	       store_subscribe(db, t->account, t->m->mailbox, f);

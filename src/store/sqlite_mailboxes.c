@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "store/rules.h"
 #include "store/sqlite_private.h"
 #include "sys/clock.h"
 
@@ -85,12 +86,6 @@ bool store_subscribe(
 
 bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
 {
-	static const struct {
-		const char *name;
-		enum store_role role;
-	} born[] = {{"INBOX", ROLE_NONE}, {"Drafts", ROLE_DRAFTS},
-		{"Sent", ROLE_SENT}, {"Junk", ROLE_JUNK}, {"Trash", ROLE_TRASH},
-		{"Archive", ROLE_ARCHIVE}};
 	int64_t n = 0, id;
 
 	if (!db_number(db, f, &n,
@@ -102,11 +97,12 @@ bool store_ensure_account(struct db *db, int64_t account, struct fault *f)
 		return true;
 	if (!insert_mailbox(db, account, 0, STR(""), ROLE_NONE, 0, 1, f))
 		return false;
-	for (size_t i = 0; i < ARRAY_LEN(born); i++)
-		if (!store_make_mailbox(db, account, str_from(born[i].name),
-			    born[i].role, &id, f) ||
+	for (size_t i = 0; i < STORE_BORN; i++)
+		if (!store_make_mailbox(db, account,
+			    str_from(store_born[i].name), store_born[i].role,
+			    &id, f) ||
 			!store_subscribe(
-				db, account, str_from(born[i].name), f))
+				db, account, str_from(store_born[i].name), f))
 			return false;
 	return true;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Annotations of mailboxes and accounts, of the SQLite engine. */
+#include "store/rules.h"
 #include "store/sqlite_private.h"
-
-enum { ENTRIES_MAX = 100 };
 
 struct setting {
 	int64_t account, mailbox;
@@ -35,7 +34,7 @@ static bool set_work(struct db *db, void *ctx, struct fault *f)
 		    " WHERE account=? AND mailbox=?",
 		    "ii", s->account, s->mailbox))
 		return false;
-	return n <= ENTRIES_MAX ||
+	return n <= STORE_METADATA_MAX ||
 	       fault_set(f, FAULT_PERM, 0, 0, 6, "too many annotations");
 }
 

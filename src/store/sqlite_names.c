@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "store/rules.h"
 #include "store/sqlite_private.h"
 
-enum {
-	NAMES_ONLY_MAX = 1000, /* subscribed, and no mailbox is there */
-	MOVED_AT_ONCE = 1000
-};
+enum { MOVED_AT_ONCE = 1000 };
 
 struct change {
 	int64_t account;
@@ -22,18 +20,6 @@ struct change {
 	int64_t mailboxes_max;
 	struct arena *a;
 };
-
-static bool no_such(struct str name, struct fault *f)
-{
-	return fault_set(
-		f, FAULT_PERM, 0, 0, 2, "no mailbox %.*s", STR_ARG(name));
-}
-
-static bool there_is(struct str name, struct fault *f)
-{
-	return fault_set(f, FAULT_PERM, 0, 0, 1, "mailbox %.*s exists already",
-		STR_ARG(name));
-}
 
 static bool role_is_free(struct db *db, const struct change *c, struct fault *f)
 {
@@ -174,7 +160,7 @@ static bool subscribe(struct db *db, const struct change *c, struct fault *f)
 			" account=? AND mailbox>0)",
 			"ii", c->account, c->account))
 		return false;
-	return names_only <= NAMES_ONLY_MAX ||
+	return names_only <= STORE_NAMES_ONLY_MAX ||
 	       fault_set(f, FAULT_PERM, 0, 0, 5,
 		       "too many subscriptions to mailboxes that are gone");
 }
@@ -195,7 +181,7 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 		!store_find_mailbox(db, c->account, c->name, &id, f))
 		return false;
 	if (c->kind == STORE_CREATE)
-		return id != 0 ? there_is(c->name, f)
+		return id != 0 ? store_there_is(c->name, f)
 			       : role_is_free(db, c, f) &&
 					 create_path(db, c, c->name, f);
 	if (c->kind == STORE_UNSUBSCRIBE)
@@ -203,7 +189,7 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 	if (c->kind == STORE_SUBSCRIBE)
 		return subscribe(db, c, f);
 	if (id == 0)
-		return no_such(c->name, f);
+		return store_no_such(c->name, f);
 	switch (c->kind) {
 	case STORE_DELETE:
 		return delete_mailbox(db, c, id, f);
@@ -211,7 +197,7 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 		if (!store_find_mailbox(db, c->account, c->to, &other, f))
 			return false;
 		if (other != 0)
-			return there_is(c->to, f);
+			return store_there_is(c->to, f);
 		return str_eqc(c->name, "INBOX") ? rename_inbox(db, c, id, f)
 						 : rename_tree(db, c, id, f);
 	case STORE_SUBSCRIBE:

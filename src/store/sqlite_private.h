@@ -113,8 +113,4 @@ bool store_within(struct db *db, int64_t account,
 	const struct store_quota *quota, uint64_t bytes, uint64_t messages,
 	struct fault *f);
 
-/* Words as the column keywords has them: blanks between. */
-struct str store_join(const struct strs *keywords, struct arena *a);
-bool store_keywords_fit(struct str keywords, struct fault *f);
-
 #endif

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "codec/mail/header.h"
+#include "store/rules.h"
 #include "store/sqlite_private.h"
 
 static bool give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
@@ -183,15 +183,6 @@ static bool map_body(struct store_shard *shard, int64_t blob,
 	return fd < 0 ? fault_sys(f, "open %s", path) : file_map_fd(fd, map, f);
 }
 
-static struct str head_of(struct str data)
-{
-	struct str head, body;
-
-	mail_split_blank(data, &head, &body);
-	return str_sub(data, 0, data.len - body.len);
-}
-
-/* cache, prefix and body behind each other in one piece of memory */
 static bool take_message(struct store_shard *shard, sqlite3_stmt *q,
 	unsigned parts, struct store_message *m, struct fault *f)
 {
@@ -211,18 +202,8 @@ static bool take_message(struct store_shard *shard, sqlite3_stmt *q,
 		data = map.bytes;
 	}
 	if (bytes && (parts & STORE_BYTES) == 0)
-		data = head_of(data);
-	m->memory = must_alloc_raw(cache.len + prefix.len + data.len + 1);
-	char *at = m->memory;
-	if (cache.len > 0)
-		memcpy(at, cache.ptr, cache.len);
-	m->cache = str_present(cache) ? str_of(at, cache.len) : STR_NONE;
-	at += cache.len;
-	if (prefix.len > 0)
-		memcpy(at, prefix.ptr, prefix.len);
-	if (data.len > 0)
-		memcpy(at + prefix.len, data.ptr, data.len);
-	m->bytes = str_of(at, prefix.len + data.len);
+		data = store_head(data);
+	store_message_make(m, cache, prefix, data);
 	return true;
 }
 
@@ -338,7 +319,7 @@ static void give_glimpse(struct store_shard *shard, sqlite3_stmt *q, bool head,
 			data = map.bytes;
 		}
 		g.prefix = db_blob(q, 4);
-		g.head = head_of(data);
+		g.head = store_head(data);
 	}
 	fn(&g, ctx);
 }
@@ -363,10 +344,4 @@ bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,
 		give_glimpse(shard, q, head, fn, ctx);
 	readers_put(shard->readers, db);
 	return r == 0;
-}
-
-void store_message_fini(struct store_message *m)
-{
-	free(m->memory);
-	*m = (struct store_message){0};
 }

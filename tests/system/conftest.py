@@ -8,6 +8,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import harness  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "files: looks at the store's files, or starts again on them")
+
+
 @pytest.fixture
 def postern(tmp_path):
     """A factory; stops what it made and checks that it ended well."""

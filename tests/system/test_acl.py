@@ -497,6 +497,7 @@ def test_annotations(two):
 
 # ---- over restarts ----
 
+@pytest.mark.files
 def test_rights_last(tmp_path):
     p = Postern(tmp_path / "a", users={OWNER: PW, USER: PW}, options={
         "virtual_mailbox_domains": "example.test", "imap_acl_anyone": "yes"})

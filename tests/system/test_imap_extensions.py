@@ -567,6 +567,7 @@ def test_unauthenticate(client):
 
 # ---- what cannot be read ----
 
+@pytest.mark.files
 def test_a_search_that_cannot_read_says_so(tmp_path):
     """Half an answer is none: a client deletes what NOT found."""
     p = Postern(tmp_path / "a", users={USERS[0]: PW}, options={
@@ -638,6 +639,7 @@ PRAGMA user_version=1;
 """
 
 
+@pytest.mark.files
 def test_an_old_store_is_brought_up(tmp_path):
     p = Postern(tmp_path / "a", users={USERS[0]: PW}, options={
         "virtual_mailbox_domains": "example.test"})
@@ -784,6 +786,7 @@ def test_what_went_before_the_first_look(client, server):
     assert seen(c.ok("FETCH 1:* (UID)")) == list(enumerate(rows + [new], 1))
 
 
+@pytest.mark.files
 def test_dates_of_rows_without_a_stamp(tmp_path):
     """What an older version stored is found by its Date as well."""
     dates = ["Fri, 21 Nov 1997 23:55:06 -0600", "Sat, 22 Nov 1997 01:00:00 +0900",

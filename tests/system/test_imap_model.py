@@ -224,6 +224,7 @@ def test_no_difference(server, seed):
     assert steps > 100
 
 
+@pytest.mark.files
 def test_what_got_ok_outlives_kill_9(server):
     """Flags too, and no UID is given twice: SELECT and sync compare."""
     chance, model = random.Random(4), Model()

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: ISC */
+/* Mailboxes by name, in memory: what there is, CREATE, DELETE, RENAME. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/mem/mem.h"
+
+static struct store_mailbox told(
+	const struct mem_account *a, const struct mem_box *b)
+{
+	struct store_mailbox m = b->m;
+
+	m.subscribed = mem_entry(&a->subscriptions, m.name) != NULL;
+	return m;
+}
+
+bool store_mailboxes(struct store *s, int64_t account, struct arena *arena,
+	struct store_mailbox **v_r, size_t *n_r, struct fault *f UNUSED)
+{
+	const struct mem_account *a = mem_enter(s, account, true);
+
+	*n_r = a->n;
+	*v_r = arena_alloc(arena, (a->n + 1) * sizeof(**v_r));
+	for (size_t i = 0; i < a->n; i++) {
+		(*v_r)[i] = told(a, a->boxes[i]);
+		(*v_r)[i].name = arena_str(arena, (*v_r)[i].name);
+	}
+	mem_leave(s);
+	return true;
+}
+
+bool store_mailbox_named(struct store *s, int64_t account, struct str name,
+	struct store_mailbox *box_r, struct fault *f UNUSED)
+{
+	const struct mem_account *a = mem_enter(s, account, true);
+	const struct mem_box *b = mem_named(a, name);
+
+	*box_r = b != NULL ? told(a, b) : (struct store_mailbox){0};
+	box_r->name = b != NULL ? name : STR_NONE;
+	mem_leave(s);
+	return true;
+}
+
+bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
+	struct store_mailbox *box_r, struct fault *f)
+{
+	const struct mem_account *a = mem_enter(s, account, false);
+	const struct mem_box *b = mem_box(a, mailbox);
+
+	if (b != NULL)
+		*box_r = told(a, b);
+	mem_leave(s);
+	box_r->name = STR_NONE;
+	return b != NULL ||
+	       fault_set(f, FAULT_PERM, 0, 0, 2, "the mailbox is gone");
+}
+
+/* ---- changes ---- */
+
+struct change {
+	struct store *s;
+	struct mem_account *a;
+	enum store_change kind;
+	struct str name, to;
+	enum store_role role;
+	struct arena *arena;
+};
+
+static bool role_is_free(const struct change *c, struct fault *f)
+{
+	for (size_t i = 0; c->role != ROLE_NONE && i < c->a->n; i++)
+		if (c->a->boxes[i]->m.role == c->role)
+			return fault_set(f, FAULT_PERM, 0, 0, 4,
+				"another mailbox has that special use");
+	return true;
+}
+
+/* Where a level of the path ends, behind from. */
+static size_t level(struct str path, size_t from)
+{
+	while (from < path.len && path.ptr[from] != '/')
+		from++;
+	return from;
+}
+
+static bool path_fits(const struct change *c, struct str path, struct fault *f)
+{
+	size_t n = c->a->n;
+	bool more = false;
+
+	for (size_t i = level(path, 0); i <= path.len; i = level(path, i + 1))
+		if (mem_named(c->a, str_sub(path, 0, i)) == NULL) {
+			n++;
+			more = true;
+		}
+	int64_t max = c->s->settings.mailboxes_max;
+	return !more || max == 0 || n <= (size_t)max ||
+	       fault_set(f, FAULT_PERM, 0, 0, 5,
+		       "there may be %lld mailboxes at most", (long long)max);
+}
+
+/* RFC 9051 6.3.4: a/b/c makes a and a/b, too.  A new one has the rights of the
+ * one above. */
+static void make_path(const struct change *c, struct str path)
+{
+	struct mem_box *above = NULL, *b;
+
+	for (size_t i = level(path, 0); i <= path.len;
+		i = level(path, i + 1), above = b) {
+		b = mem_named(c->a, str_sub(path, 0, i));
+		if (b != NULL)
+			continue;
+		b = mem_make_box(c->a, str_sub(path, 0, i),
+			i == path.len ? c->role : ROLE_NONE);
+		for (size_t k = 0; above != NULL && k < above->acl.n; k++)
+			mem_entry_set(&b->acl, &above->acl.v[k]);
+	}
+}
+
+static bool create(const struct change *c, struct fault *f)
+{
+	if (mem_named(c->a, c->name) != NULL)
+		return store_there_is(c->name, f);
+	if (!role_is_free(c, f) || !path_fits(c, c->name, f))
+		return false;
+	make_path(c, c->name);
+	return true;
+}
+
+static void delete(const struct change *c, struct mem_box *b)
+{
+	c->a->modseq++;
+	mem_take_out(c->a, b);
+	b->next = c->a->deleted;
+	c->a->deleted = b;
+	mem_settle(c->a);
+}
+
+static bool is_below(struct str name, struct str top)
+{
+	return name.len > top.len && name.ptr[top.len] == '/' &&
+	       str_eq(str_sub(name, 0, top.len), top);
+}
+
+/* Under another name it stands elsewhere among the others. */
+static void rename_one(
+	const struct change *c, struct mem_box *b, struct str name)
+{
+	mem_take_out(c->a, b);
+	mem_str_free(b->m.name);
+	b->m.name = mem_str(name);
+	mem_put_in(c->a, b);
+}
+
+static bool rename_tree(
+	const struct change *c, struct mem_box *top, struct fault *f)
+{
+	struct mem_box **all =
+		arena_alloc(c->arena, (c->a->n + 1) * sizeof(*all));
+	ptrdiff_t slash = str_rfind(c->to, '/');
+	size_t n = 0;
+
+	if (slash > 0) {
+		struct str parent = str_sub(c->to, 0, (size_t)slash);
+
+		if (!path_fits(c, parent, f))
+			return false;
+		make_path(c, parent);
+	}
+	for (size_t i = 0; i < c->a->n; i++)
+		if (is_below(c->a->boxes[i]->m.name, c->name))
+			all[n++] = c->a->boxes[i];
+	rename_one(c, top, c->to);
+	for (size_t i = 0; i < n; i++)
+		rename_one(c, all[i],
+			arena_concat(c->arena, c->to,
+				str_from_at(all[i]->m.name, c->name.len)));
+	return true;
+}
+
+/* It keeps its name: RFC 9051 6.3.6. */
+static bool rename_inbox(
+	const struct change *c, struct mem_box *inbox, struct fault *f)
+{
+	if (!path_fits(c, c->to, f))
+		return false;
+	make_path(c, c->to);
+	c->a->modseq++;
+	for (size_t i = 0; i < inbox->n; i++)
+		if (inbox->rows[i].ended == 0) {
+			mem_add_row(c->a, mem_named(c->a, c->to),
+				&inbox->rows[i]);
+			mem_end_row(c->a, inbox, &inbox->rows[i]);
+		}
+	mem_settle(c->a);
+	return true;
+}
+
+static bool rename(const struct change *c, struct mem_box *b, struct fault *f)
+{
+	if (mem_named(c->a, c->to) != NULL)
+		return store_there_is(c->to, f);
+	return str_eqc(c->name, "INBOX") ? rename_inbox(c, b, f)
+					 : rename_tree(c, b, f);
+}
+
+static bool subscribe(const struct change *c, struct fault *f)
+{
+	const struct mem_entry e = {.name = c->name};
+
+	if (mem_entry(&c->a->subscriptions, c->name) == NULL &&
+		c->a->subscriptions.n >= c->a->n + STORE_NAMES_ONLY_MAX)
+		return fault_set(f, FAULT_PERM, 0, 0, 5,
+			"too many subscriptions to mailboxes that are gone");
+	mem_entry_set(&c->a->subscriptions, &e);
+	return true;
+}
+
+static bool change(const struct change *c, struct fault *f)
+{
+	struct mem_box *b = mem_named(c->a, c->name);
+
+	switch (c->kind) {
+	case STORE_CREATE:
+		return create(c, f);
+	case STORE_SUBSCRIBE:
+		return subscribe(c, f);
+	case STORE_UNSUBSCRIBE:
+		mem_entry_remove(&c->a->subscriptions, c->name);
+		return true;
+	case STORE_DELETE:
+		if (b != NULL)
+			delete (c, b);
+		break;
+	case STORE_RENAME:
+		if (b != NULL)
+			return rename(c, b, f);
+		break;
+	}
+	return b != NULL || store_no_such(c->name, f);
+}
+
+bool store_change_mailbox(struct store *s, int64_t account,
+	enum store_change kind, struct str name, struct str to,
+	enum store_role role, struct fault *f)
+{
+	struct arena *arena CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct change c = {s, mem_enter(s, account, true), kind, name, to, role,
+		arena};
+	bool ok = change(&c, f);
+
+	mem_leave(s);
+	return ok;
+}
