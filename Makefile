@@ -3,7 +3,8 @@
 
 PYTEST = /usr/bin/python3 -m pytest -q
 
-.PHONY: all deps test-deps run test test-asan test-tsan fuzz bench bench-queue soak install \
+.PHONY: all deps test-deps run test test-asan test-tsan fuzz bench bench-mailbox \
+	bench-queue soak install \
 	install-postfix-names \
 	format format-check clean
 
@@ -45,6 +46,9 @@ fuzz: test-deps
 
 bench-queue: test-deps build/postern
 	tools/bench-queue
+
+bench-mailbox: test-deps build/postern
+	tools/bench-mailbox
 
 bench: test-deps build/postern
 	tools/bench

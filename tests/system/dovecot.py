@@ -18,12 +18,14 @@ def possible():
 
 
 class Dovecot:
-    """One user, "u", password "p"; a server as the clients here take it."""
+    """One user, "u", password "p", if none are given as {name: password}; a
+    server as the clients here take it.  layout: maildir, sdbox or mdbox."""
 
     host = "127.0.0.1"
 
-    def __init__(self, folder):
+    def __init__(self, folder, layout="mdbox", users=None, extra=""):
         self.dir = Path(folder)
+        self.layout, self.extra = layout, extra
         self.dir.mkdir(parents=True)
         for name in ("run", "mail"):
             (self.dir / name).mkdir()
@@ -35,7 +37,8 @@ class Dovecot:
         self.port = {s: free_port() for s in ("imap", "imaps", "pop3", "lmtp")}
         self.chain, self.ca = make_certificate(
             self.dir, ["localhost"], [self.host])
-        (self.dir / "users").write_text("u:p\n")
+        (self.dir / "users").write_text("".join(
+            f"{u}:{p}\n" for u, p in (users or {"u": "p"}).items()))
         (self.dir / "dovecot.conf").write_text(self.config())
         self.process = None
 
@@ -69,7 +72,7 @@ protocols = {protocols}
 listen = {self.host}
 default_internal_user = dovecot
 default_login_user = dovenull
-mail_location = mdbox:{self.dir}/mail/%u
+mail_location = {self.layout}:{self.dir}/mail/%u
 mail_home = {self.dir}/mail/%u
 first_valid_uid = 1
 mail_max_userip_connections = 0
@@ -98,6 +101,7 @@ service imap-login {{
     ssl = yes
   }}
 }}{extra}
+{self.extra}
 """
 
     def start(self):

@@ -417,10 +417,7 @@ def test_wrong_use(server, tmp_path):
 def test_dbox(server, tmp_path, kind, many):
     """What a Dovecot has in its own formats: of few messages only in a log, of
     many in an index, too."""
-    d = dovecot.Dovecot(tmp_path / "dovecot")
-    conf = d.dir / "dovecot.conf"
-    conf.write_text(conf.read_text().replace("mdbox:", kind + ":"))
-    d.start()
+    d = dovecot.Dovecot(tmp_path / "dovecot", kind).start()
     chance = random.Random(many)
     words = [r"\Seen", r"\Answered", r"\Flagged", r"\Draft", "$Work", "New",
              "Later"]
@@ -492,9 +489,7 @@ def test_dovecot_reads_what_we_write_and_we_what_it_does(server, tmp_path):
     """A Maildir of ours in a Dovecot, changed there, and back."""
     c = open_client(server, USER)
     fill(c)
-    d = dovecot.Dovecot(tmp_path / "dovecot")
-    conf = d.dir / "dovecot.conf"
-    conf.write_text(conf.read_text().replace("mdbox:", "maildir:"))
+    d = dovecot.Dovecot(tmp_path / "dovecot", "maildir")
     home = d.dir / "mail" / "u"
     move(server, "export", USER, home)
     subprocess.run(["chown", "-R", "mail:mail", home], check=True)
