@@ -172,6 +172,9 @@ static bool hidden(const struct stream *s)
  */
 static void acknowledge(struct stream *s)
 {
+	/* What is about to go out says it as well. */
+	if (s->out.len > 0)
+		return;
 	if (s->unanswered)
 		sock_quick_ack(s->fd);
 	s->unanswered = false;
