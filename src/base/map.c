@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Separate chaining over a power-of-two table; the hash is SipHash-1-3 with
- * a random key per map (row 54 of the attack list: hash flooding).
+ * Separate chaining over a power-of-two table; each map has a key of its own.
  */
 #include "base/map.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/must.h"
+#include "base/sip.h"
 
 struct entry {
 	struct entry *next;
@@ -23,63 +22,14 @@ struct map {
 	struct entry **slots;
 	size_t n_slots;
 	size_t count;
-	uint64_t k0;
-	uint64_t k1;
+	struct sip_key sip;
 };
-
-static uint64_t rotl(uint64_t x, int b)
-{
-	return (x << b) | (x >> (64 - b));
-}
-
-static void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = rotl(v[1], 13) ^ v[0];
-	v[0] = rotl(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotl(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotl(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotl(v[1], 17) ^ v[2];
-	v[2] = rotl(v[2], 32);
-}
-
-static uint64_t siphash(const struct map *m, struct str s)
-{
-	uint64_t v[4] = {m->k0 ^ 0x736f6d6570736575ULL,
-		m->k1 ^ 0x646f72616e646f6dULL, m->k0 ^ 0x6c7967656e657261ULL,
-		m->k1 ^ 0x7465646279746573ULL};
-	size_t i = 0;
-	uint64_t w;
-
-	for (; i + 8 <= s.len; i += 8) {
-		memcpy(&w, s.ptr + i, 8);
-		v[3] ^= w;
-		sip_round(v);
-		v[0] ^= w;
-	}
-	w = (uint64_t)s.len << 56;
-	for (size_t j = 0; i + j < s.len; j++)
-		w |= (uint64_t)(unsigned char)s.ptr[i + j] << (8 * j);
-	v[3] ^= w;
-	sip_round(v);
-	v[0] ^= w;
-	v[2] ^= 0xff;
-	for (int r = 0; r < 3; r++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
 
 struct map *map_new(void)
 {
 	struct map *m = must_alloc(sizeof(*m));
-	uint64_t key[2];
 
-	must(getrandom(key, sizeof(key), 0) == (ssize_t)sizeof(key));
-	m->k0 = key[0];
-	m->k1 = key[1];
+	m->sip = sip_key_new();
 	m->n_slots = 16;
 	m->slots = must_alloc(m->n_slots * sizeof(*m->slots));
 	return m;
@@ -117,7 +67,7 @@ static struct entry **find(const struct map *m, struct str key, uint64_t hash)
 
 void *map_get(const struct map *m, struct str key)
 {
-	struct entry *e = *find(m, key, siphash(m, key));
+	struct entry *e = *find(m, key, sip_hash(&m->sip, key));
 
 	return e != NULL ? e->value : NULL;
 }
@@ -145,7 +95,7 @@ static void grow(struct map *m)
 
 void *map_set(struct map *m, struct str key, void *value)
 {
-	uint64_t hash = siphash(m, key);
+	uint64_t hash = sip_hash(&m->sip, key);
 	struct entry **p = find(m, key, hash);
 
 	if (*p != NULL) {
@@ -168,7 +118,7 @@ void *map_set(struct map *m, struct str key, void *value)
 
 void *map_remove(struct map *m, struct str key)
 {
-	struct entry **p = find(m, key, siphash(m, key));
+	struct entry **p = find(m, key, sip_hash(&m->sip, key));
 	struct entry *e = *p;
 
 	if (e == NULL)

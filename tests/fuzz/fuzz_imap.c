@@ -13,6 +13,24 @@
 #include "codec/imap/utf7.h"
 #include "codec/mail/casemap.h"
 
+/* Few different ones: they collide, and refer to each other. */
+static uint64_t number_of(struct str word)
+{
+	return word.len > 0 ? (unsigned char)word.ptr[0] % 64 : 0;
+}
+
+static const uint64_t *numbers_of(
+	struct str words, struct arena *a, size_t *n_r)
+{
+	uint64_t *v = arena_alloc(a, (words.len + 1) * sizeof(*v));
+	struct str word;
+
+	while (str_present(word = str_word(&words, " ")))
+		if (number_of(word) != 0)
+			v[(*n_r)++] = number_of(word);
+	return v;
+}
+
 /* Lines as messages: "id references..." */
 static void thread_lines(struct str in, struct arena *a)
 {
@@ -24,9 +42,9 @@ static void thread_lines(struct str in, struct arena *a)
 
 		v[n].number = (uint32_t)n + 1;
 		v[n].date = (int64_t)line.len;
-		v[n].subject = base_subject(line, a, &v[n].reply);
-		v[n].id = str_word(&line, " ");
-		v[n].references = line;
+		v[n].subject = (uint32_t)base_subject(line, a, &v[n].reply).len;
+		v[n].id = number_of(str_word(&line, " "));
+		v[n].references = numbers_of(line, a, &v[n].n_references);
 		n++;
 	}
 	for (int kind = THREAD_ORDEREDSUBJECT; kind <= THREAD_REFS; kind++) {

@@ -2,9 +2,8 @@
 #include "codec/imap/thread.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/map.h"
+#include "base/must.h"
 
 /* A chain of parents beyond this is not followed: it is no conversation. */
 enum { DEPTH_MAX = 10000 };
@@ -18,9 +17,18 @@ struct node {
 	struct node *all; /* every node, by way of this */
 };
 
+/* Open addressing: the ids are hashes already. */
+struct ids {
+	struct {
+		uint64_t id; /* 0: free */
+		struct node *node;
+	} * v;
+	size_t cap, n; /* cap: a power of two */
+};
+
 struct threads {
 	struct arena *a;
-	struct map *ids;
+	struct ids ids;
 	struct node *nodes; /* through all */
 	struct node *root; /* its children are the threads */
 };
@@ -36,15 +44,38 @@ static struct node *new_node(struct threads *t)
 
 /* ---- step 1: who refers to whom ---- */
 
-static struct node *node_of(struct threads *t, struct str id)
+static size_t id_place(const struct ids *ids, uint64_t id)
 {
-	struct node *n = map_get(t->ids, id);
+	size_t i = id & (ids->cap - 1);
 
-	if (n == NULL) {
-		n = new_node(t);
-		map_set(t->ids, id, n);
+	while (ids->v[i].id != 0 && ids->v[i].id != id)
+		i = (i + 1) & (ids->cap - 1);
+	return i;
+}
+
+static void ids_grow(struct ids *ids)
+{
+	struct ids old = *ids;
+
+	ids->cap = old.cap > 0 ? old.cap * 2 : 1024;
+	ids->v = must_alloc(ids->cap * sizeof(*ids->v));
+	for (size_t i = 0; i < old.cap; i++)
+		if (old.v[i].id != 0)
+			ids->v[id_place(ids, old.v[i].id)] = old.v[i];
+	free(old.v);
+}
+
+static struct node *node_of(struct threads *t, uint64_t id)
+{
+	if (t->ids.n * 2 >= t->ids.cap)
+		ids_grow(&t->ids);
+	size_t i = id_place(&t->ids, id);
+	if (t->ids.v[i].id == 0) {
+		t->ids.v[i].id = id;
+		t->ids.v[i].node = new_node(t);
+		t->ids.n++;
 	}
-	return n;
+	return t->ids.v[i].node;
 }
 
 /* Would that make a circle, or a chain beyond all reason? */
@@ -62,9 +93,8 @@ static void add_message(
 	struct threads *t, const struct imap_thread_message *m, size_t order)
 {
 	struct node *n = NULL, *last = NULL;
-	struct str rest = m->references, id;
 
-	if (str_present(m->id) && m->id.len > 0)
+	if (m->id != 0)
 		n = node_of(t, m->id);
 	/* A second one with the same id is one without. */
 	if (n == NULL || n->m != NULL)
@@ -72,8 +102,8 @@ static void add_message(
 	n->m = m;
 	n->order = order;
 	n->date = m->date;
-	while (str_present(id = str_word(&rest, " "))) {
-		struct node *ref = node_of(t, id);
+	for (size_t i = 0; i < m->n_references; i++) {
+		struct node *ref = node_of(t, m->references[i]);
 
 		if (last != NULL && ref->parent == NULL && ref != last &&
 			may_link(last, ref))
@@ -150,11 +180,15 @@ static int by_newest(const void *x, const void *y)
 static void sort_children(struct threads *t, struct node *parent,
 	int (*compare)(const void *, const void *))
 {
+	bool sorted = true;
 	size_t n = 0;
 
-	for (struct node *c = parent->child; c != NULL; c = c->next)
+	for (struct node *c = parent->child; c != NULL; c = c->next) {
+		sorted = sorted &&
+			 (c->next == NULL || compare(&c, &c->next) <= 0);
 		n++;
-	if (n < 2)
+	}
+	if (sorted)
 		return;
 	struct node **v = arena_alloc(t->a, n * sizeof(*v));
 	n = 0;
@@ -197,30 +231,31 @@ static bool is_reply(const struct node *n)
 	return n->m != NULL && n->m->reply;
 }
 
-static struct map *subject_table(struct threads *t)
+/* By subject; of those with an empty one there is none. */
+static struct node **subject_table(struct threads *t, uint32_t subjects)
 {
-	struct map *table = map_new();
+	struct node **table = arena_alloc(
+		t->a, ((size_t)subjects + 1) * sizeof(struct node *));
 
 	for (struct node *n = t->root->child; n != NULL; n = n->next) {
-		struct str subject = speaker(n)->subject;
-		struct node *have;
+		uint32_t subject = speaker(n)->subject;
+		const struct node *have = table[subject];
 
-		if (subject.len == 0)
+		if (subject == 0)
 			continue;
-		have = map_get(table, subject);
 		if (have == NULL ||
 			(have->m != NULL &&
 				(n->m == NULL ||
 					(is_reply(have) && !is_reply(n)))))
-			map_set(table, subject, n);
+			table[subject] = n;
 	}
 	return table;
 }
 
 /* Into the thread that the table has for its subject; where that is a root of
  * its own, both go below a new one. */
-static void join(
-	struct threads *t, struct map *table, struct node *n, struct node *have)
+static void join(struct threads *t, struct node **table, struct node *n,
+	struct node *have)
 {
 	struct node *child;
 
@@ -243,30 +278,28 @@ static void join(
 		have->child = NULL;
 		add_child(have, n);
 		add_child(have, copy);
-		map_set(table, copy->m->subject, have);
+		table[copy->m->subject] = have;
 	}
 }
 
-static void merge_subjects(struct threads *t)
+static void merge_subjects(struct threads *t, uint32_t subjects)
 {
-	struct map *table = subject_table(t);
-	struct node *next, *kept = NULL;
+	struct node **table = subject_table(t, subjects);
+	struct node *next, *kept = NULL, **last = &kept;
 
 	for (struct node *n = t->root->child; n != NULL; n = next) {
-		struct str subject = speaker(n)->subject;
-		struct node *have =
-			subject.len > 0 ? map_get(table, subject) : NULL;
+		struct node *have = table[speaker(n)->subject];
 
 		next = n->next;
 		if (have == NULL || have == n) {
-			n->next = kept;
-			kept = n;
+			*last = n;
+			last = &n->next;
 		} else {
 			join(t, table, n, have);
 		}
 	}
+	*last = NULL;
 	t->root->child = kept;
-	map_free(table, NULL);
 }
 
 /* ---- telling ---- */
@@ -351,14 +384,18 @@ static void find_newest(struct threads *t)
 static void by_references(struct threads *t, enum imap_thread_kind kind,
 	const struct imap_thread_message *v, size_t n)
 {
-	t->ids = map_new();
+	uint32_t subjects = 0;
+
 	for (size_t i = 0; i < n; i++)
 		add_message(t, &v[i], i);
-	map_free(t->ids, NULL);
+	free(t->ids.v);
 	build_tree(t);
 	sort_all(t);
+	for (size_t i = 0; i < n; i++)
+		if (v[i].subject > subjects)
+			subjects = v[i].subject;
 	if (kind == THREAD_REFERENCES) {
-		merge_subjects(t);
+		merge_subjects(t, subjects);
 		sort_all(t);
 	} else {
 		find_newest(t);
@@ -372,9 +409,10 @@ static int by_subject(const void *x, const void *y)
 {
 	const struct node *a = *(struct node *const *)x;
 	const struct node *b = *(struct node *const *)y;
-	int r = str_cmp(a->m->subject, b->m->subject);
 
-	return r != 0 ? r : by_date(x, y);
+	if (a->m->subject != b->m->subject)
+		return a->m->subject < b->m->subject ? -1 : 1;
+	return by_date(x, y);
 }
 
 static void by_ordered_subject(
@@ -394,7 +432,7 @@ static void by_ordered_subject(
 		qsort(sorted, n, sizeof(struct node *), by_subject);
 	for (size_t i = 0; i < n; i++) {
 		if (first == NULL ||
-			!str_eq(first->m->subject, sorted[i]->m->subject)) {
+			first->m->subject != sorted[i]->m->subject) {
 			first = sorted[i];
 			add_child(t->root, first);
 		} else {

@@ -19,10 +19,13 @@ enum imap_thread_kind { THREAD_ORDEREDSUBJECT, THREAD_REFERENCES, THREAD_REFS };
 struct imap_thread_message {
 	uint32_t number; /* what is told of it, above 0 */
 	int64_t date; /* sent, or else arrived; Unix seconds */
-	struct str subject; /* base_subject */
+	uint32_t subject; /* base subjects in their order, equal ones the same;
+			   * 0: empty */
 	bool reply; /* of base_subject */
-	struct str id; /* message id without <>; absent or empty: none */
-	struct str references; /* ids, the oldest first, blanks between */
+	uint64_t id; /* a number for the message id; 0: none.  Numbers are
+		      * scattered: nobody can choose some that collide. */
+	const uint64_t *references; /* the oldest first */
+	size_t n_references;
 };
 
 /* v by arrival.  Puts "(1)(2 (3)(4))". */

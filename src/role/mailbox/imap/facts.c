@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "base/sip.h"
 #include "codec/imap/envelope.h"
 #include "codec/imap/subject.h"
 #include "codec/mail/casemap.h"
@@ -18,6 +19,7 @@ struct slot {
 
 struct facts {
 	struct arena *a;
+	struct sip_key sip;
 	struct slot *slots;
 	size_t cap, n; /* cap is a power of two */
 	size_t ranked[FACT_TEXTS]; /* n when all had their rank; 0: never */
@@ -28,6 +30,7 @@ struct facts *facts_new(void)
 	struct facts *t = must_alloc(sizeof(*t));
 
 	t->a = arena_new(SIZE_MAX);
+	t->sip = sip_key_new();
 	t->cap = 256;
 	t->slots = must_alloc(t->cap * sizeof(*t->slots));
 	return t;
@@ -93,9 +96,16 @@ static struct str folded(struct str s, struct arena *a)
 	return str_present(s) ? casemap(s, a) : STR("");
 }
 
+static uint64_t id_hash(const struct facts *t, struct str id)
+{
+	uint64_t hash = id.len > 0 ? sip_hash(&t->sip, id) : 0;
+
+	return hash == 0 && id.len > 0 ? 1 : hash;
+}
+
 /* RFC 5256 3: the first id of In-Reply-To where there are no References */
 static struct str references_of(const struct summary *sum,
-	const struct imap_envelope *env, struct arena *scratch, struct arena *a)
+	const struct imap_envelope *env, struct arena *scratch)
 {
 	struct str ids = sum->references;
 
@@ -104,11 +114,25 @@ static struct str references_of(const struct summary *sum,
 
 		ids = str_word(&rest, " ");
 	}
-	return str_present(ids) ? arena_str(a, ids) : STR("");
+	return ids;
 }
 
-static void fill(struct fact *fact, const struct summary *sum,
-	struct arena *scratch, struct arena *a)
+static void take_references(const struct facts *t, struct fact *fact,
+	struct str ids, struct arena *a)
+{
+	struct str rest = ids;
+	size_t n = 0;
+
+	while (str_present(str_word(&rest, " ")))
+		n++;
+	fact->references = arena_alloc(a, n * sizeof(*fact->references));
+	while (fact->n_references < n)
+		fact->references[fact->n_references++] =
+			id_hash(t, str_word(&ids, " "));
+}
+
+static void fill(const struct facts *t, struct fact *fact,
+	const struct summary *sum, struct arena *scratch, struct arena *a)
 {
 	struct imap_envelope env = {0};
 	struct str ids = STR("");
@@ -128,9 +152,8 @@ static void fill(struct fact *fact, const struct summary *sum,
 	fact->text[TEXT_DISPLAYTO] = folded(display(&env.to, scratch), a);
 	if (str_present(env.message_id))
 		ids = message_ids(env.message_id, scratch);
-	struct str id = str_word(&ids, " ");
-	fact->id = str_present(id) ? arena_str(a, id) : STR("");
-	fact->references = references_of(sum, &env, scratch, a);
+	fact->id = id_hash(t, str_word(&ids, " "));
+	take_references(t, fact, references_of(sum, &env, scratch), a);
 }
 
 struct fact *facts_make(struct facts *t, int64_t blob,
@@ -140,7 +163,7 @@ struct fact *facts_make(struct facts *t, int64_t blob,
 	struct arena *a = room ? t->a : spare;
 	struct fact *fact = arena_make(a, struct fact);
 
-	fill(fact, sum, scratch, a);
+	fill(t, fact, sum, scratch, a);
 	if (room)
 		keep(t, blob, fact);
 	return fact;

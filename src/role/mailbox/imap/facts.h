@@ -30,8 +30,10 @@ struct fact {
 	bool kept; /* in the table */
 	struct str text[FACT_TEXTS];
 	uint32_t rank[FACT_TEXTS]; /* facts_rank */
-	struct str id; /* message id; empty: none */
-	struct str references; /* the oldest first, blanks between */
+	/* Of message ids: hashes with a key of the table. */
+	uint64_t id; /* 0: none */
+	uint64_t *references; /* the oldest first */
+	size_t n_references;
 };
 
 struct facts;

@@ -2,8 +2,6 @@
 /* THREAD: RFC 5256 */
 #include "codec/imap/thread.h"
 
-#include <string.h>
-
 #include "role/mailbox/imap/search.h"
 
 static const struct {
@@ -14,36 +12,42 @@ static const struct {
 
 struct messages {
 	struct imap_thread_message *v;
-	size_t n, cap;
+	struct fact **facts; /* of each; never NULL */
+	size_t n, cap, cap_facts;
 };
 
-static struct imap_thread_message *add(struct messages *m, struct arena *a)
+static void add(struct messages *m, struct search_candidate *c,
+	const struct pick *p, struct fact *none)
 {
+	struct arena *a = c->s->cmd_a;
+	struct fact *fact = search_fact(c);
+
 	m->v = arena_grown(a, m->v, m->n, &m->cap, sizeof(*m->v));
-	return &m->v[m->n++];
+	m->facts = arena_grown(
+		a, m->facts, m->n, &m->cap_facts, sizeof(struct fact *));
+	if (fact == NULL)
+		fact = none;
+	m->facts[m->n] = fact;
+	m->v[m->n++] = (struct imap_thread_message){
+		.number = c->s->uid ? p->uid : p->seq,
+		.date = fact->dated ? fact->sent : p->received,
+		.reply = fact->reply,
+		.id = fact->id,
+		.references = fact->references,
+		.n_references = fact->n_references};
 }
 
-static void describe(struct search_candidate *c, const struct pick *p,
-	struct imap_thread_message *m)
+static void number_subjects(struct search_candidate *c, struct messages *m)
 {
-	const struct fact *fact = search_fact(c);
-
-	*m = (struct imap_thread_message){.number = c->s->uid ? p->uid : p->seq,
-		.date = p->received,
-		.subject = STR("")};
-	if (fact == NULL)
-		return;
-	if (fact->dated)
-		m->date = fact->sent;
-	m->subject = fact->text[TEXT_SUBJECT];
-	m->reply = fact->reply;
-	m->id = fact->id;
-	m->references = fact->references;
+	facts_rank(c->s->view.box->facts, m->facts, m->n, TEXT_SUBJECT);
+	for (size_t i = 0; i < m->n; i++)
+		m->v[i].subject = m->facts[i]->rank[TEXT_SUBJECT];
 }
 
 static bool thread(struct imap *s, const struct search_program *p,
 	enum imap_thread_kind kind, struct fault *f)
 {
+	struct fact *none = arena_make(s->cmd_a, struct fact);
 	struct messages all = {0};
 	struct search_candidate c;
 	struct view_walk *w;
@@ -58,8 +62,10 @@ static bool thread(struct imap *s, const struct search_program *p,
 		search_ahead(&c, w);
 		search_progress(&c);
 		if (search_matches(&c, p->key, pick))
-			describe(&c, pick, add(&all, s->cmd_a));
+			add(&all, &c, pick, none);
 	}
+	if (kind != THREAD_REFS)
+		number_subjects(&c, &all);
 	buf_init(&out, 256 << 20);
 	buf_puts(&out, all.n > 0 ? "* THREAD " : "* THREAD");
 	imap_thread_put(kind, all.v, all.n, s->cmd_a, &out);
