@@ -64,13 +64,6 @@ void buf_put(struct buf *b, struct str s)
 	buf_put_mem(b, s.ptr, s.len);
 }
 
-void buf_putc(struct buf *b, char c)
-{
-	if (!buf_reserve(b, 1))
-		return;
-	b->data[b->len++] = c;
-}
-
 void buf_puts(struct buf *b, const char *cstring)
 {
 	buf_put_mem(b, cstring, strlen(cstring));

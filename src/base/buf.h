@@ -28,7 +28,6 @@ void buf_shrink(struct buf *b); /* empty again, memory given back */
 
 void buf_put(struct buf *b, struct str s);
 void buf_put_mem(struct buf *b, const void *p, size_t len);
-void buf_putc(struct buf *b, char c);
 void buf_puts(struct buf *b, const char *cstring);
 void buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_putv(struct buf *b, const char *fmt, va_list args);
@@ -40,6 +39,11 @@ void buf_consume(struct buf *b, size_t n);
 void buf_truncate(struct buf *b, size_t len);
 /* Room for at least n more bytes at data + len; false beyond the maximum. */
 bool buf_reserve(struct buf *b, size_t n);
+static inline void buf_putc(struct buf *b, char c)
+{
+	if ((b->len < b->cap && !b->over) || buf_reserve(b, 1))
+		b->data[b->len++] = c;
+}
 
 struct str buf_str(const struct buf *b);
 bool buf_over(const struct buf *b);

@@ -37,16 +37,6 @@ struct str str_from(const char *cstring)
 	return (struct str){cstring, strlen(cstring)};
 }
 
-struct str str_of(const void *ptr, size_t len)
-{
-	return (struct str){ptr, len};
-}
-
-bool str_present(struct str s)
-{
-	return s.ptr != NULL;
-}
-
 bool str_eq(struct str a, struct str b)
 {
 	return a.len == b.len &&
@@ -159,20 +149,6 @@ ptrdiff_t str_isearch(struct str s, struct str needle)
 			return (ptrdiff_t)i;
 	}
 	return -1;
-}
-
-struct str str_sub(struct str s, size_t from, size_t len)
-{
-	if (from > s.len)
-		from = s.len;
-	if (len > s.len - from)
-		len = s.len - from;
-	return (struct str){s.ptr != NULL ? s.ptr + from : NULL, len};
-}
-
-struct str str_from_at(struct str s, size_t from)
-{
-	return str_sub(s, from, s.len);
 }
 
 static bool is_blank(char c)

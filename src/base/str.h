@@ -24,8 +24,15 @@ struct str {
 #define STR_ARG(s) (int)(s).len, (s).ptr != NULL ? (s).ptr : ""
 
 struct str str_from(const char *cstring); /* NULL gives STR_NONE */
-struct str str_of(const void *ptr, size_t len);
-bool str_present(struct str s);
+static inline struct str str_of(const void *ptr, size_t len)
+{
+	return (struct str){ptr, len};
+}
+
+static inline bool str_present(struct str s)
+{
+	return s.ptr != NULL;
+}
 
 bool str_eq(struct str a, struct str b);
 bool str_ieq(struct str a, struct str b);
@@ -46,8 +53,19 @@ ptrdiff_t str_rfind(struct str s, char c);
 ptrdiff_t str_isearch(struct str s, struct str needle);
 
 /* Parts, clamped to the string. */
-struct str str_sub(struct str s, size_t from, size_t len);
-struct str str_from_at(struct str s, size_t from);
+static inline struct str str_sub(struct str s, size_t from, size_t len)
+{
+	if (from > s.len)
+		from = s.len;
+	if (len > s.len - from)
+		len = s.len - from;
+	return (struct str){s.ptr != NULL ? s.ptr + from : NULL, len};
+}
+
+static inline struct str str_from_at(struct str s, size_t from)
+{
+	return str_sub(s, from, s.len);
+}
 /* Without blanks (space, tab, CR, LF) at the ends. */
 struct str str_trim(struct str s);
 struct str str_trim_right(struct str s);

@@ -89,48 +89,43 @@ static void put_address(const struct mail_address *m, struct buf *out)
 	buf_putc(out, ')');
 }
 
-static bool put_addresses(
-	struct str head, const char *name, struct arena *a, struct buf *out)
+/* A blank, and what is put where there are none */
+static void put_addresses(struct str head, const char *name, struct str none,
+	struct arena *a, struct buf *out)
 {
 	struct mail_address_list list = {0};
 	struct mail_field field;
 
-	while (mail_field_find(&head, &field))
-		if (str_ieqc(field.name, name))
-			mail_address_parse(
-				field.value, ADDRESSES_MAX, a, &list);
-	if (list.n == 0)
-		return false;
+	buf_putc(out, ' ');
+	while (mail_field_named(&head, name, &field))
+		mail_address_parse(field.value, ADDRESSES_MAX, a, &list);
+	if (list.n == 0) {
+		buf_put(out, none);
+		return;
+	}
 	buf_putc(out, '(');
 	for (size_t i = 0; i < list.n; i++)
 		put_address(&list.v[i], out);
 	buf_putc(out, ')');
-	return true;
-}
-
-/* Sender and Reply-To fall back to From: RFC 9051 7.5.2 */
-static void put_addresses_or(struct str head, const char *name,
-	const char *fallback, struct arena *a, struct buf *out)
-{
-	buf_putc(out, ' ');
-	if (put_addresses(head, name, a, out))
-		return;
-	if (fallback == NULL || !put_addresses(head, fallback, a, out))
-		buf_puts(out, "NIL");
 }
 
 void imap_put_envelope(struct str head, struct arena *a, struct buf *out)
 {
+	const struct str nil = STR("NIL");
+
 	buf_putc(out, '(');
 	put_unfolded(head, "Date", a, out);
 	buf_putc(out, ' ');
 	put_unfolded(head, "Subject", a, out);
-	put_addresses_or(head, "From", NULL, a, out);
-	put_addresses_or(head, "Sender", "From", a, out);
-	put_addresses_or(head, "Reply-To", "From", a, out);
-	put_addresses_or(head, "To", NULL, a, out);
-	put_addresses_or(head, "Cc", NULL, a, out);
-	put_addresses_or(head, "Bcc", NULL, a, out);
+	size_t at = out->len + 1;
+	put_addresses(head, "From", nil, a, out);
+	/* Sender and Reply-To fall back to From: RFC 9051 7.5.2 */
+	struct str from = arena_str(a, str_from_at(buf_str(out), at));
+	put_addresses(head, "Sender", from, a, out);
+	put_addresses(head, "Reply-To", from, a, out);
+	put_addresses(head, "To", nil, a, out);
+	put_addresses(head, "Cc", nil, a, out);
+	put_addresses(head, "Bcc", nil, a, out);
 	buf_putc(out, ' ');
 	put_unfolded(head, "In-Reply-To", a, out);
 	buf_putc(out, ' ');

@@ -41,7 +41,8 @@ bool mail_field_next(struct str *rest, struct mail_field *field_r)
 
 static bool at_blank_line(struct str s)
 {
-	return s.len == 0 || s.ptr[0] == '\n' || str_starts(s, "\r\n");
+	return s.len == 0 || s.ptr[0] == '\n' ||
+	       (s.ptr[0] == '\r' && s.len > 1 && s.ptr[1] == '\n');
 }
 
 bool mail_field_find(struct str *rest, struct mail_field *field_r)
@@ -85,14 +86,38 @@ void mail_split(struct str message, struct str *head_r, struct str *body_r)
 	cut_blank_line(message, rest, head_r, body_r);
 }
 
+/* Most lines are told by their first letter. */
+static bool may_be(struct str line, struct str name)
+{
+	return line.len > name.len &&
+	       ((line.ptr[0] ^ name.ptr[0]) & ~0x20) == 0 &&
+	       str_ieq(str_sub(line, 0, name.len), name);
+}
+
+bool mail_field_named(
+	struct str *rest, const char *name, struct mail_field *field_r)
+{
+	struct str key = str_from(name);
+
+	while (!at_blank_line(*rest)) {
+		struct str s = *rest;
+
+		if (may_be(s, key) && mail_field_next(&s, field_r) &&
+			field_r->name.len == key.len) {
+			*rest = s;
+			return true;
+		}
+		/* What goes on with a blank is no field. */
+		*rest = str_from_at(*rest, line_length(*rest));
+	}
+	return false;
+}
+
 struct str mail_field_value(struct str head, const char *name)
 {
 	struct mail_field field;
 
-	while (mail_field_find(&head, &field))
-		if (str_ieqc(field.name, name))
-			return field.value;
-	return STR_NONE;
+	return mail_field_named(&head, name, &field) ? field.value : STR_NONE;
 }
 
 size_t mail_field_count(struct str head, const char *name)
@@ -100,8 +125,8 @@ size_t mail_field_count(struct str head, const char *name)
 	struct mail_field field;
 	size_t n = 0;
 
-	while (mail_field_find(&head, &field))
-		n += str_ieqc(field.name, name);
+	while (mail_field_named(&head, name, &field))
+		n++;
 	return n;
 }
 
