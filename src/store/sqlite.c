@@ -39,6 +39,8 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
+enum { SHARDS_MAX_BY_ITSELF = 4 };
+
 static const char schema_1[] =
 	"CREATE TABLE mailboxes(account INT, mailbox INT, name TEXT NOT NULL,"
 	" role INT NOT NULL, subscribed INT NOT NULL,"
@@ -213,6 +215,17 @@ static void make_shards(struct store *s)
 	}
 }
 
+/* Each shard has a writer of its own.  More of them than CPUs wait for each
+ * other, and what they commit together is less. */
+static unsigned for_this_machine(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < 1                      ? 1
+	       : cpus > SHARDS_MAX_BY_ITSELF ? SHARDS_MAX_BY_ITSELF
+					     : (unsigned)cpus;
+}
+
 /* The number of shards is fixed by the first start. */
 static bool fix_shards(
 	const char *dir, unsigned wanted, unsigned *n_r, struct fault *f)
@@ -233,7 +246,7 @@ static bool fix_shards(
 		*n_r = (unsigned)have;
 		return true;
 	}
-	*n_r = wanted > 0 && wanted <= 256 ? wanted : 4;
+	*n_r = wanted > 0 && wanted <= 256 ? wanted : for_this_machine();
 	snprintf(fresh, sizeof(fresh), "%u\n", *n_r);
 	return file_replace(path, str_from(fresh), 0600, f);
 }

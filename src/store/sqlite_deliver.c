@@ -297,11 +297,11 @@ static bool deliver_one(
 }
 
 /* Now and then: the ids are made of the time. */
-static bool prune(struct db *db, struct fault *f)
+static bool prune(struct db *db, struct store_shard *shard, struct fault *f)
 {
 	uint64_t at = (uint64_t)(clock_unix() - DELIVERIES_KEPT_S) * 1000000u;
 
-	return random_u64() % PRUNE_EVERY != 0 ||
+	return shard->deliveries++ % PRUNE_EVERY != 0 ||
 	       db_run(db, f, "DELETE FROM deliveries WHERE msg>0 AND msg<?",
 		       "i", (int64_t)(at << 12));
 }
@@ -316,7 +316,7 @@ static bool deliver_work(struct db *db, void *ctx, struct fault *f)
 	for (size_t i = 0; i < d->n; i++)
 		if (!deliver_one(db, d, i, f))
 			return false;
-	return prune(db, f);
+	return prune(db, d->shard, f);
 }
 
 static bool same_body(const struct store_new *a, const struct store_new *b)

@@ -17,6 +17,7 @@ struct store_shard {
 	struct readers *readers;
 	char *blob_dir;
 	struct store_settings settings;
+	unsigned deliveries; /* of who commits: when to prune */
 	pthread_mutex_t lock;
 	/* sqlite_sweep.c, under the lock */
 	bool sweeping, sweep_wanted;

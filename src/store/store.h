@@ -19,6 +19,7 @@
 
 struct store;
 
+/* shards: of a store that is new; 0: as many as suit the machine. */
 struct store *store_open(const char *dir, unsigned shards, struct fault *f);
 /* A store, or a copy of one, that is only read: nothing is made or brought up
  * to date, and what changes may not be called. */

@@ -846,6 +846,28 @@ static void rights_go_with_the_mailbox(void **state UNUSED)
 }
 
 #if LASTS
+/* A writer for each CPU, and no more; what is decided stays. */
+static void a_store_suits_the_machine(void **state UNUSED)
+{
+	struct world *w = begin();
+	char dir[80], path[128];
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN), want = cpus < 4 ? cpus : 4;
+	struct fault f;
+
+	snprintf(dir, sizeof(dir), "%s/own", w->dir);
+	for (unsigned shards = 0; shards < 8; shards += 7) {
+		struct store *s = store_open(dir, shards, &f);
+
+		assert_non_null(s);
+		store_close(s);
+		snprintf(path, sizeof(path), "%s/mail.%ld.db", dir, want - 1);
+		assert_int_equal(access(path, F_OK), 0);
+		snprintf(path, sizeof(path), "%s/mail.%ld.db", dir, want);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	end(w);
+}
+
 static void a_copy_that_is_only_read(void **state UNUSED)
 {
 	struct world *w = begin();
@@ -999,6 +1021,7 @@ int main(void)
 #if LASTS
 		cmocka_unit_test(a_deleted_mailbox_comes_back),
 		cmocka_unit_test(a_copy_that_is_only_read),
+		cmocka_unit_test(a_store_suits_the_machine),
 #endif
 	};
 
