@@ -11,13 +11,13 @@
  *   mailbox_load fill   HOST PORT USER N BYTES AT_ONCE
  *   mailbox_load time   HOST PORT COMMAND...
  *
- * A PORT that ends in "s" is spoken to over TLS.  Users are uN@bench.test from 0
- * on, with the password "secret"; pop3 and time are of u0.
- * lmtp, append, login and pop3 print how many operations a second there were;
- * idle says "ready" when all sessions are in IDLE, waits for a line, delivers N
- * messages and prints median and 99th percentile, in ms, of the time from the
- * end of the data to EXISTS, then waits for the end of its input; time prints
- * the ms of each command.  Each ends by itself after ten minutes.
+ * A PORT that ends in "s" is spoken to over TLS.  Users are uN@bench.test from
+ * 0 on, with the password "secret"; pop3 and time are of u0. lmtp, append,
+ * login and pop3 print how many operations a second there were; idle says
+ * "ready" when all sessions are in IDLE, waits for a line, delivers N messages
+ * and prints median and 99th percentile, in ms, of the time from the end of the
+ * data to EXISTS, then waits for the end of its input; time prints the ms of
+ * each command.  Each ends by itself after ten minutes.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -86,9 +86,8 @@ static const char *word(void)
 		"first", "last", "your", "our", "team", "order", "status"};
 
 	/* One that few messages have. */
-	return any(40000) == 0
-		       ? "zebrafish"
-		       : words[any(sizeof(words) / sizeof(words[0]))];
+	return any(40000) == 0 ? "zebrafish"
+			       : words[any(sizeof(words) / sizeof(words[0]))];
 }
 
 static int add(char *to, size_t len, const char *format, ...)
@@ -150,8 +149,8 @@ static void make_text(struct load *l, size_t bytes, bool imap)
 		l->text, imap ? "a APPEND INBOX {%zu+}\r\n" : "", n);
 	memcpy(l->text + l->text_len, raw, n);
 	l->text_len += n;
-	l->text_len += (size_t)sprintf(
-		l->text + l->text_len, imap ? "\r\n" : ".\r\n");
+	l->text_len +=
+		(size_t)sprintf(l->text + l->text_len, imap ? "\r\n" : ".\r\n");
 	free(raw);
 }
 
@@ -275,8 +274,8 @@ static const struct step append_steps[] = {{NULL, "* OK"},
 	{"a LOGIN " USER " secret\r\n", "a OK"}, {NULL, "a OK"},
 	{"a LOGOUT\r\n", "a OK"}};
 static const struct step login_steps[] = {{NULL, "* OK"},
-	{"a LOGIN " USER " secret\r\n", "a OK"},
-	{"a SELECT INBOX\r\n", "a OK"}, {"a LOGOUT\r\n", "a OK"}};
+	{"a LOGIN " USER " secret\r\n", "a OK"}, {"a SELECT INBOX\r\n", "a OK"},
+	{"a LOGOUT\r\n", "a OK"}};
 
 static int lmtp(struct load *l, char **arg)
 {
@@ -346,8 +345,8 @@ static void log_in(struct load *l, struct wire *w, long user)
 	wire_open(w, l->epoll, &l->to, l->tls);
 	until(l, w, "* OK", true);
 	wire_say(w, line,
-		(size_t)sprintf(line, "a LOGIN u%ld@bench.test secret\r\n",
-			user));
+		(size_t)sprintf(
+			line, "a LOGIN u%ld@bench.test secret\r\n", user));
 	until(l, w, "a OK", true);
 }
 
@@ -416,8 +415,8 @@ static int pop3(struct load *l, char **arg)
 /* ---- many in IDLE ---- */
 
 static const struct step idle_steps[] = {{NULL, "* OK"},
-	{"a LOGIN " USER " secret\r\n", "a OK"},
-	{"a SELECT INBOX\r\n", "a OK"}, {"a IDLE\r\n", "+ "}, {"", "* "}};
+	{"a LOGIN " USER " secret\r\n", "a OK"}, {"a SELECT INBOX\r\n", "a OK"},
+	{"a IDLE\r\n", "+ "}, {"", "* "}};
 
 static int by_value(const void *x, const void *y)
 {

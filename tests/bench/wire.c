@@ -38,8 +38,8 @@ void wire_die(const char *format, ...)
 
 struct sockaddr_in wire_address(const char *host, const char *port, bool *tls_r)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)atoi(port))};
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
 
 	if (inet_pton(AF_INET, host, &a.sin_addr) != 1)
 		wire_die("%s is no IPv4 address", host);
@@ -71,9 +71,9 @@ static SSL *tls_of(int fd)
 
 	if (ctx == NULL) {
 		ctx = SSL_CTX_new(TLS_client_method());
-		SSL_CTX_set_mode(ctx,
-			SSL_MODE_ENABLE_PARTIAL_WRITE |
-				SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+		SSL_CTX_set_mode(
+			ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
+				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	}
 	SSL *ssl = SSL_new(ctx);
 	SSL_set_fd(ssl, fd);
@@ -104,10 +104,9 @@ void wire_open(
 	w->watched = 0;
 	w->in.n = w->in.at = w->out.n = w->out.at = 0;
 	w->skip = 0;
-	if (w->fd < 0 ||
-		(connect(w->fd, (const struct sockaddr *)to, sizeof(*to)) !=
-				0 &&
-			errno != EINPROGRESS))
+	if (w->fd < 0 || (connect(w->fd, (const struct sockaddr *)to,
+				  sizeof(*to)) != 0 &&
+				 errno != EINPROGRESS))
 		wire_die("connect: %s", strerror(errno));
 	setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	w->shaking = tls;
@@ -148,9 +147,8 @@ static void send_out(struct wire *w)
 		const char *from = b->ptr + b->at;
 		size_t len = b->n - b->at;
 		ssize_t n = result(w,
-			w->ssl != NULL
-				? SSL_write(w->ssl, from, (int)len)
-				: send(w->fd, from, len, MSG_NOSIGNAL));
+			w->ssl != NULL ? SSL_write(w->ssl, from, (int)len)
+				       : send(w->fd, from, len, MSG_NOSIGNAL));
 
 		if (n < 0)
 			wire_die("the server went away");
@@ -170,9 +168,8 @@ static void take_in(struct wire *w)
 	do {
 		char *to = room(&w->in, PIECE);
 
-		n = result(w,
-			w->ssl != NULL ? SSL_read(w->ssl, to, PIECE)
-				       : recv(w->fd, to, PIECE, 0));
+		n = result(w, w->ssl != NULL ? SSL_read(w->ssl, to, PIECE)
+					     : recv(w->fd, to, PIECE, 0));
 		w->in.n += n > 0 ? (size_t)n : 0;
 	} while (n > 0 && (w->ssl != NULL || n == PIECE));
 	if (n < 0 && w->in.n - w->in.at == before)

@@ -31,7 +31,8 @@ double wire_now(void); /* seconds */
 void wire_die(const char *format, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 /* "127.0.0.1", "993s": s means TLS from the first byte. */
-struct sockaddr_in wire_address(const char *host, const char *port, bool *tls_r);
+struct sockaddr_in wire_address(
+	const char *host, const char *port, bool *tls_r);
 
 void wire_open(
 	struct wire *w, int epoll, const struct sockaddr_in *to, bool tls);

@@ -131,7 +131,7 @@ struct mem_box *mem_named(const struct mem_account *a, struct str name)
 	size_t i = place_of(a, name);
 
 	return i < a->n && str_eq(a->boxes[i]->m.name, name) ? a->boxes[i]
-							      : NULL;
+							     : NULL;
 }
 
 struct mem_box *mem_box(const struct mem_account *a, int64_t id)
@@ -251,8 +251,7 @@ void mem_end_row(struct mem_account *a, struct mem_box *b, struct mem_row *row)
 {
 	if (b->n_gone == b->cap_gone) {
 		b->cap_gone = b->cap_gone * 2 + 16;
-		b->gone =
-			must_realloc(b->gone, b->cap_gone * sizeof(*b->gone));
+		b->gone = must_realloc(b->gone, b->cap_gone * sizeof(*b->gone));
 	}
 	b->gone[b->n_gone++] = (struct mem_gone){row->uid, a->modseq};
 	row->ended = b->m.modseq = a->modseq;

@@ -67,9 +67,9 @@ bool store_acls(struct store *s, int64_t account, int64_t mailbox,
 				continue;
 			*v_r = arena_grown(
 				arena, *v_r, *n_r, &cap, sizeof(**v_r));
-			(*v_r)[(*n_r)++] = (struct store_acl){b->m.id,
-				e->grantee, arena_str(arena, e->name),
-				e->rights};
+			(*v_r)[(*n_r)++] =
+				(struct store_acl){b->m.id, e->grantee,
+					arena_str(arena, e->name), e->rights};
 		}
 	}
 	mem_leave(s);
@@ -96,8 +96,8 @@ static bool set_acl(
 	if (acl->rights == 0)
 		return true;
 	if (b->acl.n >= STORE_ACL_MAX)
-		return fault_set(f, FAULT_PERM, 0, 0, 5,
-			"too many entries in the list");
+		return fault_set(
+			f, FAULT_PERM, 0, 0, 5, "too many entries in the list");
 	mem_entry_set(&b->acl, &e);
 	return true;
 }
@@ -137,8 +137,8 @@ bool store_metadata(struct store *s, int64_t account, int64_t mailbox,
 }
 
 /* How many there would be. */
-static size_t with_new(const struct mem_entries *have,
-	const struct store_entry *v, size_t n)
+static size_t with_new(
+	const struct mem_entries *have, const struct store_entry *v, size_t n)
 {
 	size_t all = have->n;
 

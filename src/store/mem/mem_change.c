@@ -20,11 +20,11 @@ static bool is_stale(const struct flag_run *x, const struct mem_row *r)
 	return x->change->conditional && r->modseq > x->change->unchanged;
 }
 
-static bool keywords_fit(const struct flag_run *x, const struct mem_row *r,
-	struct fault *f)
+static bool keywords_fit(
+	const struct flag_run *x, const struct mem_row *r, struct fault *f)
 {
-	return store_keywords_fit(store_merge_keywords(x->change, r->keywords,
-					  x->set, x->arena),
+	return store_keywords_fit(
+		store_merge_keywords(x->change, r->keywords, x->set, x->arena),
 		f);
 }
 
@@ -33,8 +33,8 @@ static void flag_one(
 {
 	struct store_mailbox *m = &x->b->m;
 	uint32_t now = store_merge_flags(x->change, r->flags);
-	struct str words = store_merge_keywords(
-		x->change, r->keywords, x->set, x->arena);
+	struct str words =
+		store_merge_keywords(x->change, r->keywords, x->set, x->arena);
 
 	if (now == r->flags && str_eq(words, r->keywords))
 		return;
@@ -128,8 +128,7 @@ static bool copy_all(struct mem_account *a, struct mem_box *from,
 	struct mem_box *to, const uint32_t *uids, size_t n, bool move,
 	const struct store_quota *quota, uint32_t *to_r, struct fault *f)
 {
-	if (!move && quota != NULL &&
-		!copies_fit(a, from, uids, n, quota, f))
+	if (!move && quota != NULL && !copies_fit(a, from, uids, n, quota, f))
 		return false;
 	to->m.modseq = ++a->modseq;
 	for (size_t i = 0; i < n; i++)
@@ -148,10 +147,9 @@ bool store_copy(struct store *s, int64_t account, int64_t mailbox,
 
 	memset(to_r, 0, n * sizeof(*to_r));
 	*uidvalidity_r = target != NULL ? target->m.uidvalidity : 0;
-	bool ok = target != NULL
-			  ? copy_all(a, mem_box(a, mailbox), target, uids, n,
-				    move, quota, to_r, f)
-			  : store_no_such(to, f);
+	bool ok = target != NULL ? copy_all(a, mem_box(a, mailbox), target,
+					   uids, n, move, quota, to_r, f)
+				 : store_no_such(to, f);
 	mem_leave(s);
 	return ok;
 }

@@ -162,9 +162,8 @@ static bool has_uid(
 
 static void drop_replaced(struct mem_account *a, const struct store_new *m)
 {
-	struct mem_box *b = m->instead_uid != 0
-				    ? mem_box(a, m->instead_mailbox)
-				    : NULL;
+	struct mem_box *b =
+		m->instead_uid != 0 ? mem_box(a, m->instead_mailbox) : NULL;
 	struct mem_row *r = b != NULL ? mem_row(b, m->instead_uid) : NULL;
 
 	if (r == NULL)

@@ -127,7 +127,7 @@ static bool create(const struct change *c, struct fault *f)
 	return true;
 }
 
-static void delete(const struct change *c, struct mem_box *b)
+static void delete (const struct change *c, struct mem_box *b)
 {
 	c->a->modseq++;
 	mem_take_out(c->a, b);
@@ -188,8 +188,8 @@ static bool rename_inbox(
 	c->a->modseq++;
 	for (size_t i = 0; i < inbox->n; i++)
 		if (inbox->rows[i].ended == 0) {
-			mem_add_row(c->a, mem_named(c->a, c->to),
-				&inbox->rows[i]);
+			mem_add_row(
+				c->a, mem_named(c->a, c->to), &inbox->rows[i]);
 			mem_end_row(c->a, inbox, &inbox->rows[i]);
 		}
 	mem_settle(c->a);
@@ -245,8 +245,8 @@ bool store_change_mailbox(struct store *s, int64_t account,
 	enum store_role role, struct fault *f)
 {
 	struct arena *arena CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct change c = {s, mem_enter(s, account, true), kind, name, to, role,
-		arena};
+	struct change c = {
+		s, mem_enter(s, account, true), kind, name, to, role, arena};
 	bool ok = change(&c, f);
 
 	mem_leave(s);

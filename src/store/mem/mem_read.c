@@ -151,9 +151,8 @@ static void take(
 bool store_read_message(struct store_reading *r, int64_t mailbox, uint32_t uid,
 	unsigned parts, struct store_message *m_r, struct fault *f)
 {
-	const struct mem_row *row =
-		row_then(mem_enter(r->s, r->account, false), mailbox, uid,
-			r->modseq);
+	const struct mem_row *row = row_then(
+		mem_enter(r->s, r->account, false), mailbox, uid, r->modseq);
 
 	if (row != NULL)
 		take(row, parts, m_r);
