@@ -38,22 +38,28 @@ struct parser {
 
 static struct list parse_list(struct parser *x, struct str text);
 
+#define RESTRICTION(name, fn, arg, relay_guard) {#name, fn, arg, relay_guard},
+static const struct restriction_def defs[] = {
+#include "policy/restrict.def"
+};
+#undef RESTRICTION
+
 static const struct restriction_def *find_def(struct str name)
 {
-	for (size_t i = 0; i < n_restriction_defs; i++)
-		if (str_ieqc(name, restriction_defs[i].name))
-			return &restriction_defs[i];
+	for (size_t i = 0; i < ARRAY_LEN(defs); i++)
+		if (str_ieqc(name, defs[i].name))
+			return &defs[i];
 	return NULL;
 }
 
 static void unknown(struct parser *x, struct str word)
 {
-	const char *names[128];
+	const char *names[ARRAY_LEN(defs)];
 	const struct conf *c = x->p->c;
 
-	for (size_t i = 0; i < n_restriction_defs && i < 128; i++)
-		names[i] = restriction_defs[i].name;
-	const char *near = nearest_name(word, names, n_restriction_defs);
+	for (size_t i = 0; i < ARRAY_LEN(defs); i++)
+		names[i] = defs[i].name;
+	const char *near = nearest_name(word, names, ARRAY_LEN(defs));
 	conf_problem(c, x->problems, PROBLEM_ERROR, x->param,
 		arena_printf(c->a, "%s: unknown restriction \"%.*s\"", x->param,
 			STR_ARG(word)),

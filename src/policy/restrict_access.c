@@ -217,7 +217,7 @@ enum outcome restrict_action(struct check *c, struct str value,
 	return restrict_run_text(c, value, d);
 }
 
-enum outcome restrict_access(struct check *c, const struct rule *rule,
+static enum outcome restrict_access(struct check *c, const struct rule *rule,
 	enum subject subject, struct decision *d)
 {
 	enum table_result r = TABLE_NONE;
@@ -267,4 +267,46 @@ enum outcome restrict_access(struct check *c, const struct rule *rule,
 		return restrict_temp(c, d, &f);
 	return r == TABLE_FOUND ? restrict_action(c, value, subject, d)
 				: OUT_DUNNO;
+}
+
+/* ---- which fact each of them asks about ---- */
+
+RULE(check_client_access)
+{
+	return restrict_access(c, rule, SUBJECT_CLIENT, d);
+}
+
+RULE(check_helo_access)
+{
+	return restrict_access(c, rule, SUBJECT_HELO, d);
+}
+
+RULE(check_sender_access)
+{
+	return restrict_access(c, rule, SUBJECT_SENDER, d);
+}
+
+RULE(check_etrn_access)
+{
+	return restrict_access(c, rule, SUBJECT_ETRN, d);
+}
+
+RULE(check_recipient_access)
+{
+	return restrict_access(c, rule, SUBJECT_RECIPIENT, d);
+}
+
+RULE(check_sasl_access)
+{
+	return restrict_access(c, rule, SUBJECT_LOGIN, d);
+}
+
+RULE(check_reverse_client_hostname_access)
+{
+	return restrict_access(c, rule, SUBJECT_REVERSE, d);
+}
+
+RULE(check_ccert_access)
+{
+	return restrict_access(c, rule, SUBJECT_CCERT, d);
 }

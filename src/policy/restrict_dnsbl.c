@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Names and addresses that a DNS list knows: RFC 5782. */
 #include "codec/dns/rdata.h"
+#include "codec/smtp/path.h"
 #include "policy/dnsbl_watch.h"
 #include "policy/restrict_private.h"
 
@@ -102,7 +103,9 @@ bool dnsbl_listed(const struct policy *p, struct str spec, struct str query,
 	return false;
 }
 
-enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
+/* Rejects when the list of rule->arg, "zone" or "zone=127.0.0.[2..11]", knows
+ * the query; a silent list blocks nobody. */
+static enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
 	struct str query, enum subject subject, struct decision *d)
 {
 	struct strs texts = {0};
@@ -115,4 +118,53 @@ enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
 	resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
 	return blocked(
 		c, d, query, subject, list, texts.n > 0 ? texts.v[0] : STR(""));
+}
+
+/* ---- what each of them asks the list about ---- */
+
+RULE(reject_rbl_client)
+{
+	if (c->client_addr_len == 0)
+		return OUT_DUNNO;
+	return restrict_dnsbl(c, rule,
+		dnsbl_address(c->client_addr, c->client_addr_len, c->a),
+		SUBJECT_CLIENT, d);
+}
+
+RULE(reject_rhsbl_sender)
+{
+	return restrict_dnsbl(
+		c, rule, smtp_address_domain(c->sender), SUBJECT_SENDER, d);
+}
+
+RULE(reject_rhsbl_recipient)
+{
+	return restrict_dnsbl(c, rule, smtp_address_domain(c->recipient),
+		SUBJECT_RECIPIENT, d);
+}
+
+RULE(reject_rhsbl_helo)
+{
+	bool name = str_present(c->helo) && c->helo.len > 0 &&
+		    c->helo.ptr[0] != '[';
+
+	return restrict_dnsbl(
+		c, rule, name ? c->helo : STR(""), SUBJECT_HELO, d);
+}
+
+static struct str known_name(struct str name)
+{
+	return str_ieqc(name, "unknown") ? STR("") : name;
+}
+
+RULE(reject_rhsbl_client)
+{
+	return restrict_dnsbl(
+		c, rule, known_name(c->client_name), SUBJECT_CLIENT, d);
+}
+
+RULE(reject_rhsbl_reverse_client)
+{
+	return restrict_dnsbl(
+		c, rule, known_name(c->reverse_name), SUBJECT_CLIENT, d);
 }

@@ -29,6 +29,15 @@ struct rule {
 	size_t n_class;
 };
 
+/* Each has its line in restrict.def, which declares it and puts it into the
+ * table. */
+#define RULE(name)                                                             \
+	enum outcome rule_##name(struct check *c UNUSED,                       \
+		const struct rule *rule UNUSED, struct decision *d UNUSED)
+#define RESTRICTION(name, fn, arg, relay_guard) restriction_f fn;
+#include "policy/restrict.def"
+#undef RESTRICTION
+
 /* Which fact of the session an access map is asked for. */
 enum subject {
 	SUBJECT_CLIENT,
@@ -53,34 +62,11 @@ enum outcome restrict_temp(
 enum outcome restrict_defer_if_permit(struct check *c, struct decision *d);
 
 /* restrict_access.c */
-enum outcome restrict_access(struct check *c, const struct rule *rule,
-	enum subject subject, struct decision *d);
 /* Does what one right-hand side of access(5) says. */
 enum outcome restrict_action(struct check *c, struct str action,
 	enum subject subject, struct decision *d);
-/* restrict_dns.c */
-enum outcome restrict_server_access(
-	struct check *c, const struct rule *rule, struct decision *d);
-enum outcome restrict_dnswl_client(
-	struct check *c, const struct rule *rule, struct decision *d);
-enum outcome restrict_rhswl_client(
-	struct check *c, const struct rule *rule, struct decision *d);
 /* restrict_rules.c: do we relay or deliver for the recipient's domain? */
 bool restrict_is_auth_destination(struct check *c);
-/* restrict_verify.c */
-enum outcome restrict_unverified_recipient(
-	struct check *c, const struct rule *rule, struct decision *d);
-enum outcome restrict_unverified_sender(
-	struct check *c, const struct rule *rule, struct decision *d);
-/* restrict_mx_backup.c */
-enum outcome restrict_mx_backup(
-	struct check *c, const struct rule *rule, struct decision *d);
-/* restrict_policy.c: check_policy_service */
-enum outcome restrict_policy_service(
-	struct check *c, const struct rule *rule, struct decision *d);
-/* restrict_rules.c: the table of all restrictions */
-extern const struct restriction_def restriction_defs[];
-extern const size_t n_restriction_defs;
 /* restrict.c: runs a list */
 enum outcome restrict_run(struct check *c, const struct rule *rules, size_t n,
 	struct decision *d);
@@ -88,10 +74,5 @@ struct restrictions *policy_restrictions(const struct policy *p);
 /* An action word that is itself a restriction or class ("permit"). */
 enum outcome restrict_run_text(
 	struct check *c, struct str text, struct decision *d);
-
-/* restrict_dnsbl.c: rejects when the list of rule->arg, "zone" or
- * "zone=127.0.0.[2..11]", knows the query; a silent list blocks nobody. */
-enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
-	struct str query, enum subject subject, struct decision *d);
 
 #endif
