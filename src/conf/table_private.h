@@ -61,6 +61,13 @@ struct table {
 	void *state;
 };
 
+/* The one table of that spec: opened at the first time. */
+struct table *tables_get(struct tables *t, struct str spec, unsigned flags,
+	struct problems *problems, struct fault *f);
+/* All values; false: it is of a kind that cannot tell them. */
+bool table_values(struct table *t, struct arena *a, struct strs *values);
+/* Of its file; -1 without. */
+uid_t table_owner(struct table *t);
 /* For tables made of tables: those of a list, opened in the same way.  The
  * first that cannot be is the fault. */
 bool tables_open_list(struct tables *t, struct str list, unsigned flags,
