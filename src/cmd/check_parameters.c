@@ -71,7 +71,8 @@ static const char *nearest_param(struct str name)
 	return nearest_name(name, names, n);
 }
 
-static void check_transport_value(struct conf *c, struct problems *p, const struct conf_entry *e)
+static void check_transport_value(
+	struct conf *c, struct problems *p, const struct conf_entry *e)
 {
 	bool is_time = str_ends(e->name, "_time_limit") ||
 		       str_ends(e->name, "_rate_delay");
@@ -90,7 +91,8 @@ static void check_transport_value(struct conf *c, struct problems *p, const stru
 		is_time ? STR("write for example 10s") : STR("write a number"));
 }
 
-static void check_name(struct conf *c, struct problems *p, const struct conf_entry *e)
+static void check_name(
+	struct conf *c, struct problems *p, const struct conf_entry *e)
 {
 	struct arena *a = c->a;
 	const struct known_param *k = known_param_find(e->name);

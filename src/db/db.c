@@ -260,6 +260,30 @@ bool db_schema(struct db *db, const char *const *steps, int n, struct fault *f)
 	return true;
 }
 
+/* ---- parts ---- */
+
+static int open_row(struct db *db, struct db_parts *p, int64_t row)
+{
+	return p->open == NULL ? sqlite3_blob_open(db->handle, "main", p->table,
+					 p->column, row, 0, &p->open)
+			       : sqlite3_blob_reopen(p->open, row);
+}
+
+bool db_part(struct db *db, struct db_parts *p, int64_t row, size_t from,
+	size_t n, char *to, struct fault *f)
+{
+	return (open_row(db, p, row) == SQLITE_OK &&
+		       sqlite3_blob_read(p->open, to, (int)n, (int)from) ==
+			       SQLITE_OK) ||
+	       db_fault(db, f, "a part of a value");
+}
+
+void db_parts_end(struct db_parts *p)
+{
+	sqlite3_blob_close(p->open); /* NULL is fine */
+	p->open = NULL;
+}
+
 /* ---- readers ---- */
 
 enum { READERS_KEPT = 16 };

@@ -67,6 +67,17 @@ struct str db_text(sqlite3_stmt *stmt, int n);
 struct str db_blob(sqlite3_stmt *stmt, int n);
 int64_t db_int(sqlite3_stmt *stmt, int n);
 
+/* Octets from to from + n of a column of the row with that number, while a
+ * statement of the db steps: of a large value nobody reads all.  The caller's,
+ * with table and column; ended before the db is given back. */
+struct db_parts {
+	const char *table, *column;
+	sqlite3_blob *open;
+};
+bool db_part(struct db *db, struct db_parts *p, int64_t row, size_t from,
+	size_t n, char *to, struct fault *f);
+void db_parts_end(struct db_parts *p);
+
 /*
  * Brings the schema to version n (PRAGMA user_version): steps[i] is what
  * leads from version i to i + 1, each in a transaction of its own.  Newer

@@ -9,6 +9,11 @@
 #include "store/rules.h"
 #include "store/sqlite_private.h"
 
+enum {
+	HEAD_FIRST = 2048, /* most headers, with some of the body */
+	NO_ROW = -1, /* the size of a body that is a file */
+};
+
 static bool give_row(sqlite3_stmt *q, store_row_f *fn, void *ctx)
 {
 	struct store_row row = {(uint32_t)db_int(q, 0), (uint32_t)db_int(q, 1),
@@ -300,28 +305,55 @@ void store_read_end(struct store_reading *r)
 	" WHERE m.account=? AND m.mailbox=? AND m.uid BETWEEN ? AND ?"         \
 	" ORDER BY m.uid"
 
+struct glimpses {
+	struct store_shard *shard;
+	struct db *db;
+	struct db_parts bodies;
+	char head[STORE_ROW_MAX]; /* of a body that stands in its row */
+	store_glimpse_f *fn;
+	void *ctx;
+};
+
+/* The header, and of the body no more than it takes to see where that begins:
+ * the pages behind it are not read. */
+static bool head_of_row(struct glimpses *x, int64_t blob, size_t size,
+	struct str *head_r, struct fault *f)
+{
+	for (size_t have = 0, want = HEAD_FIRST;; want *= 4) {
+		if (want > size)
+			want = size;
+		if (!db_part(x->db, &x->bodies, blob, have, want - have,
+			    x->head + have, f))
+			return false;
+		*head_r = store_head(str_of(x->head, want));
+		if (head_r->len < want || want == size)
+			return true;
+		have = want;
+	}
+}
+
 /* What cannot be read is left out: who asks for it alone hears why. */
-static void give_glimpse(struct store_shard *shard, sqlite3_stmt *q, bool head,
-	store_glimpse_f *fn, void *ctx)
+static void give_glimpse(struct glimpses *x, sqlite3_stmt *q, bool head)
 {
 	struct store_glimpse g = {.uid = (uint32_t)db_int(q, 0),
 		.saved = db_int(q, 1),
 		.cache = db_blob(q, 2)};
 	struct file_map map CLEANUP(file_unmap) = {0};
+	int64_t blob = db_int(q, 3), size = head ? db_int(q, 5) : 0;
 	struct fault unread;
 
-	if (head) {
-		struct str data = db_blob(q, 5);
-
-		if (!str_present(data)) {
-			if (!map_body(shard, db_int(q, 3), &map, &unread))
-				return;
-			data = map.bytes;
-		}
-		g.prefix = db_blob(q, 4);
-		g.head = store_head(data);
+	if (head && size == NO_ROW) {
+		if (!map_body(x->shard, blob, &map, &unread))
+			return;
+		g.head = store_head(map.bytes);
+	} else if (head && ((size_t)size > sizeof(x->head) ||
+				   !head_of_row(x, blob, (size_t)size, &g.head,
+					   &unread))) {
+		return;
 	}
-	fn(&g, ctx);
+	if (head)
+		g.prefix = db_blob(q, 4);
+	x->fn(&g, x->ctx);
 }
 
 bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,
@@ -335,13 +367,21 @@ bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,
 
 	if (db == NULL)
 		return false;
+	struct glimpses *x = must_alloc_raw(sizeof(*x));
+	x->shard = shard;
+	x->db = db;
+	x->bodies = (struct db_parts){.table = "blobs", .column = "data"};
+	x->fn = fn;
+	x->ctx = ctx;
 	sqlite3_stmt *q = db_query(db, f,
 		head ? "SELECT m.uid, m.savedate, b.cache, m.blob, m.prefix,"
-		       " b.data" GLIMPSES
-		     : "SELECT m.uid, m.savedate, b.cache" GLIMPSES,
+		       " ifnull(length(b.data), -1)" GLIMPSES
+		     : "SELECT m.uid, m.savedate, b.cache, m.blob" GLIMPSES,
 		"iiii", account, mailbox, (int64_t)from_uid, (int64_t)to_uid);
 	while ((r = db_step(db, q, f)) > 0)
-		give_glimpse(shard, q, head, fn, ctx);
+		give_glimpse(x, q, head);
+	db_parts_end(&x->bodies);
 	readers_put(shard->readers, db);
+	free(x);
 	return r == 0;
 }

@@ -303,6 +303,42 @@ static void a_header_alone(void **state UNUSED)
 	end(w);
 }
 
+static void take_head(const struct store_glimpse *g, void *ctx)
+{
+	*(size_t *)ctx = g->head.len;
+}
+
+/* Wherever the blank line stands: parts of it are read until it is there. */
+static void a_header_of_any_length(void **state UNUSED)
+{
+	struct world *w = begin();
+	char *bytes = must_alloc(LARGE);
+	struct fault f;
+	uint32_t uid = 0;
+
+	memset(bytes, 'x', LARGE);
+	bytes[0] = 'A';
+	bytes[1] = ':';
+	int64_t id = box(w, ME, "INBOX").id;
+	for (size_t border = 2048; border <= 32768; border *= 4)
+		for (size_t head = border - 4; head <= border + 4; head++)
+			for (size_t body = 0; body < 9; body += 4) {
+				size_t got = 0;
+
+				memcpy(bytes + head - 4, "\r\n\r\n", 4);
+				deliver(w, ME, "INBOX",
+					str_of(bytes, head + body),
+					(struct store_new){0});
+				memcpy(bytes + head - 4, "xxxx", 4);
+				uid++;
+				assert_true(store_glimpses(w->s, ME, id, uid,
+					uid, STORE_HEAD, take_head, &got, &f));
+				assert_int_equal(got, head);
+			}
+	free(bytes);
+	end(w);
+}
+
 static void a_reading_sees_one_moment(void **state UNUSED)
 {
 	struct world *w = begin();
@@ -1003,6 +1039,7 @@ int main(void)
 		cmocka_unit_test(a_message_is_what_was_given),
 		cmocka_unit_test(a_header_alone),
 		cmocka_unit_test(a_reading_sees_one_moment),
+		cmocka_unit_test(a_header_of_any_length),
 		cmocka_unit_test(a_body_lives_as_long_as_somebody_has_it),
 		cmocka_unit_test(numbers_are_given_once),
 		cmocka_unit_test(modseq_only_grows),

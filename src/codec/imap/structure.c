@@ -97,7 +97,7 @@ static void put_addresses(struct str head, const char *name, struct str none,
 	struct mail_field field;
 
 	buf_putc(out, ' ');
-	while (mail_field_named(&head, name, &field))
+	while (mail_field_named(&head, str_from(name), &field))
 		mail_address_parse(field.value, ADDRESSES_MAX, a, &list);
 	if (list.n == 0) {
 		buf_put(out, none);

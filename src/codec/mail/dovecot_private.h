@@ -64,7 +64,8 @@ struct dovecot_extension {
 	uint32_t size; /* of its part of a record */
 };
 
-struct dovecot_message *dovecot_row(const struct dovecot_index *x, uint32_t uid);
+struct dovecot_message *dovecot_row(
+	const struct dovecot_index *x, uint32_t uid);
 /* NULL: UIDs only grow. */
 struct dovecot_message *dovecot_add_row(struct dovecot_index *x, uint32_t uid);
 void dovecot_set_flags(struct marks *m, uint32_t add, uint32_t remove);

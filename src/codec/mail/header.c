@@ -89,21 +89,19 @@ void mail_split(struct str message, struct str *head_r, struct str *body_r)
 /* Most lines are told by their first letter. */
 static bool may_be(struct str line, struct str name)
 {
-	return line.len > name.len &&
+	return name.len > 0 && line.len > name.len &&
 	       ((line.ptr[0] ^ name.ptr[0]) & ~0x20) == 0 &&
 	       str_ieq(str_sub(line, 0, name.len), name);
 }
 
 bool mail_field_named(
-	struct str *rest, const char *name, struct mail_field *field_r)
+	struct str *rest, struct str name, struct mail_field *field_r)
 {
-	struct str key = str_from(name);
-
 	while (!at_blank_line(*rest)) {
 		struct str s = *rest;
 
-		if (may_be(s, key) && mail_field_next(&s, field_r) &&
-			field_r->name.len == key.len) {
+		if (may_be(s, name) && mail_field_next(&s, field_r) &&
+			field_r->name.len == name.len) {
 			*rest = s;
 			return true;
 		}
@@ -117,7 +115,8 @@ struct str mail_field_value(struct str head, const char *name)
 {
 	struct mail_field field;
 
-	return mail_field_named(&head, name, &field) ? field.value : STR_NONE;
+	return mail_field_named(&head, str_from(name), &field) ? field.value
+							       : STR_NONE;
 }
 
 size_t mail_field_count(struct str head, const char *name)
@@ -125,7 +124,7 @@ size_t mail_field_count(struct str head, const char *name)
 	struct mail_field field;
 	size_t n = 0;
 
-	while (mail_field_named(&head, name, &field))
+	while (mail_field_named(&head, str_from(name), &field))
 		n++;
 	return n;
 }

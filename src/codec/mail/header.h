@@ -39,7 +39,7 @@ void mail_split(struct str message, struct str *head_r, struct str *body_r);
 
 /* The next field of that name, as mail_field_find goes through it. */
 bool mail_field_named(
-	struct str *rest, const char *name, struct mail_field *field_r);
+	struct str *rest, struct str name, struct mail_field *field_r);
 /* First field of that name in head, as mail_field_find goes through it; its
  * value, absent without. */
 struct str mail_field_value(struct str head, const char *name);

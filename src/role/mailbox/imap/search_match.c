@@ -263,18 +263,14 @@ static bool addresses_match(struct search_candidate *c,
 static bool header_matches(
 	struct search_candidate *c, const struct search_key *k)
 {
-	struct str head, body;
 	struct mail_field field;
 
 	if (!load(c, STORE_HEAD))
 		return false;
-	mail_split_blank(c->message.bytes, &head, &body);
-	while (mail_field_find(&head, &field))
-		if (str_ieq(field.name, k->field) &&
-			(k->text.len == 0 ||
-				decoded_has(c, field.value, k->text) ||
-				(k->addresses &&
-					addresses_match(c, k, field.value))))
+	struct str rest = c->message.bytes;
+	while (mail_field_named(&rest, k->field, &field))
+		if (k->text.len == 0 || decoded_has(c, field.value, k->text) ||
+			(k->addresses && addresses_match(c, k, field.value)))
 			return true;
 	return false;
 }
