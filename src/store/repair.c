@@ -112,6 +112,7 @@ static void remove_fresh(const char *fresh)
 static bool salvage(struct repairing *x, const char *path)
 {
 	char fresh[4200], old[4200];
+	struct fault ignored;
 	uint64_t lost;
 
 	if (!x->alone)
@@ -123,6 +124,8 @@ static bool salvage(struct repairing *x, const char *path)
 	snprintf(old, sizeof(old), "%s.damaged.%lld", path,
 		(long long)clock_unix());
 	remove_fresh(fresh);
+	/* Pages are read one by one, and from the file alone. */
+	db_exec(x->db, "PRAGMA wal_checkpoint(TRUNCATE)", &ignored);
 	if (!store_salvage(path, fresh, &lost, x->f)) {
 		remove_fresh(fresh);
 		return false;

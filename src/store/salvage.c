@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "db/db.h"
+#include "store/salvage_pages.h"
 #include "sys/file.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
 
 struct salvage {
 	struct db *from, *to;
+	struct raw_pages *raw; /* NULL: it cannot be read so */
 	struct fault *f; /* of .to; what .from says only ends a reading */
 	struct fault unread;
 	uint64_t n_copied;
@@ -66,37 +68,41 @@ static bool put_rows(struct salvage *x, sqlite3_stmt *q, const char *into,
 struct table {
 	const char *up, *down; /* all rows, in the order of the key and back */
 	const char *into;
+	enum raw_table raw;
 };
-#define TABLE(name, marks, up, down)                                           \
+#define NOT_RAW RAW_TABLES
+#define TABLE(name, marks, up, down, kind)                                     \
 	{                                                                      \
 		"SELECT * FROM " name " ORDER BY " up,                         \
 			"SELECT * FROM " name " ORDER BY " down,               \
-			"INSERT OR IGNORE INTO " name " VALUES(" marks ")"     \
+			"INSERT OR IGNORE INTO " name " VALUES(" marks ")",    \
+			kind                                                   \
 	}
 
 static const struct table mailboxes =
 	TABLE("mailboxes", "?,?,?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox",
-		"account DESC, mailbox DESC");
+		"account DESC, mailbox DESC", RAW_MAILBOXES);
 static const struct table messages =
 	TABLE("messages", "?,?,?,?,?,?,?,?,?,?,?,?,?", "account, mailbox, uid",
-		"account DESC, mailbox DESC, uid DESC");
+		"account DESC, mailbox DESC, uid DESC", RAW_MESSAGES);
 enum { VANISHED = 0 };
 static const struct table others[] = {
 	TABLE("vanished", "?,?,?,?", "account, mailbox, modseq, uid",
-		"account DESC, mailbox DESC, modseq DESC, uid DESC"),
+		"account DESC, mailbox DESC, modseq DESC, uid DESC", NOT_RAW),
 	TABLE("removed", "?,?,?,?,?,?,?,?,?,?,?", "account, at, mailbox, uid",
-		"account DESC, at DESC, mailbox DESC, uid DESC"),
+		"account DESC, at DESC, mailbox DESC, uid DESC", RAW_REMOVED),
 	TABLE("deliveries", "?,?,?", "msg, account, mailbox",
-		"msg DESC, account DESC, mailbox DESC"),
+		"msg DESC, account DESC, mailbox DESC", NOT_RAW),
 	TABLE("metadata", "?,?,?,?", "account, mailbox, entry",
-		"account DESC, mailbox DESC, entry DESC"),
+		"account DESC, mailbox DESC, entry DESC", RAW_METADATA),
 	TABLE("subscriptions", "?,?", "account, name",
-		"account DESC, name DESC"),
+		"account DESC, name DESC", NOT_RAW),
 	TABLE("acl", "?,?,?,?,?", "account, mailbox, grantee",
-		"account DESC, mailbox DESC, grantee DESC"),
-	TABLE("sharers", "?,?", "account, owner", "account DESC, owner DESC"),
+		"account DESC, mailbox DESC, grantee DESC", RAW_ACL),
+	TABLE("sharers", "?,?", "account, owner", "account DESC, owner DESC",
+		NOT_RAW),
 	TABLE("deleted_mailboxes", "?,?", "account, mailbox",
-		"account DESC, mailbox DESC")};
+		"account DESC, mailbox DESC", NOT_RAW)};
 
 /* first_r, last_r: the accounts between which something is missing. */
 static bool put_table(struct salvage *x, const struct table *t, bool *whole_r,
@@ -169,6 +175,8 @@ static bool put_mailboxes(struct salvage *x)
 	x->guess = !whole;
 	if (whole)
 		return true;
+	if (x->raw != NULL)
+		return raw_pages_put(x->raw, RAW_MAILBOXES, x->to, x->f);
 	if (last == INT64_MAX) {
 		sqlite3_stmt *q = db_query(x->from, &x->unread,
 			"SELECT max(account) FROM messages", "");
@@ -262,6 +270,8 @@ static bool put_messages(struct salvage *x)
 			"SELECT ifnull(max(account), 0) FROM mailboxes", ""))
 		return false;
 	torn(x, first, last);
+	if (x->raw != NULL)
+		return raw_pages_put(x->raw, RAW_MESSAGES, x->to, x->f);
 	for (int64_t account = first; account <= last; account++)
 		if (!put_messages_in(x, account))
 			return false;
@@ -274,11 +284,13 @@ static bool put_bodies(struct salvage *x)
 {
 	sqlite3_stmt *q;
 	int64_t last;
+	int64_t lost = 0;
 	bool whole;
 	int r;
 
 	if (!db_exec(x->to,
-		    "CREATE TEMP TABLE named AS SELECT blob FROM messages"
+		    "CREATE TEMP TABLE named(blob INTEGER PRIMARY KEY);"
+		    "INSERT INTO named SELECT blob FROM messages"
 		    " UNION SELECT blob FROM removed",
 		    x->f))
 		return false;
@@ -291,7 +303,15 @@ static bool put_bodies(struct salvage *x)
 			    "INSERT OR IGNORE INTO blobs VALUES(?,?,?,?,?)", 0,
 			    &whole, &last))
 			return false;
-	return r == 0;
+	return r == 0 &&
+	       (x->raw == NULL ||
+		       (db_number(x->to, x->f, &lost,
+				"SELECT count(*) FROM named WHERE NOT EXISTS"
+				" (SELECT 1 FROM blobs b"
+				" WHERE b.blob=named.blob)",
+				"") &&
+			       (lost == 0 || raw_pages_put(x->raw, RAW_BLOBS,
+						     x->to, x->f))));
 }
 
 /* ---- what clients know ---- */
@@ -344,6 +364,9 @@ static bool put_all(struct salvage *x, uint64_t *lost_r)
 			return false;
 		if (!whole && i == VANISHED)
 			torn(x, first, last);
+		if (!whole && x->raw != NULL && others[i].raw != NOT_RAW &&
+			!raw_pages_put(x->raw, others[i].raw, x->to, x->f))
+			return false;
 	}
 	return put_bodies(x) && tell_lost(x, lost_r);
 }
@@ -365,10 +388,12 @@ bool store_salvage(
 	if (x.from == NULL)
 		return false;
 	x.to = db_open(fresh, DB_LOOSE, f);
+	x.raw = raw_pages_open(path);
 	bool ok = x.to != NULL && store_make_tables(x.to, f) &&
 		  db_exec(x.to, "BEGIN", f) && put_all(&x, lost_r) &&
 		  db_exec(x.to, "COMMIT", f) &&
 		  db_exec(x.to, "PRAGMA wal_checkpoint(TRUNCATE)", f);
+	raw_pages_close(x.raw);
 	db_close(x.to);
 	db_close(x.from);
 	return ok && sync_path(fresh, f);

@@ -7,8 +7,10 @@
  * still be read.
  *
  * Tables are read from both ends up to what is damaged.  What lies behind it is
- * asked for by number: mailboxes of each account, UIDs of each mailbox, bodies
- * that a message names.  So a page that cannot be read costs what stood in it.
+ * taken page by page (salvage_pages.h), so that a page that cannot be read
+ * costs what stood in it; where that is not possible, it is asked for by
+ * number: mailboxes of each account, UIDs of each mailbox.  Bodies are those
+ * that a message names.
  */
 
 #include "base/fault.h"
