@@ -283,9 +283,9 @@ static bool gather(
 	while (have < c->size) {
 		if (!read_page(r, next, r->next, &page) || is_free(r, next))
 			return false;
-		struct str more = str_sub(
-			sqlite_overflow(page, r->header.usable, &next), 0,
-			c->size - have);
+		struct str more =
+			str_sub(sqlite_overflow(page, r->header.usable, &next),
+				0, c->size - have);
 		memcpy(bytes + have, more.ptr, more.len);
 		have += more.len;
 	}

@@ -9,8 +9,8 @@
  * subscriptions and sharers) is not taken.
  *
  * Free pages have rows of the past: they are left alone, and where it cannot be
- * told which are free, nothing is taken.  So it is where a log stands beside the
- * file.
+ * told which are free, nothing is taken.  So it is where a log stands beside
+ * the file.
  */
 
 #include "base/fault.h"

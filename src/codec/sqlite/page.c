@@ -24,8 +24,8 @@ static bool varint(struct str *s, uint64_t *value_r)
 	for (size_t i = 0; i < s->len && i < 9; i++) {
 		unsigned char c = (unsigned char)s->ptr[i];
 
-		*value_r = i < 8 ? *value_r << 7 | (c & 0x7f)
-				 : *value_r << 8 | c;
+		*value_r =
+			i < 8 ? *value_r << 7 | (c & 0x7f) : *value_r << 8 | c;
 		if (i == 8 || (c & 0x80) == 0) {
 			*s = str_from_at(*s, i + 1);
 			return true;
@@ -180,8 +180,7 @@ bool sqlite_record_read(
 		header < record.len - types.len)
 		return false;
 	body = str_from_at(record, (size_t)header);
-	types = str_sub(
-		types, 0, (size_t)header - (record.len - types.len));
+	types = str_sub(types, 0, (size_t)header - (record.len - types.len));
 	while (types.len > 0) {
 		if (*n_r == max || !varint(&types, &type) || type == 10 ||
 			type == 11 || value_size(type) > body.len)

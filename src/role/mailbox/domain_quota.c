@@ -9,11 +9,16 @@
 #include "conf/quota.h"
 #include "role/accounts.h"
 
-enum { COUNT_EVERY_MS = 60000 };
+enum {
+	COUNT_EVERY_MS = 60000,
+	/* Of a large domain so many times as long as counting took. */
+	COUNT_SELDOM = 100
+};
 
 struct held {
 	uint64_t bytes, messages;
-	int64_t counted_at; /* clock_mono_ms */
+	int64_t due_ms; /* to be counted again: clock_mono_ms */
+	bool counting; /* somebody does; the others take what was */
 };
 
 struct domains {
@@ -57,19 +62,30 @@ static bool limit_of(struct domains *d, struct str domain, struct arena *a,
 	return true;
 }
 
+/* False: the caller is to count. */
 static bool known(struct domains *d, struct str domain, struct held *h_r)
 {
 	pthread_mutex_lock(&d->lock);
-	const struct held *h = map_get(d->held, domain);
-	bool fresh =
-		h != NULL && clock_mono_ms() - h->counted_at < COUNT_EVERY_MS;
-	if (fresh)
+	struct held *h = map_get(d->held, domain);
+	bool good = h != NULL && (h->counting || clock_mono_ms() < h->due_ms);
+	if (good)
 		*h_r = *h;
+	else if (h != NULL)
+		h->counting = true;
 	pthread_mutex_unlock(&d->lock);
-	return fresh;
+	return good;
 }
 
-/* One question for each account, once a minute. */
+static void not_counted(struct domains *d, struct str domain)
+{
+	pthread_mutex_lock(&d->lock);
+	struct held *h = map_get(d->held, domain);
+	if (h != NULL)
+		h->counting = false;
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* One question for each account. */
 static bool count(struct domains *d, struct mailbox_role *m, struct str domain,
 	struct arena *a, struct held *h_r, struct fault *f)
 {
@@ -78,7 +94,7 @@ static bool count(struct domains *d, struct mailbox_role *m, struct str domain,
 	size_t n;
 	bool ok = accounts_of(m->role->accounts, domain, a, &ids, &n, f);
 
-	h->counted_at = clock_mono_ms();
+	int64_t begun = clock_mono_ms();
 	for (size_t i = 0; ok && i < n; i++) {
 		struct store_usage used;
 
@@ -88,8 +104,11 @@ static bool count(struct domains *d, struct mailbox_role *m, struct str domain,
 	}
 	if (!ok) {
 		free(h);
+		not_counted(d, domain);
 		return false;
 	}
+	int64_t now = clock_mono_ms(), seldom = (now - begun) * COUNT_SELDOM;
+	h->due_ms = now + (seldom > COUNT_EVERY_MS ? seldom : COUNT_EVERY_MS);
 	*h_r = *h;
 	pthread_mutex_lock(&d->lock);
 	free(map_set(d->held, domain, h));
