@@ -439,7 +439,11 @@ int check_run(const char *dir, enum problem_level level)
 
 static int list_parameters(void)
 {
-	static const char *const kinds[] = {"never", "other", "acts", "later"};
+	static const char *const kinds[] = {[KNOWN_NEVER] = "never",
+		[KNOWN_OTHER] = "other",
+		[KNOWN_TRANSPORT] = "acts",
+		[KNOWN_LMTP] = "acts",
+		[KNOWN_LATER] = "later"};
 
 	printf("# acts: as in Postfix; never: no meaning in one program; "
 	       "other: served in\n# another way; later: does not act yet\n");

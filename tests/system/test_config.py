@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -143,6 +144,21 @@ def test_conf_e_keeps_everything_else(tmp_path):
     run(tmp_path, "conf", "-e", "a=new value", "c=4", check=True)
     assert (tmp_path / "main.cf").read_text() == \
         "# top\n# mid\nb = 2\na = new value\nc = 4\n"
+
+
+def test_each_name_is_listed_with_what_becomes_of_it(tmp_path):
+    listed = dict(line.split()[:2] for line in run(
+        tmp_path, "check", "--list-parameters").stdout.splitlines()
+        if not line.startswith("#"))
+    assert set(listed.values()) == {"acts", "never", "other", "later"}
+    for name, kind in (("myhostname", "acts"), ("lmtp_tls_security_level",
+                       "acts"), ("lmtp_assume_final", "later")):
+        assert listed[name] == kind, name
+    # The same is said where they are set.
+    later = {n for n, k in listed.items() if k == "later"}
+    r = run(config(tmp_path, "".join(f"{n} = x\n" for n in sorted(later))),
+            "check")
+    assert set(re.findall(r"(\S+) does not act yet", r.stderr)) == later
 
 
 def test_every_postfix_name_is_known(tmp_path):
