@@ -4,9 +4,12 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/utf8.h"
 #include "codec/imap/structure.h"
 #include "codec/mail/downgrade.h"
+#include "codec/mail/header.h"
 #include "codec/mail/mime.h"
+#include "codec/mail/surrogate.h"
 
 struct seen {
 	char last;
@@ -29,6 +32,23 @@ static bool look(struct str piece, void *ctx)
 	return true;
 }
 
+/* A header in UTF-8 becomes one in ASCII, and stays a header. */
+static void read_surrogate(struct str in, struct arena *a)
+{
+	struct str head, body, out_head, out_body;
+	struct str out = mail_surrogate(in, a);
+
+	mail_split_blank(in, &head, &body);
+	mail_split_blank(out, &out_head, &out_body);
+	if (!utf8_valid(head))
+		return;
+	for (size_t i = 0; i < out_head.len; i++)
+		if ((out_head.ptr[i] & 0x80) != 0)
+			abort();
+	if (mime_parse(in, a)->child == NULL && !str_eq(body, out_body))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena *a = arena_new(SIZE_MAX);
@@ -48,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		mail_downgrade(in, s.to, a, look, &s);
 	}
+	read_surrogate(in, a);
 	arena_free(a);
 	return 0;
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """POP3 by RFC 1939, 2449, 6856, and what importers stumble over."""
 
+import email
+import email.policy
 import poplib
 import re
 import socket
@@ -169,6 +171,76 @@ def test_capabilities(server):
                 "TOP 1 -1", "DELE x", "LIST 9", "UIDL 9", "NONSENSE"):
         assert say(f, bad).startswith("-ERR"), bad
     assert say(f, "NOOP").startswith("+OK")
+
+
+INTERNATIONAL = """\
+From: "Jörg Müller, CEO" <jörg@exämple.test>, plain@example.test
+To: Ann <ann@example.test>
+Cc: Grüppe: a@example.test, ü@example.test;
+Subject: Grüße, and a subject that is as long as it takes to be folded once \
+or twice
+X-Note: nötiges
+Content-Type: multipart/mixed; boundary="=b"
+
+--=b
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+Körper
+
+--=b
+Content-Type: text/plain; name="ünter.txt"; charset=us-ascii
+Content-Disposition: attachment; filename="ünter.txt"
+
+x
+--=b--
+""".replace("\n", "\r\n").encode()
+
+
+def test_utf8_in_headers(server):
+    """Who does not say UTF8 gets what it can read, RFC 6856 2.1; TOP, too."""
+    legacy = b"Subject: Gr\xfc\xdfe\r\n\r\nlatin\r\n"
+    c = Client(server, USER)
+    c.append("INBOX", INTERNATIONAL)
+    c.append("INBOX", legacy)
+    c.close()
+    p = poplib.POP3_SSL(server.host, server.port["pop3s"],
+                        context=server.tls())
+    p.user(USER)
+    p.pass_(PW)
+    n = p.stat()[0] - 1
+    said, lines, _ = p.retr(n)
+    text = b"\r\n".join(lines) + b"\r\n"
+    assert said == b"+OK %d octets" % len(text)
+    head, body = text.split(b"\r\n\r\n", 1)
+    assert head.isascii() and max(map(len, head.split(b"\r\n"))) < 100
+    assert "Körper".encode() in body and b"X-Note" not in text
+    m = email.message_from_bytes(text, policy=email.policy.default)
+    assert m["Subject"] == ("Grüße, and a subject that is as long as it takes "
+                            "to be folded once or twice")
+    boss, plain = m["From"].addresses
+    assert boss.display_name == "Jörg Müller, CEO"
+    assert boss.addr_spec == "invalid@internationalized-address.invalid"
+    assert plain.addr_spec == "plain@example.test"
+    assert m["To"].addresses[0].addr_spec == "ann@example.test"
+    group, = m["Cc"].groups
+    assert group.display_name == "Grüppe"
+    assert [a.username for a in group.addresses] == ["a", "invalid"]
+    _, attached = m.iter_parts()
+    assert attached.get_filename() is None
+    assert attached.get_content_disposition() == "attachment"
+    assert attached.get_content_type() == "text/plain"
+    assert b"\r\n".join(p.top(n, 0)[1]) + b"\r\n" == head + b"\r\n\r\n"
+    # What is not UTF-8 was there before all that.
+    assert b"\r\n".join(p.retr(n + 1)[1]) + b"\r\n" == legacy
+    p.quit()
+    p = poplib.POP3_SSL(server.host, server.port["pop3s"],
+                        context=server.tls())
+    p.utf8()
+    p.user(USER)
+    p.pass_(PW)
+    assert b"\r\n".join(p.retr(n)[1]) + b"\r\n" == INTERNATIONAL
+    p.quit()
 
 
 def test_login_delay(tmp_path):

@@ -30,6 +30,7 @@ struct gate {
 	struct str login;
 	int64_t account;
 	struct str user; /* POP3 USER */
+	bool utf8; /* POP3 UTF8 */
 };
 
 /* Accepts for IMAP and POP3; ctx: struct mailbox_service */

@@ -136,14 +136,15 @@ static void auth(struct gate *g, struct str args)
 		g->closing = true;
 }
 
-/* RFC 6856 2.1: text goes as it is in the store in any case, as it does with
- * other servers: refusing it would lock people out of their mail. */
+/* RFC 6856 2 */
 static void utf8(struct gate *g, struct str args)
 {
-	if (args.len > 0)
+	if (args.len > 0) {
 		err(g, "UTF8 has no argument");
-	else
-		ok(g, "UTF8 enabled");
+		return;
+	}
+	g->utf8 = true;
+	ok(g, "UTF8 enabled");
 }
 
 static void lang(struct gate *g, struct str args)

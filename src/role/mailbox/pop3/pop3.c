@@ -6,6 +6,7 @@
 
 #include "base/must.h"
 #include "codec/mail/header.h"
+#include "codec/mail/surrogate.h"
 #include "codec/pop3/command.h"
 #include "codec/smtp/data.h"
 
@@ -29,6 +30,7 @@ struct pop3 {
 	uint32_t uidvalidity;
 	struct entry *v;
 	size_t n, cap;
+	bool utf8; /* RFC 6856: its client takes it in headers */
 	bool closing;
 };
 
@@ -165,9 +167,12 @@ static void send_message(struct pop3 *s, const struct entry *e, uint64_t lines)
 			fault(s, &f);
 		return;
 	}
-	struct str text = without_nul(cut_lines(m.bytes, lines), s->cmd_a);
-	stream_putf(
-		s->stream, "+OK %llu octets\r\n", (unsigned long long)e->size);
+	struct str text = s->utf8 ? m.bytes : mail_surrogate(m.bytes, s->cmd_a);
+	bool other = text.ptr != m.bytes.ptr;
+	text = without_nul(cut_lines(text, lines), s->cmd_a);
+	stream_putf(s->stream, "+OK %llu octets\r\n",
+		other ? (unsigned long long)text.len
+		      : (unsigned long long)e->size);
 	for (size_t at = 0; at < text.len; at += 32768) {
 		stream_deadline(s->stream, 300000);
 		smtp_data_stuff(str_sub(text, at, 32768), &line_start,
@@ -406,6 +411,7 @@ void pop3_begin(struct gate *g)
 	s->cmd_a = g->cmd_a;
 	s->client = g->client;
 	s->login = g->login;
+	s->utf8 = g->utf8;
 	s->account = g->account;
 	s->seat.fd = stream_fd(g->stream);
 	s->seat.serve = serve;
