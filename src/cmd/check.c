@@ -116,6 +116,30 @@ static void check_sources(struct checker *x, const struct conf *c)
 		}
 }
 
+/* Mail that local(8) hands to itself comes back for ever. */
+static void check_local(struct checker *x)
+{
+	const struct conf *c = x->c;
+	const struct {
+		const char *name;
+		struct str value;
+	} specs[] = {{"mailbox_transport", c->mailbox_transport},
+		{"fallback_transport", c->fallback_transport}};
+
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+		struct str rest = specs[i].value;
+
+		if (str_eqc(str_cut(&rest, ':'), "local"))
+			conf_problem(c, x->p, PROBLEM_ERROR, specs[i].name,
+				arena_printf(c->a,
+					"%s: local hands the mail "
+					"to itself",
+					specs[i].name),
+				STR("write virtual for the built-in store, or "
+				    "for example lmtp:unix:/run/lmtp"));
+	}
+}
+
 static void check_values(struct checker *x)
 {
 	const struct conf *c = x->c;
@@ -381,6 +405,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_parameters(x.c, p);
 	check_identity(&x);
 	check_values(&x);
+	check_local(&x);
 	check_sources(&x, x.c);
 	check_log(&x);
 	check_resolver(&x);

@@ -299,7 +299,7 @@ bool local_request_read(
 	struct local_request r = {0};
 	uint8_t action = wire_u8(w);
 
-	if (action > LOCAL_PIPE)
+	if (action > LOCAL_FORWARD)
 		w->bad = true;
 	r.action = (enum local_action)action;
 	r.user = wire_str(w);

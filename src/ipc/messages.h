@@ -154,6 +154,7 @@ enum local_action {
 	LOCAL_COMMAND, /* target: the command */
 	LOCAL_READ, /* target: a file of addresses -> OK with its text */
 	LOCAL_PIPE, /* target: a pipe transport, for all of rcpts */
+	LOCAL_FORWARD, /* the .forward's text, if there is one; no mailbox */
 };
 
 struct local_request {

@@ -49,6 +49,8 @@ struct policy {
 	struct maps *sasl_password;
 	struct maps *tls_policy;
 	struct maps *alias;
+	struct maps *mailbox_transport;
+	struct maps *fallback_transport;
 	struct maps *relay_clientcerts;
 	struct maps *relocated;
 	struct maps *sender_bcc, *recipient_bcc;

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import Sink, Smtp, wait_for
+from imap_client import Client
 
 USER = "postern-test"
 
@@ -246,6 +247,70 @@ def test_mailbox_command(local, public, home):
     assert not (home / "mbox").exists()
 
 
+def test_mailbox_transport(local, home):
+    """Aliases and .forward first; accounts are not asked for."""
+    p = local(f"list: {USER}, nobody-here, far@far.example\n",
+              relayhost="", mailbox_transport="smtp:[127.0.0.5]:PORT",
+              mailbox_transport_maps="inline:{other=smtp:[127.0.0.5]:PORT}",
+              local_recipient_maps="")
+    p.stop()
+    p.options["relayhost"] = f"[127.0.0.5]:{p.sink.port}"
+    for name in ("mailbox_transport", "mailbox_transport_maps"):
+        p.options[name] = p.options[name].replace("PORT", str(p.sink.port))
+    p.write_config()
+    p.start()
+    deliver(p, f"{USER}+ext@localhost", "other@localhost")
+    deliver(p, "list@localhost")
+    assert settled(p) == []
+    got = sorted(r for m in p.sink.mails for r in m["rcpts"])
+    assert got == ["far@far.example", "nobody-here@mail.example.test",
+                   "other@localhost", f"{USER}+ext@localhost",
+                   f"{USER}@mail.example.test"]
+    assert not (home / "mbox").exists()
+    p.sink.mails.clear()
+    (home / ".forward").write_text(f"\\{USER}, away@far.example\n")
+    shutil.chown(home / ".forward", USER)
+    deliver(p, f"{USER}@localhost")
+    assert settled(p) == []
+    assert sorted(r for m in p.sink.mails for r in m["rcpts"]) == [
+        "away@far.example", f"{USER}@localhost"]
+    p.sink.stop()
+
+
+def test_mailbox_transport_is_the_built_in_store(local, home):
+    """Users of the system read their mail by IMAP."""
+    p = local("", mailbox_transport="virtual")
+    p.run("user", "add", f"{USER}@localhost", "--password-stdin", input="x-1\n")
+    deliver(p, f"{USER}@localhost")
+    assert settled(p) == []
+    c = Client(p, f"{USER}@localhost", "x-1")
+    assert b"1 EXISTS" in c.cmd("SELECT INBOX")[0]
+    c.close()
+    assert not (home / "mbox").exists()
+
+
+@pytest.mark.parametrize("options, rcpt", [
+    ({"fallback_transport": "smtp:[127.0.0.5]:PORT"}, "who+x@localhost"),
+    ({"fallback_transport_maps":
+      "inline:{who=smtp:[127.0.0.5]:PORT}"}, "who+x@localhost"),
+    ({"luser_relay": "$user@far.example"}, "who@far.example"),
+    ({"luser_relay": "catch.$domain+$extension@far.example"},
+     "catch.localhost+x@far.example")])
+def test_users_without_an_account(local, home, options, rcpt):
+    p = local("", local_recipient_maps="")
+    p.stop()
+    p.options.update({k: v.replace("PORT", str(p.sink.port))
+                      for k, v in options.items()})
+    p.write_config()
+    p.start()
+    deliver(p, "who+x@localhost")
+    deliver(p, f"{USER}@localhost")
+    assert settled(p) == []
+    assert [m["rcpts"] for m in p.sink.mails] == [[rcpt]]
+    assert "\nSubject: s\n" in (home / "mbox").read_text()
+    p.sink.stop()
+
+
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_the_mail_spool(local, public, home, slash):
     spool = public / "mail"
@@ -312,4 +377,4 @@ def test_a_role_names_pipe_transports_only(local, public, home):
     for target in ("/bin/sh", "smtp", "prog", ""):
         kind, answer = ask_master(p, 5, USER, target)
         assert kind == 2 and b"no pipe transport" in answer
-    assert ask_master(p, 6, USER, "x")[0] == 2
+    assert ask_master(p, 7, USER, "x")[0] == 2

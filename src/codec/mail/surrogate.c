@@ -43,8 +43,8 @@ static void put_name(struct str name, struct buf *out)
 	buf_putc(out, '"');
 }
 
-static void put_mailbox(const struct mail_address *m, bool named,
-	struct buf *out)
+static void put_mailbox(
+	const struct mail_address *m, bool named, struct buf *out)
 {
 	bool ascii = is_ascii(m->spec);
 	struct str name = str_present(m->name) ? m->name : STR("");
@@ -150,8 +150,8 @@ static void put_field(
 	} else if (is_one_of(field->name, texts, ARRAY_LEN(texts))) {
 		buf_put(out, field->name);
 		buf_puts(out, ": ");
-		encword_put(mail_unfold(field->value, a), field->name.len + 2,
-			out);
+		encword_put(
+			mail_unfold(field->value, a), field->name.len + 2, out);
 		buf_puts(out, "\r\n");
 	} else if (is_one_of(field->name, parameters, ARRAY_LEN(parameters))) {
 		put_parameters(field, out);
@@ -184,8 +184,7 @@ static void put_part(struct writer *w, const struct mime_part *part)
 {
 	for (; part != NULL; part = part->next) {
 		if (is_wanted(part->head)) {
-			size_t from =
-				(size_t)(part->head.ptr - w->message.ptr);
+			size_t from = (size_t)(part->head.ptr - w->message.ptr);
 
 			buf_put(&w->out,
 				str_sub(w->message, w->at, from - w->at));
@@ -206,8 +205,7 @@ struct str mail_surrogate(struct str message, struct arena *a)
 	put_part(&w, mime_parse(message, a));
 	if (w.at > 0)
 		buf_put(&w.out, str_from_at(message, w.at));
-	struct str out =
-		w.at > 0 ? arena_str(a, buf_str(&w.out)) : message;
+	struct str out = w.at > 0 ? arena_str(a, buf_str(&w.out)) : message;
 	buf_fini(&w.out);
 	return out;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The local class: alias_maps, .forward, then the user's own mailbox.
+ * The local class: alias_maps, .forward, mailbox_transport, then the user's own
+ * mailbox.
  * local(8), aliases(5).  First everything is expanded; then users, files and
  * commands get the message by a child of master that has the right uid; the
  * addresses go back into the queue as a message of their own, last, because
@@ -13,7 +14,7 @@
 #include "codec/postfix/aliases.h"
 #include "codec/smtp/path.h"
 #include "policy/rewrite.h"
-#include "role/mailbox/mailbox.h"
+#include "role/mailbox/local_pass.h"
 
 enum { ALIAS_DEPTH_MAX = 100, ALIAS_TARGETS_MAX = 100000, TIMEOUT_MS = 120000 };
 
@@ -30,6 +31,7 @@ struct expansion {
 	const struct envelope *e;
 	const struct recipient *r;
 	const struct text *body;
+	struct str message; /* its bytes */
 	int body_fd; /* of body, for the child; -1: not asked for yet */
 	struct arena *a;
 	struct map *seen; /* what is already among the targets */
@@ -60,8 +62,9 @@ static bool ask_master(
 	struct expansion *x, const struct task *t, struct ipc_frame *reply)
 {
 	struct buf b CLEANUP(buf_fini);
-	bool user =
-		t->action == LOCAL_MAILBOX || t->action == LOCAL_MAILBOX_ONLY;
+	bool user = t->action == LOCAL_MAILBOX ||
+		    t->action == LOCAL_MAILBOX_ONLY ||
+		    t->action == LOCAL_FORWARD;
 	int64_t ms = TIMEOUT_MS;
 	struct local_request req = {.action = t->action,
 		.user = t->user,
@@ -310,18 +313,15 @@ static bool is_loop(struct str message, struct str address)
 	return false;
 }
 
-static bool queue_addresses(struct expansion *x, struct str message)
+static bool queue_addresses(struct expansion *x)
 {
-	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf text CLEANUP(buf_fini);
-	struct buf b CLEANUP(buf_fini);
 	struct recipient *rcpts =
 		arena_alloc(x->a, (x->addresses.n + 1) * sizeof(*rcpts));
 
-	ipc_frame_init(&reply);
-	buf_init(&text, message.len + 4096);
+	buf_init(&text, x->message.len + 4096);
 	buf_putf(&text, "Delivered-To: %.*s\r\n", STR_ARG(x->r->address));
-	buf_put(&text, message);
+	buf_put(&text, x->message);
 	for (size_t i = 0; i < x->addresses.n; i++)
 		rcpts[i] = (struct recipient){.address = x->addresses.v[i],
 			.original = x->r->original,
@@ -336,19 +336,62 @@ static bool queue_addresses(struct expansion *x, struct str message)
 	/* aliases(5): errors of a list go to its owner */
 	if (str_present(x->owner) && x->e->sender.len > 0)
 		fresh.sender = x->owner;
-	struct text out = text_view(buf_str(&text));
-	int fd CLEANUP(fd_close) = -1;
-	if (out.size > TEXT_MEMORY_MAX) {
-		fd = text_descriptor(&out, x->f);
-		if (fd < 0)
-			return false;
-		out.bytes = STR_NONE;
+	return local_requeue(x->m, &fresh, buf_str(&text), x->f);
+}
+
+/* Who is meant, as an address: the recipient, or whom an alias made of him. */
+static struct str address_of(struct expansion *x, struct str user)
+{
+	const struct conf *c = x->m->role->conf;
+	struct str local, domain, own, ext;
+
+	smtp_address_split(x->r->address, &local, &domain);
+	address_extension(local, c->recipient_delimiter,
+		c->owner_request_special, &own, &ext);
+	return str_ieq(own, user) ? x->r->address
+				  : rewrite_trivial(x->m->policy, user, x->a);
+}
+
+/* To another transport, as it came: who gets it there is its business. */
+static bool pass_on(struct expansion *x, struct str user, struct str spec)
+{
+	struct recipient rcpt = {.address = address_of(x, user),
+		.original = x->r->original,
+		.orcpt = x->r->orcpt,
+		.notify = x->r->notify};
+	struct envelope fresh = *x->e;
+
+	fresh.id = id_new();
+	fresh.filter = spec;
+	fresh.rcpts = &rcpt;
+	fresh.n_rcpts = 1;
+	log_info("passed on", log_s("user", user), log_s("transport", spec));
+	return local_requeue(x->m, &fresh, x->message, x->f);
+}
+
+/* A user without an account. */
+static bool deliver_unknown(struct expansion *x, const struct task *t)
+{
+	struct source in = {.name = "luser_relay", .depth = 1};
+	struct str spec, address;
+
+	if (!local_transport(x->m, t->user, true, x->a, &spec, x->f))
+		return false;
+	if (str_present(spec))
+		return pass_on(x, t->user, spec);
+	if (!local_luser(x->m, x->r->address, x->a, &address, x->f))
+		return false;
+	if (str_present(address) && is_new(x, 'l', STR_NONE, address))
+		return take_address(x, address, &in);
+	if (str_ieqc(t->user, "postmaster") ||
+		str_ieqc(t->user, "mailer-daemon")) {
+		/* Nobody named one: what is said to it, the log keeps. */
+		log_warn("mail for postmaster has no home: set an alias",
+			log_s("from", x->e->sender));
+		return true;
 	}
-	buf_init(&b, IPC_PAYLOAD_MAX);
-	envelope_put(&b, &fresh);
-	text_put(&b, &out);
-	return ipc_call(x->m->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
-		TIMEOUT_MS, &reply, x->f);
+	return fault_set(x->f, FAULT_PERM, 550, 1, 1, "unknown user: \"%.*s\"",
+		STR_ARG(t->user));
 }
 
 static bool deliver_user(struct expansion *x, const struct task *t)
@@ -356,25 +399,27 @@ static bool deliver_user(struct expansion *x, const struct task *t)
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct source in = {.name = "forward", .user = t->user};
+	struct task ask = *t;
 	bool there = is_user(x, t->user);
+	struct str spec;
 
 	ipc_frame_init(&reply);
-	if (!there && (str_ieqc(t->user, "postmaster") ||
-			      str_ieqc(t->user, "mailer-daemon"))) {
-		/* Nobody named one: what is said to it, the log keeps. */
-		log_warn("mail for postmaster has no home: set an alias",
-			log_s("from", x->e->sender));
-		return true;
-	}
+	if (!local_transport(x->m, t->user, false, x->a, &spec, x->f))
+		return false;
+	bool pass = str_present(spec);
+	if (pass && (!there || t->action == LOCAL_MAILBOX_ONLY))
+		return pass_on(x, t->user, spec);
 	if (!there)
-		return fault_set(x->f, FAULT_PERM, 550, 1, 1,
-			"unknown user: \"%.*s\"", STR_ARG(t->user));
-	if (!ask_master(x, t, &reply))
+		return deliver_unknown(x, t);
+	if (pass)
+		ask.action = LOCAL_FORWARD;
+	if (!ask_master(x, &ask, &reply))
 		return false;
 	/* Nothing was delivered yet: there is a .forward to follow. */
-	return reply.fd < 0 ||
-	       (file_map_fd(reply.fd, &map, x->f) &&
-		       take_text(x, alias_lines_join(map.bytes, x->a), &in));
+	if (reply.fd >= 0)
+		return file_map_fd(reply.fd, &map, x->f) &&
+		       take_text(x, alias_lines_join(map.bytes, x->a), &in);
+	return !pass || pass_on(x, t->user, spec);
 }
 
 /* A .forward adds tasks behind the one that is being done. */
@@ -410,6 +455,7 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 	x.last = &x.first;
 	if (!text_map(body, &map, f))
 		return false;
+	x.message = map.bytes;
 	if (is_loop(map.bytes, r->address))
 		return fault_set(f, FAULT_PERM, 554, 4, 6,
 			"mail forwarding loop for %.*s", STR_ARG(r->address));
@@ -419,7 +465,7 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 		x.extension = str_from_at(ext, 1);
 	x.seen = map_new();
 	bool ok = expand_name(&x, local, &from) && do_tasks(&x) &&
-		  (x.addresses.n == 0 || queue_addresses(&x, map.bytes));
+		  (x.addresses.n == 0 || queue_addresses(&x));
 	map_free(x.seen, NULL);
 	fd_close(&x.body_fd);
 	return ok;

@@ -127,7 +127,8 @@ int role_mailbox(struct role *r)
 	struct mailbox_service *services[ROLE_LISTENERS_MAX];
 	const struct conf *c = r->conf;
 	struct problems ignored = {.a = r->a};
-	const struct str lists[] = {c->alias_maps, c->mydestination,
+	const struct str lists[] = {c->alias_maps, c->mailbox_transport_maps,
+		c->fallback_transport_maps, c->mydestination,
 		c->virtual_alias_domains, c->virtual_mailbox_domains,
 		c->relay_domains};
 	struct fault f;

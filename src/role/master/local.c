@@ -186,9 +186,9 @@ static bool to_mailbox(struct local *l, int *fd_r, struct fault *f)
 	struct str command = conf_raw(l->conf, STR("mailbox_command"));
 	bool ok;
 
-	if (l->r.action == LOCAL_MAILBOX) {
+	if (l->r.action != LOCAL_MAILBOX_ONLY) {
 		*fd_r = open_forward(l, &ok, f);
-		if (*fd_r >= 0 || !ok)
+		if (*fd_r >= 0 || !ok || l->r.action == LOCAL_FORWARD)
 			return ok;
 	}
 	if (command.len > 0)
@@ -220,7 +220,8 @@ static bool deliver(struct local *l, int *fd_r, struct fault *f)
 	bool own = str_present(l->r.user);
 	struct str name = own ? l->r.user : l->conf->default_privs;
 	bool mailbox = l->r.action == LOCAL_MAILBOX ||
-		       l->r.action == LOCAL_MAILBOX_ONLY;
+		       l->r.action == LOCAL_MAILBOX_ONLY ||
+		       l->r.action == LOCAL_FORWARD;
 	bool spool = mailbox && l->conf->home_mailbox.len == 0;
 
 	l->pw = getpwnam(arena_cstr(l->a, name));

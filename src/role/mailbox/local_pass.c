@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/mailbox/local_pass.h"
+
+#include "codec/postfix/expand.h"
+#include "codec/smtp/path.h"
+
+enum { TIMEOUT_MS = 120000 };
+
+bool local_transport(struct mailbox_role *m, struct str user, bool unknown,
+	struct arena *a, struct str *spec_r, struct fault *f)
+{
+	const struct conf *c = m->role->conf;
+	struct maps *maps = unknown ? m->policy->fallback_transport
+				    : m->policy->mailbox_transport;
+	struct str all = unknown ? c->fallback_transport : c->mailbox_transport;
+
+	*spec_r = all.len > 0 ? all : STR_NONE;
+	return maps_lookup(maps, user, a, spec_r, f) != TABLE_ERROR;
+}
+
+/* ---- luser_relay ---- */
+
+struct names {
+	const struct conf *c;
+	struct str recipient, local, domain, user, extension;
+};
+
+static struct str name_of(struct str name, void *ctx)
+{
+	const struct names *n = ctx;
+	const struct {
+		const char *name;
+		struct str value;
+	} all[] = {{"user", n->user}, {"local", n->local},
+		{"domain", n->domain}, {"extension", n->extension},
+		{"recipient", n->recipient},
+		{"recipient_delimiter", n->c->recipient_delimiter}};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (str_eqc(name, all[i].name))
+			return all[i].value;
+	return STR_NONE;
+}
+
+/* A value is a name for who chose it, and no text of this language. */
+static struct str plain(struct str value, struct arena *a)
+{
+	char *out = arena_alloc(a, value.len + 1);
+
+	for (size_t i = 0; i < value.len; i++)
+		out[i] = value.ptr[i] == '$' ? '_' : value.ptr[i];
+	return str_of(out, value.len);
+}
+
+bool local_luser(struct mailbox_role *m, struct str recipient, struct arena *a,
+	struct str *address_r, struct fault *f)
+{
+	const struct conf *c = m->role->conf;
+	struct names n = {.c = c, .recipient = plain(recipient, a)};
+	struct str ext;
+	const char *why;
+
+	*address_r = STR_NONE;
+	/* As it stands: $user is filled in for each mail. */
+	struct str raw = conf_raw(c, STR("luser_relay"));
+	if (raw.len == 0)
+		return true;
+	smtp_address_split(n.recipient, &n.local, &n.domain);
+	n.extension = STR("");
+	n.user = n.local;
+	if (address_extension(n.local, c->recipient_delimiter,
+		    c->owner_request_special, &n.user, &ext))
+		n.extension = str_from_at(ext, 1);
+	return expand(raw, name_of, &n, a, address_r, &why) ||
+	       fault_set(f, FAULT_TEMP, 451, 3, 5, "luser_relay: %s", why);
+}
+
+/* ---- the queue ---- */
+
+bool local_requeue(struct mailbox_role *m, const struct envelope *e,
+	struct str message, struct fault *f)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct buf b CLEANUP(buf_fini);
+	int fd CLEANUP(fd_close) = -1;
+	struct text out = text_view(message);
+
+	ipc_frame_init(&reply);
+	if (out.size > TEXT_MEMORY_MAX) {
+		fd = text_descriptor(&out, f);
+		if (fd < 0)
+			return false;
+		out.bytes = STR_NONE;
+	}
+	buf_init(&b, IPC_PAYLOAD_MAX);
+	envelope_put(&b, e);
+	text_put(&b, &out);
+	return ipc_call(m->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
+		TIMEOUT_MS, &reply, f);
+}

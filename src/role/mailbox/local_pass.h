@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef ROLE_MAILBOX_LOCAL_PASS_H
+#define ROLE_MAILBOX_LOCAL_PASS_H
+
+/*
+ * local_pass: mail of local users that somebody else delivers.  local(8):
+ * mailbox_transport_maps, mailbox_transport; for users without an account
+ * fallback_transport_maps, fallback_transport, luser_relay.
+ */
+
+#include "role/mailbox/mailbox.h"
+
+/* Which transport gets the mail of a user; absent: none does.  unknown: he has
+ * no account.  False: a table cannot be asked. */
+bool local_transport(struct mailbox_role *m, struct str user, bool unknown,
+	struct arena *a, struct str *spec_r, struct fault *f);
+/* luser_relay for a recipient, filled in; absent without. */
+bool local_luser(struct mailbox_role *m, struct str recipient, struct arena *a,
+	struct str *address_r, struct fault *f);
+
+/* Into the queue, as a message of its own; on disk when it returns true.  Where
+ * the envelope has a filter, that transport gets it, else the route of each
+ * recipient. */
+bool local_requeue(struct mailbox_role *m, const struct envelope *e,
+	struct str message, struct fault *f);
+
+#endif
