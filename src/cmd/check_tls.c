@@ -116,6 +116,19 @@ static void no_anchors(const struct conf *c, const char *param,
 		    "(Debian: package dns-root-data)"));
 }
 
+/* dnssec says that answers are proved; who did that elsewhere does it here. */
+static void check_dnssec(const struct conf *c, struct problems *p)
+{
+	if (str_eqc(c->smtp_dns_support_level, "dnssec") &&
+		c->dns_trust_anchor_file.len == 0)
+		conf_problem(c, p, PROBLEM_WARNING, "smtp_dns_support_level",
+			STR("smtp_dns_support_level = dnssec without "
+			    "dns_trust_anchor_file: nothing is proved"),
+			STR("write dns_trust_anchor_file = "
+			    "/usr/share/dns/root.key (Debian: package "
+			    "dns-root-data)"));
+}
+
 /* The certificate that our client shows. */
 static void check_own_certificate(const struct conf *c, struct problems *p)
 {
@@ -182,4 +195,5 @@ void check_client_tls(
 				STR("see TLS_README, SMTP client policy"));
 		else
 			no_anchors(c, maps_param, policy.level, p);
+	check_dnssec(c, p);
 }

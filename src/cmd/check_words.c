@@ -89,6 +89,8 @@ void check_words(const struct conf *c, struct problems *p)
 	static const char *const spf[WORDS_MAX] = {"none", "mark", "reject"};
 	static const char *const classes[WORDS_MAX] = {
 		"2bounce", "bounce", "delay"};
+	static const char *const dns[WORDS_MAX] = {
+		"enabled", "disabled", "dnssec"};
 	static const char *const languages[WORDS_MAX] = {"en", "de"};
 	static const char *const indexes[WORDS_MAX] = {"auto", "always", "no"};
 	static const char *const dmarc[WORDS_MAX] = {"none", "mark", "enforce"};
@@ -115,6 +117,8 @@ void check_words(const struct conf *c, struct problems *p)
 		classes);
 	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
 		languages);
+	check_one(c, p, "smtp_dns_support_level", c->smtp_dns_support_level,
+		PROBLEM_ERROR, dns);
 	check_quota(c, p);
 	check_public(c, p);
 	check_one(c, p, "mailbox_search_index", c->mailbox_search_index,

@@ -76,6 +76,7 @@ def config(tmp_path, text, master="127.0.0.1:0 inet n - n - - smtpd\n"):
     ("unverified_sender_tempfail_action = permit\n", 6, "unknown word"),
     ("smtpd_proxy_filter = nonsense\n", 6, "inet:host:port"),
     ("mailbox_transport = local:\n", 6, "to itself"),
+    ("smtp_dns_support_level = dnsec\n", 6, "did you mean dnssec"),
     ("oauth2_introspection_url = http://as.example/x\n", 6, "https"),
     ("tls_server_sni_maps = inline:{{a.example = /none.pem}}\n", 6,
      "/none.pem"),

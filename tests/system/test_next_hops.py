@@ -63,6 +63,19 @@ def test_fallback_relay(postern, dns):
     sink.stop()
 
 
+def test_no_mx_records(postern, dns):
+    """smtp_dns_support_level = disabled: the host of that name."""
+    sink = Sink("127.0.0.5", 0)
+    ns = dns({"here.test": "@ MX 10 mx\n@ A 127.0.0.5\nmx A 127.0.0.9\n"})
+    p = postern("p", users={ALICE: "pw"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{ns.port}",
+        "smtp_dns_support_level": "disabled",
+        "smtp_tcp_port": str(sink.port)}).start()
+    p.send(ALICE, ["x@here.test"])
+    wait_for("the mail", lambda: sink.mails)
+    sink.stop()
+
+
 def test_transport_and_relayhost_by_sender(postern, tmp_path):
     mine, others = Sink("127.0.0.5", 0), Sink("127.0.0.5", 0)
     table = tmp_path / "transports"

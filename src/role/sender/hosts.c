@@ -198,7 +198,8 @@ static bool by_mx(
 	size_t n = 0;
 	bool temp = false;
 
-	if (site->resolver == NULL)
+	if (site->resolver == NULL ||
+		str_eqc(site->c->smtp_dns_support_level, "disabled"))
 		return add_host(s, site, site->host, a, &temp, f) ||
 		       site->n_hosts > 0 ||
 		       nothing_found(site, false, false, f);
