@@ -75,6 +75,15 @@ bool maps_values(struct maps *m, struct arena *a, struct strs *values)
 	return all;
 }
 
+bool maps_keys(struct maps *m, struct arena *a, struct strs *keys)
+{
+	bool all = true;
+
+	for (size_t i = 0; m != NULL && i < m->n; i++)
+		all &= table_keys(m->v[i], a, keys);
+	return all;
+}
+
 uid_t maps_owner(struct maps *m, struct str key, struct arena *a)
 {
 	struct str value;

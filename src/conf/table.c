@@ -309,31 +309,52 @@ enum table_result table_lookup(struct table *t, struct str key, struct arena *a,
 	return TABLE_NONE;
 }
 
-struct value_list {
+struct listing {
 	struct arena *a;
-	struct strs *values;
+	struct strs *out;
 };
 
 static void add_value(struct str key UNUSED, void *value, void *ctx)
 {
 	const struct str *v = value;
-	struct value_list *l = ctx;
+	struct listing *l = ctx;
 
-	strs_add(l->values, l->a, arena_str(l->a, *v));
+	strs_add(l->out, l->a, arena_str(l->a, *v));
+}
+
+static void add_key(struct str key, void *value UNUSED, void *ctx)
+{
+	struct listing *l = ctx;
+
+	strs_add(l->out, l->a, arena_str(l->a, key));
+}
+
+/* False: it is of a kind that has no list. */
+static bool list(struct table *t, struct listing *l,
+	void (*add)(struct str key, void *value, void *ctx))
+{
+	if (t->kind != TABLE_TEXT && t->kind != TABLE_INLINE)
+		return false;
+	struct table_content *c = content_get(t);
+	map_each(c->map, add, l);
+	content_put(t, c);
+	return true;
 }
 
 bool table_values(struct table *t, struct arena *a, struct strs *values)
 {
-	struct value_list l = {a, values};
+	struct listing l = {a, values};
 
 	if (t->kind == TABLE_STATIC)
 		strs_add(values, a, t->name);
-	if (t->kind != TABLE_TEXT && t->kind != TABLE_INLINE)
-		return t->kind == TABLE_STATIC;
-	struct table_content *c = content_get(t);
-	map_each(c->map, add_value, &l);
-	content_put(t, c);
-	return true;
+	return t->kind == TABLE_STATIC || list(t, &l, add_value);
+}
+
+bool table_keys(struct table *t, struct arena *a, struct strs *keys)
+{
+	struct listing l = {a, keys};
+
+	return list(t, &l, add_key);
 }
 
 uid_t table_owner(struct table *t)

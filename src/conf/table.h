@@ -79,6 +79,8 @@ uid_t maps_owner(struct maps *m, struct str key, struct arena *a);
 
 /* All values of tables that are text; false when another kind is among them. */
 bool maps_values(struct maps *m, struct arena *a, struct strs *values);
+/* All keys, in the same way. */
+bool maps_keys(struct maps *m, struct arena *a, struct strs *keys);
 
 /* Files that the tables of a list read; for the sandbox. */
 void maps_paths(struct str list, struct arena *a, struct strs *paths);

@@ -66,6 +66,7 @@ struct table *tables_get(struct tables *t, struct str spec, unsigned flags,
 	struct problems *problems, struct fault *f);
 /* All values; false: it is of a kind that cannot tell them. */
 bool table_values(struct table *t, struct arena *a, struct strs *values);
+bool table_keys(struct table *t, struct arena *a, struct strs *keys);
 /* Of its file; -1 without. */
 uid_t table_owner(struct table *t);
 /* For tables made of tables: those of a list, opened in the same way.  The

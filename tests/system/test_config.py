@@ -148,6 +148,39 @@ def test_conf_e_keeps_everything_else(tmp_path):
         "# top\n# mid\nb = 2\na = new value\nc = 4\n"
 
 
+def test_who_moves_here_has_accounts_to_make(postern):
+    """Nobody's mail bounces meanwhile."""
+    p = postern("p", users={"real@example.test": "x-1"}, options={
+        "virtual_mailbox_domains": "example.test",
+        "virtual_mailbox_maps": "inline:{ghost@example.test=x/, "
+                                "real@example.test=y/, @other.test=z/}",
+        "virtual_mailbox_base": "/var/vmail", "recipient_delimiter": "+"})
+    p.start()
+    said = p.run("check", check=False).stderr
+    assert "1 addresses have no account, ghost@example.test is one" in said
+    assert "virtual_mailbox_base has no effect here" in said
+    assert "postern mailbox import" in said
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    s.expect("RCPT TO:<none@example.test>", 550)
+    for name in ("ghost", "ghost+tag", "real"):
+        s.expect(f"RCPT TO:<{name}@example.test>", 250)
+    s.expect("DATA", 354)
+    s.send("Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    def reasons():
+        return [r["reason"] for m in p.queue() for r in m["recipients"]
+                if r["attempts"] > 0]
+    found = wait_for("two that wait", lambda: len(reasons()) == 2 and reasons())
+    assert all("has no account yet" in r for r in found)
+    p.run("user", "add", "ghost@example.test", "--password-stdin",
+          input="x-1\n")
+    wait_for("an empty queue", lambda: p.queue() == [])
+    assert "have no account" not in p.run("check", check=False).stderr
+
+
 def test_each_name_is_listed_with_what_becomes_of_it(tmp_path):
     listed = dict(line.split()[:2] for line in run(
         tmp_path, "check", "--list-parameters").stdout.splitlines()

@@ -72,6 +72,37 @@ bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
 	return *full_r;
 }
 
+/* The address stands in virtual_mailbox_maps, and not because every one would:
+ * who moves here from elsewhere has yet to make its account, and its mail waits
+ * for that. */
+static bool awaits_account(
+	struct mailbox_role *m, struct str address, struct arena *a)
+{
+	struct maps *maps = m->policy->virtual_mailbox;
+	struct str local, domain, value;
+	struct fault f;
+
+	smtp_address_split(address, &local, &domain);
+	struct str nobody = arena_printf(a, "%016llx@%.*s",
+		(unsigned long long)random_u64(), STR_ARG(domain));
+	return maps_lookup(maps, address, a, &value, &f) == TABLE_FOUND &&
+	       maps_lookup(maps, nobody, a, &value, &f) == TABLE_NONE;
+}
+
+static void no_account(struct mailbox_role *m, struct str address,
+	struct str user, struct arena *a, struct fault *f)
+{
+	if (awaits_account(m, address, a) || awaits_account(m, user, a))
+		fault_set(f, FAULT_TEMP, 450, 2, 1,
+			"%.*s stands in virtual_mailbox_maps, and has no "
+			"account yet",
+			STR_ARG(address));
+	else
+		fault_set(f, FAULT_PERM, 550, 1, 1,
+			"user unknown: there is no account %.*s",
+			STR_ARG(address));
+}
+
 struct batch {
 	struct store_target *targets;
 	uint32_t *index; /* of the recipient, as .m->msg order is lost */
@@ -94,9 +125,7 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 	case TABLE_FOUND:
 		break;
 	case TABLE_NONE:
-		fault_set(&f, FAULT_PERM, 550, 1, 1,
-			"user unknown: there is no account %.*s",
-			STR_ARG(r->address));
+		no_account(m, r->address, name, a, &f);
 		outcome_fault(&one, n, &f, a);
 		add(o, one);
 		return;

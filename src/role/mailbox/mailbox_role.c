@@ -128,9 +128,9 @@ int role_mailbox(struct role *r)
 	const struct conf *c = r->conf;
 	struct problems ignored = {.a = r->a};
 	const struct str lists[] = {c->alias_maps, c->mailbox_transport_maps,
-		c->fallback_transport_maps, c->mydestination,
-		c->virtual_alias_domains, c->virtual_mailbox_domains,
-		c->relay_domains};
+		c->fallback_transport_maps, c->virtual_mailbox_maps,
+		c->mydestination, c->virtual_alias_domains,
+		c->virtual_mailbox_domains, c->relay_domains};
 	struct fault f;
 
 	m->role = r;
