@@ -24,9 +24,9 @@ static void count(struct accounts *accounts, const struct strs *keys,
 		struct fault f;
 
 		if (!is_user(keys->v[i]) ||
-			(accounts != NULL && account_get(accounts, keys->v[i],
-						     a, &account,
-						     &f) != ACCOUNT_NONE))
+			(accounts != NULL &&
+				account_get(accounts, keys->v[i], a, &account,
+					&f) != ACCOUNT_NONE))
 			continue;
 		if (m->n++ == 0)
 			m->first = keys->v[i];
@@ -36,9 +36,9 @@ static void count(struct accounts *accounts, const struct strs *keys,
 void check_mailboxes(
 	const struct conf *c, struct tables *tables, struct problems *p)
 {
-	const char *path = arena_cstr(c->a,
-		arena_printf(c->a, "%.*s/accounts/accounts.db",
-			STR_ARG(c->data_directory)));
+	const char *path =
+		arena_cstr(c->a, arena_printf(c->a, "%.*s/accounts/accounts.db",
+					 STR_ARG(c->data_directory)));
 	struct maps *maps = maps_open(tables, c, "virtual_mailbox_maps",
 		c->virtual_mailbox_maps, 0, p);
 	struct accounts *accounts = NULL;
@@ -53,8 +53,8 @@ void check_mailboxes(
 		return;
 	maps_keys(maps, c->a, &keys);
 	if (keys.n > 0 && access(path, R_OK) == 0)
-		accounts = accounts_open(
-			arena_cstr(c->a, c->data_directory), &f);
+		accounts =
+			accounts_open(arena_cstr(c->a, c->data_directory), &f);
 	count(accounts, &keys, c->a, &missing);
 	accounts_close(accounts);
 	if (missing.n > 0)

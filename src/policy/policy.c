@@ -48,6 +48,7 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 	p->alias = MAPS(alias_maps, MAPS_ALIASES);
 	p->mailbox_transport = MAPS(mailbox_transport_maps, 0);
 	p->fallback_transport = MAPS(fallback_transport_maps, 0);
+	p->rbl_reply = MAPS(rbl_reply_maps, 0);
 	p->relay_clientcerts = MAPS(relay_clientcerts, 0);
 	p->relocated = MAPS(relocated_maps, 0);
 	p->sender_bcc = MAPS(sender_bcc_maps, 0);

@@ -51,6 +51,7 @@ struct policy {
 	struct maps *alias;
 	struct maps *mailbox_transport;
 	struct maps *fallback_transport;
+	struct maps *rbl_reply;
 	struct maps *relay_clientcerts;
 	struct maps *relocated;
 	struct maps *sender_bcc, *recipient_bcc;

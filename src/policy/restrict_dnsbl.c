@@ -51,28 +51,6 @@ static bool reply_fits(struct str filter, const struct resolver_addr *addr)
 	return true;
 }
 
-/* As postconf(5) default_rbl_reply. */
-static enum outcome blocked(struct check *c, struct decision *d,
-	struct str query, enum subject subject, struct str list, struct str why)
-{
-	static const char *const classes[] = {"Client host", "Helo command",
-		"Sender address", "Recipient address", "Login"};
-	struct str what = subject == SUBJECT_CLIENT      ? c->client_text
-			  : subject == SUBJECT_SENDER    ? c->sender
-			  : subject == SUBJECT_RECIPIENT ? c->recipient
-							 : query;
-	int64_t code = c->policy->c->maps_rbl_reject_code;
-
-	d->verdict = VERDICT_REJECT;
-	d->code = (int)code;
-	d->text = arena_printf(c->a,
-		"%c.7.1 Service unavailable; %s [%.*s] blocked using "
-		"%.*s%s%.*s",
-		code < 500 ? '4' : '5', classes[subject], STR_ARG(what),
-		STR_ARG(list), why.len > 0 ? "; " : "", STR_ARG(why));
-	return OUT_REJECT;
-}
-
 struct str dnsbl_address(const unsigned char *addr, size_t len, struct arena *a)
 {
 	struct str name = dns_reverse_name(addr, len, "", "", a);
@@ -108,16 +86,24 @@ bool dnsbl_listed(const struct policy *p, struct str spec, struct str query,
 static enum outcome restrict_dnsbl(struct check *c, const struct rule *rule,
 	struct str query, enum subject subject, struct decision *d)
 {
+	static const char *const classes[] = {"Client host", "Helo command",
+		"Sender address", "Recipient address", "Login"};
+	struct str rest = rule->arg, name;
 	struct strs texts = {0};
-	struct str list = rule->arg, name;
 	struct fault f;
 
 	if (!dnsbl_listed(c->policy, rule->arg, query, c->a, &name))
 		return OUT_DUNNO;
-	list = str_cut(&list, '=');
 	resolver_txt(c->policy->resolver, name, c->a, &texts, &f);
-	return blocked(
-		c, d, query, subject, list, texts.n > 0 ? texts.v[0] : STR(""));
+	const struct rbl_listing l = {.spec = rule->arg,
+		.list = str_cut(&rest, '='),
+		.class = classes[subject],
+		.what = subject == SUBJECT_CLIENT      ? c->client_text
+			: subject == SUBJECT_SENDER    ? c->sender
+			: subject == SUBJECT_RECIPIENT ? c->recipient
+						       : query,
+		.why = texts.n > 0 ? texts.v[0] : STR("")};
+	return restrict_rbl_reply(c, &l, d);
 }
 
 /* ---- what each of them asks the list about ---- */

@@ -61,6 +61,16 @@ enum outcome restrict_temp(
 /* Keeps a 4xx that counts when the list would permit. */
 enum outcome restrict_defer_if_permit(struct check *c, struct decision *d);
 
+/* restrict_rbl_reply.c: what a DNS list knows, and the refusal for it */
+struct rbl_listing {
+	struct str spec; /* as it was written: "zone=127.0.0.2" */
+	struct str list; /* the zone */
+	const char *class; /* "Client host" */
+	struct str what; /* the client, the address */
+	struct str why; /* the list's words; empty without */
+};
+enum outcome restrict_rbl_reply(
+	struct check *c, const struct rbl_listing *l, struct decision *d);
 /* restrict_access.c */
 /* Does what one right-hand side of access(5) says. */
 enum outcome restrict_action(struct check *c, struct str action,

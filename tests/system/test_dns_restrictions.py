@@ -61,6 +61,22 @@ def test_client_list_filter(server):
     assert rcpt(p, source="127.0.0.21")[0] == 250
 
 
+def test_what_a_listed_client_is_told(server):
+    p = server(smtpd_client_restrictions="reject_rbl_client list.test",
+               smtpd_sender_restrictions="reject_rhsbl_sender "
+                                         "list.test=127.0.0.2",
+               default_rbl_reply="$rbl_code no${rbl_reason?, $rbl_reason} to "
+                                 "$sender by $myhostname",
+               rbl_reply_maps="inline:{{list.test = 450 4.7.9 $$rbl_class "
+                              "$$client_address: $$rbl_reason}}")
+    code, text = rcpt(p, source="127.0.0.21")
+    assert text == ("450 4.7.9 Client host 127.0.0.21: see list.test__250 no"
+                    "\r\n"), text
+    # No text of a sender is one of ours.
+    code, text = rcpt(p, sender="$rbl_code@bad.test")
+    assert text == "554 5.7.1 no to _rbl_code@bad.test by mail.example.test\r\n"
+
+
 def test_domain_lists(server):
     p = server(smtpd_sender_restrictions="reject_rhsbl_sender list.test, "
                "reject_rhsbl_helo list.test")

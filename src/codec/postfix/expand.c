@@ -330,3 +330,15 @@ bool expand(struct str text, expand_lookup_f *lookup, void *ctx,
 	*out_r = arena_str(a, buf_str(&out));
 	return true;
 }
+
+struct str expand_plain(struct str value, struct arena *a)
+{
+	char *out = arena_alloc(a, value.len + 1);
+
+	for (size_t i = 0; i < value.len; i++) {
+		unsigned char c = (unsigned char)value.ptr[i];
+
+		out[i] = c == '$' || c < 0x20 || c == 0x7f ? '_' : (char)c;
+	}
+	return str_of(out, value.len);
+}

@@ -26,6 +26,10 @@ enum { EXPAND_DEPTH_MAX = 100, EXPAND_BYTES_MAX = 1 << 20 };
 bool expand(struct str text, expand_lookup_f *lookup, void *ctx,
 	struct arena *a, struct str *out_r, const char **why_r);
 
+/* A value that others chose, for a lookup: no "$" in it is one of this
+ * language, and what cannot be printed is "_". */
+struct str expand_plain(struct str value, struct arena *a);
+
 /* compatibility_level: major[.minor[.patch]] as one number; false if not. */
 bool compat_level_parse(struct str s, uint64_t *level_r);
 

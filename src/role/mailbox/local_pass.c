@@ -42,21 +42,11 @@ static struct str name_of(struct str name, void *ctx)
 	return STR_NONE;
 }
 
-/* A value is a name for who chose it, and no text of this language. */
-static struct str plain(struct str value, struct arena *a)
-{
-	char *out = arena_alloc(a, value.len + 1);
-
-	for (size_t i = 0; i < value.len; i++)
-		out[i] = value.ptr[i] == '$' ? '_' : value.ptr[i];
-	return str_of(out, value.len);
-}
-
 bool local_luser(struct mailbox_role *m, struct str recipient, struct arena *a,
 	struct str *address_r, struct fault *f)
 {
 	const struct conf *c = m->role->conf;
-	struct names n = {.c = c, .recipient = plain(recipient, a)};
+	struct names n = {.c = c, .recipient = expand_plain(recipient, a)};
 	struct str ext;
 	const char *why;
 

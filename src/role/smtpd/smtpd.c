@@ -115,7 +115,7 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->recipient_canonical_maps, c->virtual_alias_maps,
 		c->virtual_mailbox_maps, c->transport_maps,
 		c->local_recipient_maps, c->relay_recipient_maps,
-		c->smtpd_sender_login_maps, c->alias_maps,
+		c->smtpd_sender_login_maps, c->rbl_reply_maps, c->alias_maps,
 		c->virtual_alias_domains, c->virtual_mailbox_domains,
 		c->mydestination, c->relay_domains, c->mynetworks,
 		c->smtpd_client_restrictions, c->smtpd_helo_restrictions,
