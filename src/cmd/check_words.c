@@ -127,6 +127,11 @@ void check_words(const struct conf *c, struct problems *p)
 		spf);
 	check_one(c, p, "smtpd_dmarc_policy", c->smtpd_dmarc_policy,
 		PROBLEM_ERROR, dmarc);
+	check_one(c, p, "unknown_address_tempfail_action",
+		c->unknown_address_tempfail_action, PROBLEM_ERROR, tempfail);
+	check_one(c, p, "unknown_helo_hostname_tempfail_action",
+		c->unknown_helo_hostname_tempfail_action, PROBLEM_ERROR,
+		tempfail);
 	check_one(c, p, "unverified_recipient_tempfail_action",
 		c->unverified_recipient_tempfail_action, PROBLEM_ERROR,
 		tempfail);

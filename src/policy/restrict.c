@@ -256,6 +256,13 @@ enum outcome restrict_defer_if_permit(struct check *c, struct decision *d)
 	return OUT_DUNNO;
 }
 
+enum outcome restrict_nobody_knows(
+	struct check *c, struct decision *d, struct str action)
+{
+	return str_ieqc(action, "defer") ? OUT_REJECT
+					 : restrict_defer_if_permit(c, d);
+}
+
 /* ---- running ---- */
 
 static bool is_def(const struct rule *rule, const char *name)

@@ -85,7 +85,11 @@ RULE(reject_unknown_helo_hostname)
 	restrict_reject(c, d,
 		known < 0 ? 450 : c->policy->c->unknown_hostname_reject_code,
 		"5.7.1", SUBJECT_HELO, "Host not found");
-	return known < 0 ? restrict_defer_if_permit(c, d) : OUT_REJECT;
+	return known < 0
+		       ? restrict_nobody_knows(c, d,
+				 c->policy->c
+					 ->unknown_helo_hostname_tempfail_action)
+		       : OUT_REJECT;
 }
 
 static enum outcome non_fqdn_address(struct check *c, struct decision *d,
@@ -140,7 +144,10 @@ static enum outcome unknown_domain(
 	restrict_reject(c, d,
 		known < 0 ? 450 : c->policy->c->unknown_address_reject_code,
 		is_sender ? "5.1.8" : "5.1.2", subject, "Domain not found");
-	return known < 0 ? restrict_defer_if_permit(c, d) : OUT_REJECT;
+	return known < 0
+		       ? restrict_nobody_knows(c, d,
+				 c->policy->c->unknown_address_tempfail_action)
+		       : OUT_REJECT;
 }
 
 RULE(reject_unknown_sender_domain)

@@ -60,6 +60,9 @@ enum outcome restrict_temp(
 	struct check *c, struct decision *d, const struct fault *f);
 /* Keeps a 4xx that counts when the list would permit. */
 enum outcome restrict_defer_if_permit(struct check *c, struct decision *d);
+/* The same, or at once where the action is "defer": *_tempfail_action. */
+enum outcome restrict_nobody_knows(
+	struct check *c, struct decision *d, struct str action);
 
 /* restrict_rbl_reply.c: what a DNS list knows, and the refusal for it */
 struct rbl_listing {

@@ -31,13 +31,13 @@ static struct str value_of(struct facts *x, struct str name)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (str_eqc(name, all[i].name))
 			return str_present(all[i].value) ? all[i].value
-							  : STR("");
+							 : STR("");
 	if (str_eqc(name, "rbl_code"))
 		return arena_printf(c->a, "%lld",
 			(long long)c->policy->c->maps_rbl_reject_code);
 	if (str_eqc(name, "client"))
-		return arena_printf(c->a, "%.*s[%.*s]",
-			STR_ARG(c->client_name), STR_ARG(c->client_text));
+		return arena_printf(c->a, "%.*s[%.*s]", STR_ARG(c->client_name),
+			STR_ARG(c->client_text));
 	return conf_raw(c->policy->c, name);
 }
 

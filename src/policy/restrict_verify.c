@@ -27,9 +27,7 @@ static enum outcome defer(struct check *c, struct decision *d,
 {
 	restrict_reject(c, d, v->defer_code, v->enhanced, subject,
 		"unverified address: %.*s", STR_ARG(text));
-	return str_ieqc(v->tempfail_action, "defer")
-		       ? OUT_REJECT
-		       : restrict_defer_if_permit(c, d);
+	return restrict_nobody_knows(c, d, v->tempfail_action);
 }
 
 static enum outcome verify(struct check *c, struct decision *d,

@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness import Smtp, have, wait_for
+from harness import Smtp, free_port, have, wait_for
 
 BOB = "bob@example.test"
 ZONES = {
@@ -116,9 +116,21 @@ def test_unknown_client(server, name, refused):
 
 
 def test_dead_resolver_defers_and_blocks_nobody_for_good(postern):
-    from harness import free_port
     p = postern("dead", users={BOB: "b"}, options={
         "dns_resolvers": f"[127.0.0.1]:{free_port()}",
         "smtpd_client_restrictions": "reject_rbl_client list.test",
         "smtpd_sender_restrictions": "reject_unknown_sender_domain"}).start()
     assert rcpt(p)[1].startswith("450 4.")
+
+
+@pytest.mark.parametrize("options, code", [
+    ({}, 554), ({"reject_tempfail_action": "defer"}, 450),
+    ({"unknown_address_tempfail_action": "defer"}, 450),
+    ({"unknown_helo_hostname_tempfail_action": "defer"}, 554)])
+def test_what_nobody_knows(postern, options, code):
+    """Kept for the end, where a later rule may refuse for good; or said."""
+    p = postern("dead", users={BOB: "b"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{free_port()}",
+        "smtpd_sender_restrictions": "reject_unknown_sender_domain, reject",
+    } | options).start()
+    assert rcpt(p)[0] == code
