@@ -38,22 +38,6 @@ bool compose_addresses(struct str list, struct arena *a, struct strs *out)
 	return out->n > 0;
 }
 
-/* A display name, as phrase or encoded words. */
-static void put_name(struct str name, struct buf *out)
-{
-	if (!utf8_is_ascii(name)) {
-		encword_put(name, 12, out);
-		return;
-	}
-	buf_putc(out, '"');
-	for (size_t i = 0; i < name.len; i++) {
-		if (name.ptr[i] == '"' || name.ptr[i] == '\\')
-			buf_putc(out, '\\');
-		buf_putc(out, name.ptr[i]);
-	}
-	buf_putc(out, '"');
-}
-
 /* "To: " and the addresses of all list entries, one a line */
 static void put_list(const char *field, const struct strs *lists,
 	struct arena *a, struct buf *out)
@@ -69,7 +53,7 @@ static void put_list(const char *field, const struct strs *lists,
 		if (i > 0)
 			buf_puts(out, ",\r\n ");
 		if (all.v[i].name.len > 0) {
-			put_name(all.v[i].name, out);
+			encword_put_phrase(all.v[i].name, 12, out);
 			buf_putf(out, " <%.*s>", STR_ARG(all.v[i].spec));
 		} else {
 			buf_put(out, all.v[i].spec);

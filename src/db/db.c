@@ -269,19 +269,22 @@ static int open_row(struct db *db, struct db_parts *p, int64_t row)
 			       : sqlite3_blob_reopen(p->open, row);
 }
 
-bool db_part(struct db *db, struct db_parts *p, int64_t row, size_t from,
-	size_t n, char *to, struct fault *f)
-{
-	return (open_row(db, p, row) == SQLITE_OK &&
-		       sqlite3_blob_read(p->open, to, (int)n, (int)from) ==
-			       SQLITE_OK) ||
-	       db_fault(db, f, "a part of a value");
-}
-
 void db_parts_end(struct db_parts *p)
 {
 	sqlite3_blob_close(p->open); /* NULL is fine */
 	p->open = NULL;
+}
+
+bool db_part(struct db *db, struct db_parts *p, int64_t row, size_t from,
+	size_t n, char *to, struct fault *f)
+{
+	if (open_row(db, p, row) == SQLITE_OK &&
+		sqlite3_blob_read(p->open, to, (int)n, (int)from) == SQLITE_OK)
+		return true;
+	db_fault(db, f, "a part of a value");
+	/* It is of no use for another row then. */
+	db_parts_end(p);
+	return false;
 }
 
 /* ---- readers ---- */

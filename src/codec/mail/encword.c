@@ -160,3 +160,18 @@ void encword_put(struct str text, size_t column, struct buf *out)
 		column = 1;
 	}
 }
+
+void encword_put_phrase(struct str name, size_t column, struct buf *out)
+{
+	if (!utf8_is_ascii(name)) {
+		encword_put(name, column, out);
+		return;
+	}
+	buf_putc(out, '"');
+	for (size_t i = 0; i < name.len; i++) {
+		if (name.ptr[i] == '"' || name.ptr[i] == '\\')
+			buf_putc(out, '\\');
+		buf_putc(out, name.ptr[i]);
+	}
+	buf_putc(out, '"');
+}

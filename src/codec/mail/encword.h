@@ -18,5 +18,7 @@ struct str encword_decode(struct str value, struct arena *a);
  * of at most 75 characters, folded.  column: characters on the line so far.
  */
 void encword_put(struct str text, size_t column, struct buf *out);
+/* A display name: in quotes where it is ASCII, else as encoded words. */
+void encword_put_phrase(struct str name, size_t column, struct buf *out);
 
 #endif

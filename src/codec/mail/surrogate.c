@@ -10,14 +10,6 @@
 
 enum { ADDRESSES_MAX = 5000 };
 
-static bool is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char)s.ptr[i] >= 0x80)
-			return false;
-	return true;
-}
-
 static bool is_one_of(struct str name, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -28,31 +20,16 @@ static bool is_one_of(struct str name, const char *const *names, size_t n)
 
 /* ---- 2.1: addresses ---- */
 
-static void put_name(struct str name, struct buf *out)
-{
-	if (!is_ascii(name)) {
-		encword_put(name, 1, out);
-		return;
-	}
-	buf_putc(out, '"');
-	for (size_t i = 0; i < name.len; i++) {
-		if (name.ptr[i] == '"' || name.ptr[i] == '\\')
-			buf_putc(out, '\\');
-		buf_putc(out, name.ptr[i]);
-	}
-	buf_putc(out, '"');
-}
-
 static void put_mailbox(
 	const struct mail_address *m, bool named, struct buf *out)
 {
-	bool ascii = is_ascii(m->spec);
+	bool ascii = utf8_is_ascii(m->spec);
 	struct str name = str_present(m->name) ? m->name : STR("");
 
 	if (name.len == 0 && !ascii)
 		name = m->spec;
 	if (name.len > 0 && named) {
-		put_name(name, out);
+		encword_put_phrase(name, 1, out);
 		buf_putc(out, ' ');
 	}
 	buf_putc(out, '<');
@@ -81,7 +58,7 @@ static void put_addresses(
 		buf_puts(out, first ? " " : ",\r\n ");
 		first = m->kind == MAIL_GROUP_START;
 		if (m->kind == MAIL_GROUP_START) {
-			put_name(m->name, out);
+			encword_put_phrase(m->name, 1, out);
 			buf_putc(out, ':');
 		} else {
 			put_mailbox(m, named, out);
@@ -116,13 +93,13 @@ static void put_parameters(const struct mail_field *field, struct buf *out)
 	struct str rest = field->value;
 	struct str one = next_parameter(&rest);
 
-	if (!is_ascii(one))
+	if (!utf8_is_ascii(one))
 		return;
 	buf_put(out, field->name);
 	buf_puts(out, ": ");
 	buf_put(out, one);
 	while (str_present(one = next_parameter(&rest)))
-		if (is_ascii(one)) {
+		if (utf8_is_ascii(one)) {
 			buf_putc(out, ';');
 			buf_put(out, one);
 		}
@@ -143,7 +120,7 @@ static void put_field(
 	static const char *const parameters[] = {
 		"Content-Type", "Content-Disposition"};
 
-	if (is_ascii(field->whole)) {
+	if (utf8_is_ascii(field->whole)) {
 		buf_put(out, field->whole);
 	} else if (is_one_of(field->name, addresses, ARRAY_LEN(addresses))) {
 		put_addresses(field, a, out);
@@ -160,7 +137,7 @@ static void put_field(
 
 static bool is_wanted(struct str head)
 {
-	return !is_ascii(head) && utf8_valid(head);
+	return !utf8_is_ascii(head) && utf8_valid(head);
 }
 
 static void put_head(struct str head, struct arena *a, struct buf *out)
@@ -199,7 +176,7 @@ struct str mail_surrogate(struct str message, struct arena *a)
 {
 	struct writer w = {.message = message, .a = a};
 
-	if (is_ascii(message))
+	if (utf8_is_ascii(message))
 		return message;
 	buf_init(&w.out, message.len * 8 + 4096);
 	put_part(&w, mime_parse(message, a));
