@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/check_mailboxes.h"
 
-#include <unistd.h>
-
 #include "store/account.h"
 
 struct missing {
@@ -36,9 +34,6 @@ static void count(struct accounts *accounts, const struct strs *keys,
 void check_mailboxes(
 	const struct conf *c, struct tables *tables, struct problems *p)
 {
-	const char *path =
-		arena_cstr(c->a, arena_printf(c->a, "%.*s/accounts/accounts.db",
-					 STR_ARG(c->data_directory)));
 	struct maps *maps = maps_open(tables, c, "virtual_mailbox_maps",
 		c->virtual_mailbox_maps, 0, p);
 	struct accounts *accounts = NULL;
@@ -52,9 +47,12 @@ void check_mailboxes(
 	if (!str_eqc(transport, "store") && !str_eqc(transport, "virtual"))
 		return;
 	maps_keys(maps, c->a, &keys);
-	if (keys.n > 0 && access(path, R_OK) == 0)
-		accounts =
-			accounts_open(arena_cstr(c->a, c->data_directory), &f);
+	if (keys.n > 0)
+		accounts = accounts_open_to_read(
+			arena_cstr(c->a, c->data_directory), &f);
+	/* What cannot be read says nothing about anybody. */
+	if (keys.n == 0 || (accounts == NULL && f.class != FAULT_PERM))
+		return;
 	count(accounts, &keys, c->a, &missing);
 	accounts_close(accounts);
 	if (missing.n > 0)

@@ -271,42 +271,16 @@ static enum outcome restrict_access(struct check *c, const struct rule *rule,
 
 /* ---- which fact each of them asks about ---- */
 
-RULE(check_client_access)
-{
-	return restrict_access(c, rule, SUBJECT_CLIENT, d);
-}
-
-RULE(check_helo_access)
-{
-	return restrict_access(c, rule, SUBJECT_HELO, d);
-}
-
-RULE(check_sender_access)
-{
-	return restrict_access(c, rule, SUBJECT_SENDER, d);
-}
-
-RULE(check_etrn_access)
-{
-	return restrict_access(c, rule, SUBJECT_ETRN, d);
-}
-
-RULE(check_recipient_access)
-{
-	return restrict_access(c, rule, SUBJECT_RECIPIENT, d);
-}
-
-RULE(check_sasl_access)
-{
-	return restrict_access(c, rule, SUBJECT_LOGIN, d);
-}
-
-RULE(check_reverse_client_hostname_access)
-{
-	return restrict_access(c, rule, SUBJECT_REVERSE, d);
-}
-
-RULE(check_ccert_access)
-{
-	return restrict_access(c, rule, SUBJECT_CCERT, d);
-}
+#define ACCESS(name, subject)                                                  \
+	RULE(name)                                                             \
+	{                                                                      \
+		return restrict_access(c, rule, subject, d);                   \
+	}
+ACCESS(check_client_access, SUBJECT_CLIENT)
+ACCESS(check_helo_access, SUBJECT_HELO)
+ACCESS(check_sender_access, SUBJECT_SENDER)
+ACCESS(check_etrn_access, SUBJECT_ETRN)
+ACCESS(check_recipient_access, SUBJECT_RECIPIENT)
+ACCESS(check_sasl_access, SUBJECT_LOGIN)
+ACCESS(check_reverse_client_hostname_access, SUBJECT_REVERSE)
+ACCESS(check_ccert_access, SUBJECT_CCERT)

@@ -38,7 +38,12 @@ static struct str value_of(struct facts *x, struct str name)
 	if (str_eqc(name, "client"))
 		return arena_printf(c->a, "%.*s[%.*s]", STR_ARG(c->client_name),
 			STR_ARG(c->client_text));
-	return conf_raw(c->policy->c, name);
+	struct str value;
+	const char *why;
+
+	return conf_expand_name(c->policy->c, name, c->a, &value, &why)
+		       ? value
+		       : STR_NONE;
 }
 
 static struct str lookup(struct str name, void *ctx)

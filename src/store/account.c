@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "db/db.h"
@@ -39,6 +40,23 @@ struct accounts *accounts_open(const char *data_dir, struct fault *f)
 	if (dir_make(dir, 0700, f))
 		a->db = db_open(path, DB_WRITE, f);
 	if (a->db != NULL && db_schema(a->db, schema, ARRAY_LEN(schema), f))
+		return a;
+	accounts_close(a);
+	return NULL;
+}
+
+struct accounts *accounts_open_to_read(const char *data_dir, struct fault *f)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/accounts/accounts.db", data_dir);
+	if (access(path, F_OK) != 0) {
+		fault_set(f, FAULT_PERM, 0, 3, 0, "there is no %s", path);
+		return NULL;
+	}
+	struct accounts *a = must_alloc(sizeof(*a));
+	a->db = db_open(path, DB_READ, f);
+	if (a->db != NULL)
 		return a;
 	accounts_close(a);
 	return NULL;

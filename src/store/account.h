@@ -18,6 +18,10 @@
 struct accounts;
 
 struct accounts *accounts_open(const char *data_dir, struct fault *f);
+/* Those that are there, as they are: nothing is made or brought up to date, and
+ * what changes may not be called.  NULL: there are none (FAULT_PERM), or they
+ * cannot be read. */
+struct accounts *accounts_open_to_read(const char *data_dir, struct fault *f);
 void accounts_close(struct accounts *a);
 
 enum { SCRAM_SALT_BYTES = 16, SCRAM_ITERATIONS = 4096 };

@@ -179,6 +179,33 @@ def test_who_moves_here_has_accounts_to_make(postern):
           input="x-1\n")
     wait_for("an empty queue", lambda: p.queue() == [])
     assert "have no account" not in p.run("check", check=False).stderr
+    # What cannot be read says nothing about anybody.
+    p.stop()
+    accounts = p.dir / "data/accounts/accounts.db"
+    for tail in ("-wal", "-shm"):
+        Path(f"{accounts}{tail}").unlink(missing_ok=True)
+    accounts.write_bytes(b"x" * 8192)
+    assert "have no account" not in p.run("check", check=False).stderr
+
+
+def test_a_table_that_fails_bounces_nobody(postern):
+    """Is it an address that waits for its account?  Nobody knows now."""
+    p = postern("p", options={
+        "virtual_mailbox_domains": "example.test",
+        "virtual_mailbox_maps": "fail:now",
+        "receive_override_options": "no_unknown_recipient_checks",
+        "smtpd_reject_unlisted_recipient": "no"}).start()
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<>", 250)
+    s.expect("RCPT TO:<who@example.test>", 250)
+    s.expect("DATA", 354)
+    s.send("Subject: s\r\n\r\nx\r\n.\r\n")
+    assert s.reply()[0] == 250
+    s.close()
+    waiting = wait_for("a try", lambda: [
+        r for m in p.queue() for r in m["recipients"] if r["attempts"]])
+    assert "always fails" in waiting[0]["reason"]
 
 
 def test_each_name_is_listed_with_what_becomes_of_it(tmp_path):

@@ -66,7 +66,7 @@ def test_what_a_listed_client_is_told(server):
                smtpd_sender_restrictions="reject_rhsbl_sender "
                                          "list.test=127.0.0.2",
                default_rbl_reply="$rbl_code no${rbl_reason?, $rbl_reason} to "
-                                 "$sender by $myhostname",
+                                 "$sender by $myorigin",
                rbl_reply_maps="inline:{{list.test = 450 4.7.9 $$rbl_class "
                               "$$client_address: $$rbl_reason}}")
     code, text = rcpt(p, source="127.0.0.21")

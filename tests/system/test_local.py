@@ -48,6 +48,8 @@ def public():
 @pytest.fixture
 def local(postern, public, home):
     """A server whose aliases are public/aliases; home_mailbox = mbox."""
+    made = []
+
     def make(aliases, **options):
         (public / "aliases").write_text(aliases)
         settings = {"mydestination": "localhost, mail.example.test",
@@ -56,12 +58,16 @@ def local(postern, public, home):
                     "local_recipient_maps": "unix:passwd.byname $alias_maps",
                     "minimal_backoff_time": "300s"}
         settings.update(options)
-        p = postern("local", options=settings)
-        p.sink = Sink("127.0.0.5", 0)
-        p.options.setdefault("relayhost", f"[127.0.0.5]:{p.sink.port}")
-        p.write_config()
+        sink = Sink("127.0.0.5", 0)
+        made.append(sink)
+        hop = f"[127.0.0.5]:{sink.port}"
+        settings = {k: v.replace("SINK", hop) for k, v in settings.items()}
+        p = postern("local", options={"relayhost": hop} | settings)
+        p.sink = sink
         return p.start()
-    return make
+    yield make
+    for sink in made:
+        sink.stop()
 
 
 def deliver(p, *to, sender="a@b.example", text="Subject: s\r\n\r\nFrom me\r\n"):
@@ -247,34 +253,54 @@ def test_mailbox_command(local, public, home):
     assert not (home / "mbox").exists()
 
 
+def sent(p):
+    """Who got mail at the sink."""
+    return sorted(r for m in p.sink.mails for r in m["rcpts"])
+
+
 def test_mailbox_transport(local, home):
     """Aliases and .forward first; accounts are not asked for."""
     p = local(f"list: {USER}, nobody-here, far@far.example\n",
-              relayhost="", mailbox_transport="smtp:[127.0.0.5]:PORT",
-              mailbox_transport_maps="inline:{other=smtp:[127.0.0.5]:PORT}",
+              mailbox_transport="smtp:SINK",
+              mailbox_transport_maps="inline:{other=smtp:SINK}",
               local_recipient_maps="")
-    p.stop()
-    p.options["relayhost"] = f"[127.0.0.5]:{p.sink.port}"
-    for name in ("mailbox_transport", "mailbox_transport_maps"):
-        p.options[name] = p.options[name].replace("PORT", str(p.sink.port))
-    p.write_config()
-    p.start()
     deliver(p, f"{USER}+ext@localhost", "other@localhost")
     deliver(p, "list@localhost")
     assert settled(p) == []
-    got = sorted(r for m in p.sink.mails for r in m["rcpts"])
-    assert got == ["far@far.example", "nobody-here@mail.example.test",
-                   "other@localhost", f"{USER}+ext@localhost",
-                   f"{USER}@mail.example.test"]
+    assert sent(p) == [
+        "far@far.example", "nobody-here@mail.example.test", "other@localhost",
+        f"{USER}+ext@localhost", f"{USER}@mail.example.test"]
     assert not (home / "mbox").exists()
     p.sink.mails.clear()
     (home / ".forward").write_text(f"\\{USER}, away@far.example\n")
     shutil.chown(home / ".forward", USER)
     deliver(p, f"{USER}@localhost")
     assert settled(p) == []
-    assert sorted(r for m in p.sink.mails for r in m["rcpts"]) == [
-        "away@far.example", f"{USER}@localhost"]
-    p.sink.stop()
+    assert sent(p) == ["away@far.example", f"{USER}@localhost"]
+
+
+def test_nobody_gets_twice_what_is_tried_again(local, public, home):
+    """A member of the list fails for a while."""
+    script(public / "prog", "exit 75\n")
+    p = local(f"list: {USER}, other, \"|{public}/prog\"\n",
+              mailbox_transport="smtp:SINK", local_recipient_maps="",
+              minimal_backoff_time="1s")
+    deliver(p, "list@localhost")
+    wait_for("two tries", lambda: any(
+        r["attempts"] > 1 for m in p.queue() for r in m["recipients"]))
+    assert sent(p) == []
+    script(public / "prog", "exit 0\n")
+    wait_for("an empty queue", lambda: p.queue() == [])
+    assert sent(p) == ["other@mail.example.test",
+                       f"{USER}@mail.example.test"]
+
+
+@pytest.mark.parametrize("spec", ["local", "local:x"])
+def test_mail_that_is_handed_to_where_it_comes_from(local, home, spec):
+    p = local("", mailbox_transport_maps="inline:{%s=%s}" % (USER, spec))
+    deliver(p, f"{USER}@localhost", sender="")
+    wait_for("an end", lambda: "loop" in p.log() and p.queue() == [])
+    assert p.log().count(" passed on ") <= 1
 
 
 def test_mailbox_transport_is_the_built_in_store(local, home):
@@ -290,25 +316,34 @@ def test_mailbox_transport_is_the_built_in_store(local, home):
 
 
 @pytest.mark.parametrize("options, rcpt", [
-    ({"fallback_transport": "smtp:[127.0.0.5]:PORT"}, "who+x@localhost"),
-    ({"fallback_transport_maps":
-      "inline:{who=smtp:[127.0.0.5]:PORT}"}, "who+x@localhost"),
+    ({"fallback_transport": "smtp:SINK"}, "who+x@localhost"),
+    ({"fallback_transport_maps": "inline:{who=smtp:SINK}"}, "who+x@localhost"),
     ({"luser_relay": "$user@far.example"}, "who@far.example"),
     ({"luser_relay": "catch.$domain+$extension@far.example"},
      "catch.localhost+x@far.example")])
 def test_users_without_an_account(local, home, options, rcpt):
-    p = local("", local_recipient_maps="")
-    p.stop()
-    p.options.update({k: v.replace("PORT", str(p.sink.port))
-                      for k, v in options.items()})
-    p.write_config()
-    p.start()
+    p = local("", local_recipient_maps="", **options)
     deliver(p, "who+x@localhost")
     deliver(p, f"{USER}@localhost")
     assert settled(p) == []
-    assert [m["rcpts"] for m in p.sink.mails] == [[rcpt]]
+    assert sent(p) == [rcpt]
     assert "\nSubject: s\n" in (home / "mbox").read_text()
-    p.sink.stop()
+
+
+def test_luser_relay_of_many(local, home):
+    """Once for all."""
+    p = local("two: no-one, no-body\n", local_recipient_maps="",
+              luser_relay="catch@far.example")
+    deliver(p, "two@localhost")
+    assert settled(p) == []
+    assert sent(p) == ["catch@far.example"]
+
+
+def test_a_catcher_that_is_not_there(local, home):
+    p = local("", local_recipient_maps="", luser_relay="gone@localhost")
+    deliver(p, "no-one@localhost", sender="a@far.example")
+    wait_for("the report", lambda: "a@far.example" in sent(p))
+    assert b'unknown user: "gone"' in p.sink.mails[-1]["data"]
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

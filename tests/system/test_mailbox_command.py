@@ -258,6 +258,18 @@ def pages(data, kind):
     (INSIDE_OF_BODIES, 1, 0), (INSIDE_OF_BODIES, 9, 0),
     ("messages", 1, 30), ("blobs", 1, 0)])
 def test_repair_of_damaged_pages(sound, kind, n, lost_max):
+    repair(sound, kind, n, lost_max)
+
+
+@pytest.mark.parametrize("kind,n,lost_max", [
+    (LEAF_OF_ROWS, 3, 360), (LEAF_OF_BODIES, 30, 120), (OVERFLOW, 10, 10),
+    ("mailboxes", 1, 0)])
+def test_repair_where_free_pages_are_not_known(sound, kind, n, lost_max):
+    """Rows are asked for by number then."""
+    repair(sound, kind, n, lost_max, free=7)
+
+
+def repair(sound, kind, n, lost_max, free=None):
     """What stood in a page that cannot be read is lost, and nothing else."""
     p, path, have = sound
     whole = path.read_bytes()
@@ -273,6 +285,8 @@ def test_repair_of_damaged_pages(sound, kind, n, lost_max):
     hit = chance.sample(some, min(n, len(some)))
     for i in hit:
         data[i * PAGE:(i + 1) * PAGE] = chance.randbytes(PAGE)
+    if free is not None:
+        data[36:40] = free.to_bytes(4, "big")  # how many there are
     others = {f: f.read_bytes() for f in path.parent.glob("mail.?.db*")}
     bodies = {f: f.read_bytes() for f in path.parent.glob("blobs.*/*")}
     path.write_bytes(data)

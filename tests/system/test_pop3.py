@@ -243,6 +243,23 @@ def test_utf8_in_headers(server):
     p.quit()
 
 
+def test_many_addresses_that_are_not_ascii(server):
+    """Each becomes many times as long."""
+    many = 4000
+    c = Client(server, USER)
+    c.append("INBOX", b"To: " + b",\r\n ".join(["ü@x".encode()] * many) +
+             b"\r\n\r\nbody\r\n")
+    c.close()
+    p = poplib.POP3_SSL(server.host, server.port["pop3s"],
+                        context=server.tls())
+    p.user(USER)
+    p.pass_(PW)
+    lines = p.retr(p.stat()[0])[1]
+    p.quit()
+    assert lines[-2:] == [b"", b"body"]
+    assert sum(b"invalid@" in x for x in lines) == many
+
+
 def test_login_delay(tmp_path):
     p = Postern(tmp_path / "a", users={USER: PW}, options={
         "virtual_mailbox_domains": "example.test",

@@ -178,11 +178,13 @@ struct str mail_surrogate(struct str message, struct arena *a)
 
 	if (utf8_is_ascii(message))
 		return message;
-	buf_init(&w.out, message.len * 8 + 4096);
+	/* "ü@x," becomes fourteen times as long. */
+	buf_init(&w.out, message.len * 32 + 4096);
 	put_part(&w, mime_parse(message, a));
 	if (w.at > 0)
 		buf_put(&w.out, str_from_at(message, w.at));
-	struct str out = w.at > 0 ? arena_str(a, buf_str(&w.out)) : message;
+	bool changed = w.at > 0 && !buf_over(&w.out);
+	struct str out = changed ? arena_str(a, buf_str(&w.out)) : message;
 	buf_fini(&w.out);
 	return out;
 }

@@ -75,29 +75,39 @@ bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
 /* The address stands in virtual_mailbox_maps, and not because every one would:
  * who moves here from elsewhere has yet to make its account, and its mail waits
  * for that. */
-static bool awaits_account(
-	struct mailbox_role *m, struct str address, struct arena *a)
+static enum table_result awaits_account(struct mailbox_role *m,
+	struct str address, struct arena *a, struct fault *f)
 {
 	struct maps *maps = m->policy->virtual_mailbox;
 	struct str local, domain, value;
-	struct fault f;
+	enum table_result r = maps_lookup(maps, address, a, &value, f);
 
+	if (r != TABLE_FOUND)
+		return r;
 	smtp_address_split(address, &local, &domain);
-	struct str nobody = arena_printf(a, "%016llx@%.*s",
-		(unsigned long long)random_u64(), STR_ARG(domain));
-	return maps_lookup(maps, address, a, &value, &f) == TABLE_FOUND &&
-	       maps_lookup(maps, nobody, a, &value, &f) == TABLE_NONE;
+	r = maps_lookup(maps,
+		arena_printf(a, "%016llx@%.*s",
+			(unsigned long long)random_u64(), STR_ARG(domain)),
+		a, &value, f);
+	return r == TABLE_NONE    ? TABLE_FOUND
+	       : r == TABLE_FOUND ? TABLE_NONE
+				  : r;
 }
 
+/* The fault; a table that cannot be asked says its own. */
 static void no_account(struct mailbox_role *m, struct str address,
 	struct str user, struct arena *a, struct fault *f)
 {
-	if (awaits_account(m, address, a) || awaits_account(m, user, a))
+	enum table_result r = awaits_account(m, address, a, f);
+
+	if (r == TABLE_NONE && !str_eq(user, address))
+		r = awaits_account(m, user, a, f);
+	if (r == TABLE_FOUND)
 		fault_set(f, FAULT_TEMP, 450, 2, 1,
 			"%.*s stands in virtual_mailbox_maps, and has no "
 			"account yet",
 			STR_ARG(address));
-	else
+	if (r == TABLE_NONE)
 		fault_set(f, FAULT_PERM, 550, 1, 1,
 			"user unknown: there is no account %.*s",
 			STR_ARG(address));

@@ -23,6 +23,7 @@ struct task {
 	enum local_action action;
 	struct str user; /* whose mailbox, whose rights; absent: nobody's */
 	struct str target; /* file or command; the extension of a user */
+	bool luser; /* luser_relay named it */
 	struct task *next;
 };
 
@@ -36,6 +37,8 @@ struct expansion {
 	struct arena *a;
 	struct map *seen; /* what is already among the targets */
 	struct strs addresses; /* to be queued */
+	struct passed *passed; /* the same, to transports */
+	bool luser; /* what is expanded is luser_relay */
 	struct task *first, **last;
 	struct str extension; /* of the recipient; absent without */
 	struct str owner; /* owner-NAME of the last alias; absent without */
@@ -131,7 +134,10 @@ static void add_task(struct expansion *x, enum local_action action,
 
 	if (!is_new(x, (char)('0' + action), user, target))
 		return;
-	*t = (struct task){.action = action, .user = user, .target = target};
+	*t = (struct task){.action = action,
+		.user = user,
+		.target = target,
+		.luser = x->luser};
 	*x->last = t;
 	x->last = &t->next;
 }
@@ -339,50 +345,53 @@ static bool queue_addresses(struct expansion *x)
 	return local_requeue(x->m, &fresh, buf_str(&text), x->f);
 }
 
-/* Who is meant, as an address: the recipient, or whom an alias made of him. */
-static struct str address_of(struct expansion *x, struct str user)
-{
-	const struct conf *c = x->m->role->conf;
-	struct str local, domain, own, ext;
-
-	smtp_address_split(x->r->address, &local, &domain);
-	address_extension(local, c->recipient_delimiter,
-		c->owner_request_special, &own, &ext);
-	return str_ieq(own, user) ? x->r->address
-				  : rewrite_trivial(x->m->policy, user, x->a);
-}
-
 /* To another transport, as it came: who gets it there is its business. */
 static bool pass_on(struct expansion *x, struct str user, struct str spec)
 {
-	struct recipient rcpt = {.address = address_of(x, user),
+	struct recipient rcpt = {
+		.address = passed_address(x->m, x->r, user, x->a),
 		.original = x->r->original,
 		.orcpt = x->r->orcpt,
 		.notify = x->r->notify};
-	struct envelope fresh = *x->e;
 
-	fresh.id = id_new();
-	fresh.filter = spec;
-	fresh.rcpts = &rcpt;
-	fresh.n_rcpts = 1;
+	/* What comes by a transport and goes to it again never ends. */
+	if (str_present(x->e->filter) && str_eq(x->e->filter, spec))
+		return fault_set(x->f, FAULT_PERM, 554, 4, 6,
+			"mail transport loop: %.*s leads back here",
+			STR_ARG(spec));
 	log_info("passed on", log_s("user", user), log_s("transport", spec));
-	return local_requeue(x->m, &fresh, x->message, x->f);
+	passed_add(&x->passed, spec, &rcpt, x->a);
+	return true;
+}
+
+/* The address of luser_relay; once, whoever else of this mail is unknown. */
+static bool relay_luser(struct expansion *x, struct str address)
+{
+	struct source in = {.name = "luser_relay", .depth = 1};
+
+	if (!is_new(x, 'l', STR_NONE, address))
+		return true;
+	x->luser = true;
+	bool ok = take_address(x, address, &in);
+	x->luser = false;
+	return ok;
 }
 
 /* A user without an account. */
 static bool deliver_unknown(struct expansion *x, const struct task *t)
 {
-	struct source in = {.name = "luser_relay", .depth = 1};
-	struct str spec, address;
+	struct str spec, address = STR_NONE;
 
 	if (!local_transport(x->m, t->user, true, x->a, &spec, x->f))
 		return false;
 	if (str_present(spec))
 		return pass_on(x, t->user, spec);
-	if (!local_luser(x->m, x->r->address, x->a, &address, x->f))
+	/* Nobody catches what the catcher would. */
+	if (!t->luser &&
+		!local_luser(x->m, x->r->address, x->a, &address, x->f))
 		return false;
-	if (str_present(address) && is_new(x, 'l', STR_NONE, address))
-		return take_address(x, address, &in);
+	if (str_present(address))
+		return relay_luser(x, address);
 	if (str_ieqc(t->user, "postmaster") ||
 		str_ieqc(t->user, "mailer-daemon")) {
 		/* Nobody named one: what is said to it, the log keeps. */
@@ -465,6 +474,7 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 		x.extension = str_from_at(ext, 1);
 	x.seen = map_new();
 	bool ok = expand_name(&x, local, &from) && do_tasks(&x) &&
+		  passed_queue(x.passed, m, e, x.message, f) &&
 		  (x.addresses.n == 0 || queue_addresses(&x));
 	map_free(x.seen, NULL);
 	fd_close(&x.body_fd);

@@ -3,6 +3,7 @@
 
 #include "codec/postfix/expand.h"
 #include "codec/smtp/path.h"
+#include "policy/rewrite.h"
 
 enum { TIMEOUT_MS = 120000 };
 
@@ -87,4 +88,50 @@ bool local_requeue(struct mailbox_role *m, const struct envelope *e,
 	text_put(&b, &out);
 	return ipc_call(m->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
 		TIMEOUT_MS, &reply, f);
+}
+
+struct str passed_address(struct mailbox_role *m, const struct recipient *r,
+	struct str user, struct arena *a)
+{
+	const struct conf *c = m->role->conf;
+	struct str local, domain, own, ext;
+
+	smtp_address_split(r->address, &local, &domain);
+	address_extension(local, c->recipient_delimiter,
+		c->owner_request_special, &own, &ext);
+	return str_ieq(own, user) ? r->address
+				  : rewrite_trivial(m->policy, user, a);
+}
+
+void passed_add(struct passed **first, struct str spec,
+	const struct recipient *rcpt, struct arena *a)
+{
+	struct passed **p = first;
+
+	while (*p != NULL && !str_eq((*p)->spec, spec))
+		p = &(*p)->next;
+	if (*p == NULL) {
+		*p = arena_make(a, struct passed);
+		(*p)->spec = spec;
+	}
+	(*p)->rcpts =
+		arena_grown(a, (*p)->rcpts, (*p)->n, &(*p)->cap, sizeof(*rcpt));
+	(*p)->rcpts[(*p)->n++] = *rcpt;
+}
+
+bool passed_queue(const struct passed *first, struct mailbox_role *m,
+	const struct envelope *e, struct str message, struct fault *f)
+{
+	for (const struct passed *p = first; p != NULL; p = p->next) {
+		struct envelope fresh = *e;
+
+		fresh.id = id_new();
+		fresh.filter = p->spec;
+		fresh.size = message.len;
+		fresh.rcpts = p->rcpts;
+		fresh.n_rcpts = (uint32_t)p->n;
+		if (!local_requeue(m, &fresh, message, f))
+			return false;
+	}
+	return true;
 }

@@ -18,6 +18,24 @@ bool local_transport(struct mailbox_role *m, struct str user, bool unknown,
 bool local_luser(struct mailbox_role *m, struct str recipient, struct arena *a,
 	struct str *address_r, struct fault *f);
 
+/* Who is meant by a user, as an address: the recipient, or whom an alias made
+ * of him. */
+struct str passed_address(struct mailbox_role *m, const struct recipient *r,
+	struct str user, struct arena *a);
+/* Mail to be handed on, by transport; in the arena. */
+struct passed {
+	struct str spec;
+	struct recipient *rcpts;
+	size_t n, cap;
+	struct passed *next;
+};
+void passed_add(struct passed **first, struct str spec,
+	const struct recipient *rcpt, struct arena *a);
+/* A message for each transport.  When all else is done: what fails before is
+ * tried again as a whole. */
+bool passed_queue(const struct passed *first, struct mailbox_role *m,
+	const struct envelope *e, struct str message, struct fault *f);
+
 /* Into the queue, as a message of its own; on disk when it returns true.  Where
  * the envelope has a filter, that transport gets it, else the route of each
  * recipient. */

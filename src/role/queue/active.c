@@ -153,8 +153,11 @@ static void make_plan(struct sched *s, const struct message *m, struct plan *p,
 		/* It goes to the filter first, whoever it is for. */
 		p->route = policy_filter_route(
 			env->filter, s->policy->c->myhostname);
-		p->route.by = arena_printf(
-			a, "content_filter %.*s", STR_ARG(env->filter));
+		p->route.by = arena_printf(a, "%s %.*s",
+			str_eq(env->filter, s->policy->c->content_filter)
+				? "content_filter"
+				: "FILTER or mailbox_transport",
+			STR_ARG(env->filter));
 	} else if (!policy_route(s->policy, env->sender,
 			   env->rcpts[p->n].address, a, &p->route, &f)) {
 		p->ends = true;
