@@ -417,6 +417,8 @@ static void check_all(const char *dir, struct problems *p)
 	check_authentication(x.c, x.tables, p);
 	maps_open(x.tables, x.c, "mailbox_quota_maps", x.c->mailbox_quota_maps,
 		0, p);
+	match_list_new(x.tables, x.c, "imap_quota_admins",
+		x.c->imap_quota_admins, MATCH_NAMES, false, p);
 	check_oauth(x.c, p);
 	milter_list_parse(
 		x.c, "non_smtpd_milters", x.c->non_smtpd_milters, x.c->a, p);
@@ -462,28 +464,6 @@ int check_run(const char *dir, enum problem_level level)
 	return problems_count(&p, PROBLEM_ERROR) > 0 ? EX_CONFIG : EX_OK;
 }
 
-/* ---- --list-parameters ---- */
-
-static int list_parameters(void)
-{
-	static const char *const kinds[] = {[KNOWN_NEVER] = "never",
-		[KNOWN_OTHER] = "other",
-		[KNOWN_TRANSPORT] = "acts",
-		[KNOWN_LMTP] = "acts",
-		[KNOWN_LATER] = "later"};
-
-	printf("# acts: as in Postfix; never: no meaning in one program; "
-	       "other: served in\n# another way; later: does not act yet\n");
-	for (size_t i = 0; i < n_params; i++)
-		printf("%-46s acts   %s\n", params[i].name, params[i].doc);
-	for (size_t i = 0; i < n_known_params; i++)
-		if (param_find(str_from(known_params[i].name)) == NULL)
-			printf("%-46s %-6s %s\n", known_params[i].name,
-				kinds[known_params[i].kind],
-				known_params[i].text);
-	return EX_OK;
-}
-
 int cmd_check(struct cmd *c)
 {
 	static const struct option_def defs[] = {{"--list-parameters", false}};
@@ -493,8 +473,10 @@ int cmd_check(struct cmd *c)
 	while ((i = cmd_option(c, &at, defs, ARRAY_LEN(defs), &value)) != -2) {
 		if (i == -3)
 			return EX_USAGE;
-		if (i == 0)
-			return list_parameters();
+		if (i == 0) {
+			check_list_parameters();
+			return EX_OK;
+		}
 		return cmd_usage(c, "unexpected \"%s\"", value);
 	}
 	return check_run(c->dir, PROBLEM_NOTE);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/check_parameters.h"
 
+#include <stdio.h>
+
 #include "cmd/check_words.h"
 #include "codec/postfix/value.h"
 
@@ -140,4 +142,25 @@ void check_parameters(struct conf *c, struct problems *p)
 		if (e != NULL && e->line == c->order[i].line)
 			check_name(c, p, e);
 	}
+}
+
+/* ---- --list-parameters ---- */
+
+void check_list_parameters(void)
+{
+	static const char *const kinds[] = {[KNOWN_NEVER] = "never",
+		[KNOWN_OTHER] = "other",
+		[KNOWN_TRANSPORT] = "acts",
+		[KNOWN_LMTP] = "acts",
+		[KNOWN_LATER] = "later"};
+
+	printf("# acts: as in Postfix; never: no meaning in one program; "
+	       "other: served in\n# another way; later: does not act yet\n");
+	for (size_t i = 0; i < n_params; i++)
+		printf("%-46s acts   %s\n", params[i].name, params[i].doc);
+	for (size_t i = 0; i < n_known_params; i++)
+		if (param_find(str_from(known_params[i].name)) == NULL)
+			printf("%-46s %-6s %s\n", known_params[i].name,
+				kinds[known_params[i].kind],
+				known_params[i].text);
 }

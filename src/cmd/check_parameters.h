@@ -7,5 +7,7 @@
 #include "conf/conf.h"
 
 void check_parameters(struct conf *c, struct problems *p);
+/* Every name of Postfix and of ours, and whether it acts: to stdout. */
+void check_list_parameters(void);
 
 #endif

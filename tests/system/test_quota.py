@@ -129,8 +129,8 @@ def test_the_quota_command(login):
     c.append("Trash", mail(3500))
     got = c.ok("GETQUOTAROOT Trash")
     assert got[0] == 'QUOTAROOT "Trash" ""'
-    assert got[1] == 'QUOTA "" (STORAGE 4 20)'
-    assert c.ok('GETQUOTA ""') == ['QUOTA "" (STORAGE 4 20)']
+    assert got[1] == 'QUOTA "" (STORAGE 4 20 MAILBOX 6 10000)'
+    assert c.ok('GETQUOTA ""') == ['QUOTA "" (STORAGE 4 20 MAILBOX 6 10000)']
     assert "NOPERM" in c.no('SETQUOTA "" (STORAGE 500)')
     c.no("GETQUOTA nonsense")
     c.no("GETQUOTAROOT nowhere")
@@ -139,7 +139,7 @@ def test_the_quota_command(login):
     got = c.ok("STATUS Trash (DELETED DELETED-STORAGE)")[-1]
     assert re.search(r"DELETED 1 DELETED-STORAGE \d{4}\)", got)
     few = login(FEW)
-    assert few.ok('GETQUOTA ""') == ['QUOTA "" (MESSAGE 0 4)']
+    assert few.ok('GETQUOTA ""') == ['QUOTA "" (MESSAGE 0 4 MAILBOX 6 10000)']
 
 
 def test_the_owner_is_warned_once(server, login):
@@ -227,5 +227,66 @@ def test_a_domain_as_a_whole(tmp_path):
         p.start(add_users=False)
         d = Client(p, b, PW)
         d.append("INBOX", mail(10))
+    finally:
+        p.stop()
+
+
+def test_an_administrator_sets_quotas(tmp_path):
+    """RFC 9208 4.1.3, by imap_quota_admins; who is none sees and sets
+    nothing.  It lasts, counts before mailbox_quota_maps, at RCPT and APPEND."""
+    chief = "chief@example.test"
+    p = Postern(tmp_path / "a", users={SMALL: PW, chief: PW},
+                options={"virtual_mailbox_domains": "example.test",
+                         "mailbox_quota_maps":
+                             f"inline:{{ {{{SMALL} = 20K}} }}",
+                         "imap_quota_admins": chief})
+    p.start()
+    try:
+        c, u = Client(p, chief), Client(p, SMALL)
+        assert "QUOTASET" in c.ok("CAPABILITY")[0].split()
+        assert c.ok(f"GETQUOTA {SMALL}") == [
+            f'QUOTA "{SMALL}" (STORAGE 0 20 MAILBOX 6 10000)']
+        assert c.ok(f'SETQUOTA "{SMALL}" (STORAGE 100 MESSAGE 3)') == [
+            f'QUOTA "{SMALL}" (STORAGE 0 100 MESSAGE 0 3 MAILBOX 6 10000)']
+        assert u.ok('GETQUOTA ""') == [
+            'QUOTA "" (STORAGE 0 100 MESSAGE 0 3 MAILBOX 6 10000)']
+        # In other letters, and with what cannot be set or is not there
+        assert 'QUOTA "SMALL@example.test"' in c.ok(
+            "GETQUOTA SMALL@example.test")[0]
+        assert "[CANNOT]" in c.no(f"SETQUOTA {SMALL} (MAILBOX 5)")
+        assert "[NONEXISTENT]" in c.no("SETQUOTA no@example.test (STORAGE 5)")
+        for bad in ("SETQUOTA", f"SETQUOTA {SMALL}", f"SETQUOTA {SMALL} ()x",
+                    f"SETQUOTA {SMALL} (STORAGE)",
+                    f"SETQUOTA {SMALL} (STORAGE -1)",
+                    f"SETQUOTA {SMALL} (STORAGE 18446744073709551615)"):
+            assert c.cmd(bad)[1].startswith("BAD"), bad
+        assert "[NOPERM]" in u.no(f"SETQUOTA {SMALL} (STORAGE 500)")
+        assert "[NOPERM]" in u.no('SETQUOTA "" ()')
+        assert "[NONEXISTENT]" in u.no(f"GETQUOTA {chief}")
+        assert "MESSAGE 0 3" in u.ok('GETQUOTA ""')[0]
+        # No annotation of that name is there for the client
+        assert u.ok('GETMETADATA (DEPTH infinity) "" (/private /shared)') == []
+        for _ in range(3):
+            u.ok(b"APPEND INBOX {4+}\r\nA: b")
+        assert u.cmd(b"APPEND INBOX {4+}\r\nA: b")[1].startswith(
+            "NO [OVERQUOTA]")
+        p.stop()
+        p.start(add_users=False)
+        c, u = Client(p, chief), Client(p, SMALL)
+        assert "STORAGE 1 100 MESSAGE 3 3" in u.ok("GETQUOTAROOT INBOX")[1]
+        with smtp(p) as s:
+            s.ehlo("c.test")
+            s.mail("a@c.test")
+            assert s.rcpt(SMALL)[0] == 552
+            c.ok(f"SETQUOTA {SMALL} ()")
+            assert s.rcpt(SMALL)[0] == 250
+        assert u.ok('GETQUOTA ""') == ['QUOTA "" (MAILBOX 6 10000)']
+        c.ok('SETQUOTA "" (MESSAGE 9)')
+        assert c.ok("GETQUOTAROOT INBOX")[1] == (
+            'QUOTA "" (MESSAGE 0 9 MAILBOX 6 10000)')
+        u.ok(f"SETACL INBOX {chief} lr")
+        assert c.ok(f'GETQUOTAROOT "Other Users/{SMALL}/INBOX"') == [
+            f'QUOTAROOT "Other Users/{SMALL}/INBOX" "{SMALL}"',
+            f'QUOTA "{SMALL}" (MAILBOX 6 10000)']
     finally:
         p.stop()

@@ -61,7 +61,7 @@ bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
 	case TABLE_ERROR:
 		return false;
 	}
-	if (!quota_of(m->quotas, name, a, &quota, f) ||
+	if (!quota_of(m, account, name, a, &quota, f) ||
 		!store_usage(m->store, account, 0, false, &used, f))
 		return false;
 	*full_r = (quota.bytes > 0 && used.bytes + bytes > quota.bytes) ||
@@ -144,7 +144,7 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		add(o, one);
 		return;
 	}
-	if (!quota_of(m->quotas, name, a, &quota, &f) ||
+	if (!quota_of(m, account, name, a, &quota, &f) ||
 		!quota_domain_room(m, name, body.len, 1, a, &f)) {
 		outcome_fault(&one, n, &f, a);
 		add(o, one);

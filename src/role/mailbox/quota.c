@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/mailbox/quota.h"
 
+#include <stdio.h>
+
 #include "base/must.h"
 #include "codec/mail/date.h"
 #include "codec/smtp/path.h"
+#include "conf/match.h"
 #include "conf/quota.h"
 #include "role/mailbox/domain_quota.h"
 #include "role/mailbox/summary.h"
@@ -13,7 +16,13 @@ struct quotas {
 	struct maps *maps; /* NULL: none */
 	struct store_quota everyone;
 	struct domains *domains;
+	struct match_list *admins; /* NULL: nobody sets quotas of others */
 };
+
+/* What an administrator set stands among the annotations of the account, under
+ * a name that no client can ask for (RFC 5464 4.1): it goes where they go, also
+ * into a backup. */
+static const char entry_name[] = "quota";
 
 struct quotas *quotas_new(struct role *r)
 {
@@ -25,6 +34,11 @@ struct quotas *quotas_new(struct role *r)
 		r->conf->mailbox_quota_maps, 0, &ignored);
 	role_may_read_tables(r, r->conf->mailbox_quota_maps);
 	q->domains = domains_new(r);
+	role_may_read_tables(r, r->conf->imap_quota_admins);
+	if (r->conf->imap_quota_admins.len > 0)
+		q->admins = match_list_new(r->tables, r->conf,
+			"imap_quota_admins", r->conf->imap_quota_admins,
+			MATCH_NAMES, false, &ignored);
 	/* postern check has refused what does not read. */
 	quota_parse(r->conf->mailbox_quota, &q->everyone.bytes,
 		&q->everyone.messages);
@@ -34,7 +48,7 @@ struct quotas *quotas_new(struct role *r)
 bool quotas_any(const struct quotas *q)
 {
 	return q->maps != NULL || q->everyone.bytes > 0 ||
-	       q->everyone.messages > 0;
+	       q->everyone.messages > 0 || q->admins != NULL;
 }
 
 bool quota_domain_room(struct mailbox_role *m, struct str address,
@@ -50,7 +64,50 @@ void quota_domain_came(struct mailbox_role *m, struct str address,
 	domains_came(m->quotas->domains, address, bytes, messages, a);
 }
 
-bool quota_of(struct quotas *q, struct str address, struct arena *a,
+/* ---- set by an administrator: RFC 9208 4.1.3 ---- */
+
+bool quota_any_admins(const struct quotas *q)
+{
+	return q->admins != NULL;
+}
+
+enum table_result quota_is_admin(const struct quotas *q, struct str login,
+	struct arena *a, struct fault *f)
+{
+	return q->admins == NULL ? TABLE_NONE
+				 : match_name(q->admins, login, a, f);
+}
+
+bool quota_set(struct mailbox_role *m, int64_t account,
+	const struct store_quota *quota, struct fault *f)
+{
+	char value[48];
+	struct store_entry e = {.name = str_from(entry_name)};
+
+	snprintf(value, sizeof(value), "%llu %llu",
+		(unsigned long long)quota->bytes,
+		(unsigned long long)quota->messages);
+	e.value = str_from(value);
+	return store_metadata_set(m->store, account, 0, &e, 1, f);
+}
+
+struct set {
+	struct store_quota *quota;
+	bool found;
+};
+
+static void read_set(const struct store_entry *e, void *ctx)
+{
+	struct set *s = ctx;
+
+	if (str_eqc(e->name, entry_name))
+		s->found = quota_parse(
+			e->value, &s->quota->bytes, &s->quota->messages);
+}
+
+/* ---- of an account ---- */
+
+static bool from_tables(struct quotas *q, struct str address, struct arena *a,
 	struct store_quota *quota_r, struct fault *f)
 {
 	struct address_keys keys = {
@@ -75,6 +132,17 @@ bool quota_of(struct quotas *q, struct str address, struct arena *a,
 		log_z("problem", "not a quota: 10G, or 10G 100000"));
 	*quota_r = q->everyone;
 	return true;
+}
+
+bool quota_of(struct mailbox_role *m, int64_t account, struct str address,
+	struct arena *a, struct store_quota *quota_r, struct fault *f)
+{
+	struct set s = {quota_r, false};
+
+	if (m->quotas->admins != NULL &&
+		!store_metadata(m->store, account, 0, read_set, &s, f))
+		return false;
+	return s.found || from_tables(m->quotas, address, a, quota_r, f);
 }
 
 /* ---- the warning ---- */

@@ -220,7 +220,8 @@ static bool find_target(struct append *x)
 		return false;
 	for (size_t i = 0; i < x->n; i++)
 		bytes += x->v[i]->body.len;
-	if (!quota_of(s->sv->m->quotas, x->to.owner, s->cmd_a, &quota, &f) ||
+	if (!quota_of(s->sv->m, x->to.account, x->to.owner, s->cmd_a, &quota,
+		    &f) ||
 		!quota_domain_room(
 			s->sv->m, x->to.owner, bytes, x->n, s->cmd_a, &f)) {
 		imap_fault(s, &f);

@@ -115,6 +115,8 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 		return;
 	}
 	uint32_t *uids = view_uids(w, &n);
+	if (!imap_within_limit(s, n))
+		return;
 	if (n == 0) {
 		imap_ok(s, "Nothing to do");
 		return;
@@ -128,7 +130,7 @@ static void transfer(struct imap *s, struct imap_in *in, bool move)
 	uint32_t *fresh = arena_alloc(s->cmd_a, (n + 1) * sizeof(*fresh));
 	/* A move within an account needs no room. */
 	bool more = !move || to.account != s->view.box->account;
-	if (!quota_of(s->sv->m->quotas, to.owner, s->cmd_a, &quota, &f) ||
+	if (!quota_of(s->sv->m, to.account, to.owner, s->cmd_a, &quota, &f) ||
 		(more && !quota_domain_room(
 				 s->sv->m, to.owner, 0, n, s->cmd_a, &f)) ||
 		!(is_near(s, &to) ? copy_near : imap_copy_far)(s, uids, n, &to,
@@ -193,6 +195,7 @@ void imap_expunge(struct imap *s, struct imap_in *in)
 		return;
 	}
 	uint32_t *uids = imap_deleted(s, s->uid ? &set : NULL, &n);
+	imap_limit_newest(s, &uids, &n);
 	if (!imap_expunge_uids(s, uids, n, &f)) {
 		imap_fault(s, &f);
 		return;

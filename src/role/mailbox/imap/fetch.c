@@ -248,7 +248,7 @@ static bool run_one(struct run *r, const struct pick *p)
 	return !stream_failed(r->x->s->stream);
 }
 
-/* A list of UIDs first, where it is cut or written to. */
+/* A list of UIDs first, where it is cut, limited, or written to. */
 static bool run_listed(struct run *r, struct view_walk *w)
 {
 	struct fetch *x = r->x;
@@ -266,6 +266,7 @@ static bool run_listed(struct run *r, struct view_walk *w)
 	}
 	if (x->has_partial)
 		imap_partial_cut(&x->partial, &uids, &n);
+	imap_limit_newest(s, &uids, &n);
 	if (x->sets_seen && !set_seen(x, uids, n, &r->fresh, &r->n_fresh, r->f))
 		return false;
 	for (size_t i = 0; i < n; i++)
@@ -302,7 +303,7 @@ static void fetch(struct imap *s, struct fetch *x, struct view_walk *w)
 	/* RFC 4314 4: without the right, \Seen is not set. */
 	x->sets_seen &=
 		!s->view.read_only && (s->view.rights & RIGHT_SEEN) != 0;
-	bool listed = x->has_partial || x->sets_seen;
+	bool listed = x->has_partial || x->sets_seen || imap_is_limited(s);
 
 	x->a = arena_new(SIZE_MAX);
 	bool ok = listed ? run_listed(&r, w) : run_streamed(&r, w);

@@ -55,6 +55,8 @@ struct imap {
 	bool uid; /* UID FETCH and its kin */
 	enum news news;
 	bool own_expunge; /* what goes is the answer to the command */
+	uint32_t limited_from; /* it left alone what is below this UID, for
+				* there were too many; 0: it did not */
 	bool quiet_flags; /* NOTIFY: no FETCH for flags that others change */
 	struct view_own own; /* what it changed itself */
 	const uint32_t *own_new; /* UIDs that it brought into the selected */
@@ -111,6 +113,14 @@ void imap_fault_trycreate(struct imap *s, const struct fault *f);
 
 bool imap_expunge_uids(
 	struct imap *s, const uint32_t *uids, size_t n, struct fault *f);
+
+/* message_limit.c: RFC 9738 */
+bool imap_is_limited(const struct imap *s);
+/* Of ascending UIDs the newest, as many as one command may work on; imap_ok
+ * tells the client where to go on. */
+void imap_limit_newest(struct imap *s, uint32_t **uids, size_t *n);
+/* For who works on all or on none; false: answered. */
+bool imap_within_limit(struct imap *s, size_t n);
 
 /* read.c: one command with its literals into s->input */
 enum read_result { READ_OK, READ_REFUSED, READ_GONE };

@@ -66,12 +66,31 @@ static void tagged(
 	put_line(s, tag, word, fmt, args);
 }
 
-void imap_ok(struct imap *s, const char *fmt, ...)
+static void plain_ok(struct imap *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void plain_ok(struct imap *s, const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
 	tagged(s, "OK ", fmt, args);
+	va_end(args);
+}
+
+void imap_ok(struct imap *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	if (s->limited_from == 0) {
+		tagged(s, "OK ", fmt, args);
+	} else {
+		/* A reply has one code: RFC 9738 3 takes the tagged one. */
+		if (fmt[0] == '[')
+			put_line(s, "* ", "OK ", fmt, args);
+		plain_ok(s, "[MESSAGELIMIT %lld %u] the newest only",
+			(long long)s->sv->c->imap_message_limit,
+			s->limited_from);
+	}
 	va_end(args);
 }
 

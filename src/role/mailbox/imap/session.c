@@ -242,6 +242,7 @@ static void run_line(struct imap *s)
 	struct str name;
 
 	s->uid = false;
+	s->limited_from = 0;
 	s->news = NEWS_NONE;
 	s->tag = STR("*");
 	if (!imap_tag(&in, &s->tag) || !imap_space(&in) ||

@@ -4,6 +4,7 @@
 #include "role/mailbox/gate/gate.h"
 #include "role/mailbox/imap/imap.h"
 #include "role/mailbox/imap/place.h"
+#include "role/mailbox/quota.h"
 
 void imap_put_capabilities(const struct imap *s, struct buf *out)
 {
@@ -18,11 +19,17 @@ void imap_put_capabilities(const struct imap *s, struct buf *out)
 		"SEARCH=FUZZY I18NLEVEL=1 UTF8=ACCEPT BINARY MULTIAPPEND "
 		"CATENATE REPLACE PREVIEW SAVEDATE OBJECTID UIDONLY "
 		"UNAUTHENTICATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE "
+		"QUOTA=RES-MAILBOX "
 		"METADATA LIST-METADATA LANGUAGE ACL RIGHTS=kxte "
 		"LIST-MYRIGHTS NOTIFY MULTISEARCH INPROGRESS "
 		"CONTEXT=SEARCH CONTEXT=SORT UIDBATCHES");
 	if (!stream_is_compressed(s->stream))
 		buf_puts(out, " COMPRESS=DEFLATE");
+	if (quota_any_admins(s->sv->m->quotas))
+		buf_puts(out, " QUOTASET");
+	if (imap_is_limited(s))
+		buf_putf(out, " MESSAGELIMIT=%lld",
+			(long long)s->sv->c->imap_message_limit);
 	buf_puts(out, " APPENDLIMIT");
 	if (limit > 0)
 		buf_putf(out, "=%lld", (long long)limit);

@@ -159,6 +159,7 @@ void imap_store(struct imap *s, struct imap_in *in)
 		return;
 	}
 	uint32_t *uids = view_uids(w, &n);
+	imap_limit_newest(s, &uids, &n);
 	x->change.failed = x->failed = arena_alloc(s->cmd_a, n + 1);
 	if (!store_all(s, x, uids, n, &f)) {
 		imap_fault(s, &f);

@@ -50,6 +50,8 @@ void imap_uidbatches(struct imap *s, struct imap_in *in)
 			    "say which batches: 1:10");
 		return;
 	}
+	if (!imap_within_limit(s, b.size))
+		return;
 	view_walk_all(s, &w);
 	const uint32_t *uids = view_uids(w, &n);
 	struct buf out CLEANUP(buf_fini);
