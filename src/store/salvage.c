@@ -102,7 +102,9 @@ static const struct table others[] = {
 	TABLE("sharers", "?,?", "account, owner", "account DESC, owner DESC",
 		NOT_RAW),
 	TABLE("deleted_mailboxes", "?,?", "account, mailbox",
-		"account DESC, mailbox DESC", NOT_RAW)};
+		"account DESC, mailbox DESC", NOT_RAW),
+	TABLE("copying", "?,?,?,?", "account, mailbox, first",
+		"account DESC, mailbox DESC, first DESC", NOT_RAW)};
 
 /* first_r, last_r: the accounts between which something is missing. */
 static bool put_table(struct salvage *x, const struct table *t, bool *whole_r,

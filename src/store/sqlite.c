@@ -23,6 +23,8 @@
  *    when it was moved away or expunged since, for DELIVERIES_KEPT_S.
  * 11. deleted_mailboxes has those whose messages are still there, and are
  *    nobody's: no other row of theirs is.
+ * 12. A COPY that has more parts to come has a row in copying for each part
+ *    that is there.  At open what they tell of is taken back.
  */
 #include "store/store.h"
 
@@ -124,8 +126,12 @@ static const char schema_7[] =
 	"ALTER TABLE messages ADD COLUMN stamp INT;"
 	"CREATE TABLE deleted_mailboxes(account INT, mailbox INT,"
 	" PRIMARY KEY(account, mailbox)) WITHOUT ROWID";
-static const char *const schema[] = {
-	schema_1, schema_2, schema_3, schema_4, schema_5, schema_6, schema_7};
+static const char schema_8[] =
+	"CREATE TABLE copying(account INT, mailbox INT, first INT,"
+	" last INT NOT NULL, PRIMARY KEY(account, mailbox, first))"
+	" WITHOUT ROWID";
+static const char *const schema[] = {schema_1, schema_2, schema_3, schema_4,
+	schema_5, schema_6, schema_7, schema_8};
 
 bool store_make_tables(struct db *db, struct fault *f)
 {
@@ -191,7 +197,7 @@ static bool open_shard(
 		return false;
 	struct db *db = db_open(path, DB_WRITE, f);
 	struct fault unread;
-	int64_t n_deleted = 0;
+	int64_t n_deleted = 0, n_parts = 0;
 	if (db == NULL || !store_make_tables(db, f) ||
 		!sweep_files(shard, db, f)) {
 		db_close(db);
@@ -199,8 +205,11 @@ static bool open_shard(
 	}
 	db_number(db, &unread, &n_deleted,
 		"SELECT count(*) FROM deleted_mailboxes", "");
+	db_number(db, &unread, &n_parts, "SELECT count(*) FROM copying", "");
 	shard->committer = committer_new(db);
 	shard->readers = readers_new(path);
+	if (n_parts > 0 && !store_take_back_parts(shard, f))
+		return false;
 	if (n_deleted > 0)
 		store_sweep(shard);
 	return true;

@@ -178,6 +178,9 @@ struct selection {
 	const struct store_quota *quota;
 	uint32_t *to_r;
 	int64_t to_mailbox, uidvalidity;
+	struct store_given *parts; /* of a COPY: those that are there */
+	size_t n_parts;
+	bool last; /* no part comes behind this one */
 };
 
 /* ---- copy and move ---- */
@@ -232,6 +235,31 @@ static bool copy_one(struct db *db, const struct selection *x, struct target *t,
 					"i", m.blob));
 }
 
+/* The UIDs of this part, which stand behind each other. */
+static struct store_given part_given(const struct target *t)
+{
+	uint32_t n = (uint32_t)t->more.uids, first = (uint32_t)t->uidnext;
+
+	return n == 0 ? (struct store_given){0}
+		      : (struct store_given){first, first + n - 1};
+}
+
+/* Invariant 12 */
+static bool note_part(struct db *db, struct selection *x,
+	const struct target *t, struct fault *f)
+{
+	if (!x->last) {
+		x->parts[x->n_parts] = part_given(t);
+		return store_note_part(
+			db, x->account, t->mailbox, &x->parts[x->n_parts], f);
+	}
+	for (size_t i = 0; i < x->n_parts; i++)
+		if (!store_forget_part(
+			    db, x->account, t->mailbox, &x->parts[i], f))
+			return false;
+	return true;
+}
+
 static bool copy_work(struct db *db, void *ctx, struct fault *f)
 {
 	struct selection *x = ctx;
@@ -251,7 +279,9 @@ static bool copy_work(struct db *db, void *ctx, struct fault *f)
 		!count_ended(db, &from, f))
 		return false;
 	/* With the copies in it: nobody knows their size before. */
-	return x->move || store_within(db, x->account, x->quota, 0, 0, f);
+	return x->move ||
+	       (note_part(db, x, &t, f) &&
+		       store_within(db, x->account, x->quota, 0, 0, f));
 }
 
 /* ---- expunge ---- */
@@ -284,10 +314,9 @@ static size_t part_of(size_t n, size_t from)
 	return n - from < AT_ONCE ? n - from : AT_ONCE;
 }
 
-static bool expunge(struct store *s, int64_t account, int64_t mailbox,
+bool store_end_uids(struct store_shard *shard, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, bool keep, struct fault *f)
 {
-	struct store_shard *shard = store_shard_of(s, account);
 	struct selection x = {.shard = shard,
 		.account = account,
 		.mailbox = mailbox,
@@ -310,12 +339,24 @@ static bool expunge(struct store *s, int64_t account, int64_t mailbox,
 bool store_expunge(struct store *s, int64_t account, int64_t mailbox,
 	const uint32_t *uids, size_t n, struct fault *f)
 {
-	return expunge(s, account, mailbox, uids, n, true, f);
+	return store_end_uids(
+		store_shard_of(s, account), account, mailbox, uids, n, true, f);
+}
+
+static bool forget_work(struct db *db, void *ctx, struct fault *f)
+{
+	const struct selection *x = ctx;
+
+	for (size_t i = 0; i < x->n_parts; i++)
+		if (!store_forget_part(
+			    db, x->account, x->to_mailbox, &x->parts[i], f))
+			return false;
+	return true;
 }
 
 /* RFC 9051 6.4.7: a COPY that fails leaves nothing. */
 static void take_back(
-	struct store *s, const struct selection *x, uint32_t *to, size_t n)
+	struct store_shard *shard, struct selection *x, uint32_t *to, size_t n)
 {
 	size_t made = 0;
 	struct fault f;
@@ -323,7 +364,9 @@ static void take_back(
 	for (size_t i = 0; i < n; i++)
 		if (to[i] != 0)
 			to[made++] = to[i];
-	if (!expunge(s, x->account, x->to_mailbox, to, made, false, &f))
+	if (!store_end_uids(
+		    shard, x->account, x->to_mailbox, to, made, false, &f) ||
+		!committer_run(shard->committer, forget_work, x, &f))
 		log_error("a failed copy is not undone", log_fault(&f));
 	memset(to, 0, n * sizeof(*to));
 }
@@ -333,26 +376,32 @@ bool store_copy(struct store *s, int64_t account, int64_t mailbox,
 	const struct store_quota *quota, uint32_t *to_r,
 	uint32_t *uidvalidity_r, struct fault *f)
 {
+	struct store_shard *shard = store_shard_of(s, account);
 	struct selection x = {.account = account,
 		.mailbox = mailbox,
 		.to = to,
 		.move = move,
-		.quota = quota};
-	struct committer *c = store_shard_of(s, account)->committer;
+		.quota = quota,
+		.a = arena_new(SIZE_MAX)};
 	bool ok = true;
 
+	x.parts = arena_alloc(x.a, (n / AT_ONCE + 1) * sizeof(*x.parts));
 	memset(to_r, 0, n * sizeof(*to_r));
 	for (size_t i = 0; ok && i < n; i += AT_ONCE) {
 		x.uids = uids + i;
 		x.to_r = to_r + i;
 		x.n = part_of(n, i);
-		ok = committer_run(c, copy_work, &x, f);
-		if (ok)
+		x.last = i + x.n == n;
+		ok = committer_run(shard->committer, copy_work, &x, f);
+		if (ok) {
+			x.n_parts++;
 			continue;
+		}
 		memset(x.to_r, 0, x.n * sizeof(*to_r));
 		if (!move)
-			take_back(s, &x, to_r, i);
+			take_back(shard, &x, to_r, i);
 	}
+	arena_free(x.a);
 	*uidvalidity_r = (uint32_t)x.uidvalidity;
 	return ok;
 }

@@ -92,6 +92,22 @@ bool store_unref(struct db *db, struct store_shard *shard, int64_t blob,
 	struct arena *a, struct strs *gone, struct fault *f);
 void store_unlink(const struct strs *gone);
 
+/* EXPUNGE, in parts; keep: as with store_end. */
+bool store_end_uids(struct store_shard *shard, int64_t account, int64_t mailbox,
+	const uint32_t *uids, size_t n, bool keep, struct fault *f);
+
+/* sqlite_parts.c: the UIDs that one part of a copy gave, all between them;
+ * first 0: none. */
+struct store_given {
+	uint32_t first, last;
+};
+bool store_note_part(struct db *db, int64_t account, int64_t mailbox,
+	const struct store_given *p, struct fault *f);
+bool store_forget_part(struct db *db, int64_t account, int64_t mailbox,
+	const struct store_given *p, struct fault *f);
+/* When the store opens. */
+bool store_take_back_parts(struct store_shard *shard, struct fault *f);
+
 /* What changes in the counters of a mailbox: invariants 4, 6, 9. */
 struct store_count {
 	int64_t exists, unseen, deleted, bytes;
