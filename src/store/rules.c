@@ -135,9 +135,3 @@ void store_message_make(struct store_message *m, struct str cache,
 	m->bytes = str_of(at, prefix.len + data.len);
 	copy(copy(at, prefix), data);
 }
-
-void store_message_fini(struct store_message *m)
-{
-	free(m->memory);
-	*m = (struct store_message){0};
-}

@@ -215,10 +215,11 @@ static bool open_shard(
 	return true;
 }
 
-static void make_shards(struct store *s)
+static void make_shards(struct store *s, const struct store_settings *settings)
 {
 	s->shards = must_alloc((s->n_shards + 1) * sizeof(*s->shards));
 	for (unsigned i = 0; i < s->n_shards; i++) {
+		s->shards[i].settings = *settings;
 		pthread_mutex_init(&s->shards[i].lock, NULL);
 		pthread_cond_init(&s->shards[i].calm, NULL);
 	}
@@ -260,21 +261,6 @@ static bool fix_shards(
 	return file_replace(path, str_from(fresh), 0600, f);
 }
 
-struct store *store_open(const char *dir, unsigned shards, struct fault *f)
-{
-	struct store *s = must_alloc(sizeof(*s));
-	bool ok = dir_make(dir, 0700, f) &&
-		  fix_shards(dir, shards, &s->n_shards, f);
-
-	make_shards(s);
-	for (unsigned i = 0; ok && i < s->n_shards; i++)
-		ok = open_shard(&s->shards[i], dir, i, f);
-	if (ok)
-		return s;
-	store_close(s);
-	return NULL;
-}
-
 static bool open_reader(
 	struct store_shard *shard, const char *dir, unsigned i, struct fault *f)
 {
@@ -298,29 +284,34 @@ static bool open_reader(
 			       path, (long long)version, ARRAY_LEN(schema)));
 }
 
-struct store *store_open_to_read(const char *dir, struct fault *f)
+static bool find_shards(const char *dir, const struct store_settings *settings,
+	unsigned *n_r, struct fault *f)
+{
+	char path[4096];
+
+	if (!settings->only_read)
+		return dir_make(dir, 0700, f) &&
+		       fix_shards(dir, settings->shards, n_r, f);
+	snprintf(path, sizeof(path), "%s/shards", dir);
+	return (access(path, F_OK) == 0 || fault_set(f, FAULT_PERM, 0, 0, 2,
+						   "no store in %s", dir)) &&
+	       fix_shards(dir, 0, n_r, f);
+}
+
+struct store *store_open(
+	const char *dir, const struct store_settings *settings, struct fault *f)
 {
 	struct store *s = must_alloc(sizeof(*s));
-	char path[4096];
-	bool ok;
+	bool ok = find_shards(dir, settings, &s->n_shards, f);
 
-	snprintf(path, sizeof(path), "%s/shards", dir);
-	ok = (access(path, F_OK) == 0 || fault_set(f, FAULT_PERM, 0, 0, 2,
-						 "no store in %s", dir)) &&
-	     fix_shards(dir, 0, &s->n_shards, f);
-	make_shards(s);
+	make_shards(s, settings);
 	for (unsigned i = 0; ok && i < s->n_shards; i++)
-		ok = open_reader(&s->shards[i], dir, i, f);
+		ok = (settings->only_read ? open_reader : open_shard)(
+			&s->shards[i], dir, i, f);
 	if (ok)
 		return s;
 	store_close(s);
 	return NULL;
-}
-
-void store_set(struct store *s, const struct store_settings *settings)
-{
-	for (unsigned i = 0; i < s->n_shards; i++)
-		s->shards[i].settings = *settings;
 }
 
 static void wait_until_calm(struct store_shard *shard)

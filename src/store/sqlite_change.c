@@ -177,15 +177,11 @@ static bool find_unseen(struct db *db, const struct store_mailbox *box,
 	return r == 0;
 }
 
-bool store_first_unseen(struct store *s, int64_t account,
-	const struct store_mailbox *box, uint32_t *uid_r, uint64_t *below_r,
-	struct fault *f)
+bool store_find_unseen(struct store_shard *shard, int64_t account,
+	struct store_mailbox *box, struct fault *f)
 {
-	struct store_shard *shard = store_shard_of(s, account);
 	struct mark m = {account, box->id, box->modseq, 0, 0};
 
-	*uid_r = 0;
-	*below_r = 0;
 	if (box->n_unseen == 0)
 		return true;
 	struct db *db = readers_get(shard->readers, f);
@@ -195,10 +191,11 @@ bool store_first_unseen(struct store *s, int64_t account,
 	readers_put(shard->readers, db);
 	if (!ok)
 		return false;
-	*uid_r = m.uid;
-	*below_r = m.n_below;
+	box->first_unseen = m.uid;
+	box->before_unseen = m.n_below;
 	/* Far enough to be worth a write. */
 	return m.uid == 0 || m.n_below < box->n_below + FAR ||
+	       shard->committer == NULL ||
 	       committer_run(shard->committer, mark_work, &m, f);
 }
 
@@ -219,11 +216,10 @@ static bool told_work(struct db *db, void *ctx, struct fault *f)
 		"iii", (int64_t)t->below, t->account, t->mailbox);
 }
 
-bool store_told(struct store *s, int64_t account, int64_t mailbox,
+bool store_tell(struct store_shard *shard, int64_t account, int64_t mailbox,
 	uint32_t below, struct fault *f)
 {
 	struct told t = {account, mailbox, below};
 
-	return committer_run(
-		store_shard_of(s, account)->committer, told_work, &t, f);
+	return committer_run(shard->committer, told_work, &t, f);
 }

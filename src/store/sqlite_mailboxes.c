@@ -173,50 +173,40 @@ bool store_read_mailboxes(struct db *db, int64_t account, struct arena *a,
 	return r == 0;
 }
 
-bool store_subscriptions(struct store *s, int64_t account, struct arena *a,
+static bool read_subscriptions(struct db *db, int64_t account, struct arena *a,
 	struct strs *names_r, struct fault *f)
 {
-	struct store_shard *shard = store_shard_of(s, account);
-	struct db *db = readers_get(shard->readers, f);
-	int r;
-
-	*names_r = (struct strs){0};
-	if (db == NULL)
-		return false;
 	sqlite3_stmt *q = db_query(db, f,
 		"SELECT name FROM subscriptions WHERE account=? ORDER BY name",
 		"i", account);
+	int r;
+
+	*names_r = (struct strs){0};
 	while ((r = db_step(db, q, f)) > 0)
 		strs_add(names_r, a, arena_str(a, db_text(q, 0)));
-	readers_put(shard->readers, db);
 	return r == 0;
 }
 
-bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
+static bool read_by_id(struct db *db, int64_t account, int64_t mailbox,
 	struct store_mailbox *box_r, struct fault *f)
 {
-	struct store_shard *shard = store_shard_of(s, account);
-	struct db *db = readers_get(shard->readers, f);
-
-	if (db == NULL)
-		return false;
 	sqlite3_stmt *q = db_query(db, f,
 		"SELECT " COLUMNS " FROM mailboxes"
 		" WHERE account=? AND mailbox=?",
 		"ii", account, mailbox);
 	int r = db_step(db, q, f);
-	if (r > 0) {
-		*box_r = mailbox_of(q);
-		box_r->name = STR_NONE;
-		db_reset(q);
-	}
-	readers_put(shard->readers, db);
+
 	if (r == 0)
 		fault_set(f, FAULT_PERM, 0, 0, 2, "the mailbox is gone");
-	return r > 0;
+	if (r <= 0)
+		return false;
+	*box_r = mailbox_of(q);
+	box_r->name = STR_NONE;
+	db_reset(q);
+	return true;
 }
 
-static bool read_named(struct db *db, int64_t account, struct str name,
+static bool read_by_name(struct db *db, int64_t account, struct str name,
 	struct store_mailbox *box_r, struct fault *f)
 {
 	sqlite3_stmt *s = db_query(db, f,
@@ -234,38 +224,96 @@ static bool read_named(struct db *db, int64_t account, struct str name,
 	return r >= 0;
 }
 
-bool store_mailbox_named(struct store *s, int64_t account, struct str name,
+static bool read_together(struct db *db, int64_t account,
+	struct store_mailbox *all_r, struct fault *f)
+{
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT total(bytes), total(n_exists) FROM mailboxes"
+		" WHERE account=? AND mailbox>0",
+		"i", account);
+
+	*all_r = (struct store_mailbox){0};
+	if (db_step(db, q, f) <= 0)
+		return false;
+	all_r->bytes = (uint64_t)db_int(q, 0);
+	all_r->n_exists = (uint64_t)db_int(q, 1);
+	db_reset(q);
+	return true;
+}
+
+static bool read_which(struct db *db, int64_t account,
+	const struct store_which *which, struct store_mailbox *box_r,
+	struct fault *f)
+{
+	if (which->id != 0)
+		return read_by_id(db, account, which->id, box_r, f);
+	return str_present(which->name)
+		       ? read_by_name(db, account, which->name, box_r, f)
+		       : read_together(db, account, box_r, f);
+}
+
+static bool count_deleted(struct db *db, int64_t account,
+	struct store_mailbox *box, struct fault *f)
+{
+	int64_t bytes = 0;
+	bool ok = db_number(db, f, &bytes,
+		"SELECT total(size) FROM messages"
+		" WHERE account=? AND mailbox=? AND flags & 8",
+		"ii", account, box->id);
+
+	box->deleted_bytes = (uint64_t)bytes;
+	return ok;
+}
+
+/* *root_r: how many root rows the account has. */
+static bool look(struct store_shard *shard, int64_t account,
+	const struct store_which *which, struct store_mailbox *box_r,
+	int64_t *root_r, struct fault *f)
+{
+	struct db *db = readers_get(shard->readers, f);
+
+	if (db == NULL)
+		return false;
+	bool ok = read_which(db, account, which, box_r, f) &&
+		  (box_r->id == 0 || (which->also & STORE_DELETED_BYTES) == 0 ||
+			  count_deleted(db, account, box_r, f)) &&
+		  (box_r->id != 0 || !str_present(which->name) ||
+			  db_number(db, f, root_r,
+				  "SELECT count(*) FROM mailboxes"
+				  " WHERE account=? AND mailbox=0",
+				  "i", account));
+	readers_put(shard->readers, db);
+	return ok;
+}
+
+bool store_mailbox(struct store *s, int64_t account, struct store_which which,
 	struct store_mailbox *box_r, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
+	bool may_be_new = which.id == 0 && str_present(which.name) &&
+			  shard->committer != NULL;
 	struct ensure e = {account};
 
 	for (int round = 0; round < 2; round++) {
-		struct db *db = readers_get(shard->readers, f);
 		int64_t root = 0;
 
-		if (db == NULL)
+		if (!look(shard, account, &which, box_r, &root, f))
 			return false;
-		bool ok = read_named(db, account, name, box_r, f) &&
-			  (box_r->id != 0 ||
-				  db_number(db, f, &root,
-					  "SELECT count(*) FROM mailboxes"
-					  " WHERE account=? AND mailbox=0",
-					  "i", account));
-		readers_put(shard->readers, db);
-		if (!ok || box_r->id != 0 || shard->committer == NULL)
-			return ok;
+		if (box_r->id != 0 || !may_be_new)
+			break;
 		/* Where there is a root row, it may have come between the two
 		 * questions: the first is asked again. */
 		if (root == 0 &&
 			!committer_run(shard->committer, ensure_work, &e, f))
 			return false;
 	}
-	return true;
+	return box_r->id == 0 || (which.also & STORE_FIRST_UNSEEN) == 0 ||
+	       store_find_unseen(shard, account, box_r, f);
 }
 
 bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
-	struct store_mailbox **v_r, size_t *n_r, struct fault *f)
+	struct store_mailbox **v_r, size_t *n_r, struct strs *subscribed_r,
+	struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
 	struct ensure e = {account};
@@ -275,7 +323,10 @@ bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
 
 		if (db == NULL)
 			return false;
-		bool ok = store_read_mailboxes(db, account, a, v_r, n_r, f);
+		bool ok =
+			store_read_mailboxes(db, account, a, v_r, n_r, f) &&
+			(subscribed_r == NULL || read_subscriptions(db, account,
+							 a, subscribed_r, f));
 		readers_put(shard->readers, db);
 		if (!ok || *n_r > 0 || shard->committer == NULL)
 			return ok;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Annotations of mailboxes and accounts, of the SQLite engine. */
+#include "store/metadata.h"
 #include "store/rules.h"
 #include "store/sqlite_private.h"
 

@@ -11,7 +11,7 @@ enum { MOVED_AT_ONCE = 1000 };
 
 struct change {
 	int64_t account;
-	enum store_change kind;
+	enum store_change_kind kind;
 	struct str name;
 	struct str to;
 	enum store_role role;
@@ -203,6 +203,7 @@ static bool change_work(struct db *db, void *ctx, struct fault *f)
 	case STORE_SUBSCRIBE:
 	case STORE_UNSUBSCRIBE:
 	case STORE_CREATE:
+	case STORE_TOLD:
 		break;
 	}
 	return false;
@@ -245,22 +246,25 @@ static bool move_inbox(struct store *s, const struct change *c, struct fault *f)
 }
 
 bool store_change_mailbox(struct store *s, int64_t account,
-	enum store_change kind, struct str name, struct str to,
-	enum store_role role, struct fault *f)
+	const struct store_change *change, struct fault *f)
 {
 	struct store_shard *shard = store_shard_of(s, account);
+
+	if (change->kind == STORE_TOLD)
+		return store_tell(
+			shard, account, change->mailbox, change->below, f);
 	struct change c = {.account = account,
-		.kind = kind,
-		.name = name,
-		.to = to,
-		.role = role,
+		.kind = change->kind,
+		.name = change->name,
+		.to = change->to,
+		.role = change->role,
 		.mailboxes_max = shard->settings.mailboxes_max,
 		.a = arena_new(SIZE_MAX)};
 	bool ok = committer_run(shard->committer, change_work, &c, f);
 
 	if (ok && c.inbox != 0)
 		ok = move_inbox(s, &c, f);
-	if (ok && kind == STORE_DELETE)
+	if (ok && c.kind == STORE_DELETE)
 		store_sweep(shard);
 	arena_free(c.a);
 	return ok;

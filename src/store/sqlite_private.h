@@ -34,6 +34,13 @@ struct store_shard *store_shard_of(struct store *s, int64_t account);
 void store_blob_path(
 	const struct store_shard *shard, int64_t blob, char *out, size_t len);
 
+/* Fills in STORE_FIRST_UNSEEN of a mailbox that was just read. */
+bool store_find_unseen(struct store_shard *shard, int64_t account,
+	struct store_mailbox *box, struct fault *f);
+/* STORE_TOLD */
+bool store_tell(struct store_shard *shard, int64_t account, int64_t mailbox,
+	uint32_t below, struct fault *f);
+
 /* Inside of a transaction. */
 bool store_ensure_account(struct db *db, int64_t account, struct fault *f);
 bool store_find_mailbox(struct db *db, int64_t account, struct str name,

@@ -98,11 +98,11 @@ bool store_rows(struct store *s, int64_t account, int64_t mailbox,
 		return false;
 	if (since > 0) {
 		/* One snapshot for all three queries. */
-		bool ok = db_exec(db, "BEGIN", f) &&
+		bool ok = db_run(db, f, "BEGIN", "") &&
 			  rows_since(db, account, mailbox, since, fn, ctx, f);
 		struct fault ignored;
 
-		db_exec(db, "COMMIT", &ignored);
+		db_run(db, &ignored, "COMMIT", "");
 		readers_put(shard->readers, db);
 		return ok;
 	}
@@ -132,48 +132,6 @@ bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
 		fn((uint32_t)db_int(q, 0), (uint64_t)db_int(q, 1), ctx);
 	readers_put(shard->readers, db);
 	return r == 0;
-}
-
-static bool count_deleted(struct db *db, int64_t account, int64_t mailbox,
-	struct store_usage *u, struct fault *f)
-{
-	sqlite3_stmt *q = db_query(db, f,
-		"SELECT count(*), total(size) FROM messages"
-		" WHERE account=?1 AND mailbox>=?2 AND (?2=0 OR mailbox=?2)"
-		" AND flags & 8",
-		"ii", account, mailbox);
-
-	if (db_step(db, q, f) <= 0)
-		return false;
-	u->deleted_messages = (uint64_t)db_int(q, 0);
-	u->deleted_bytes = (uint64_t)db_int(q, 1);
-	db_reset(q);
-	return true;
-}
-
-bool store_usage(struct store *s, int64_t account, int64_t mailbox,
-	bool deleted, struct store_usage *usage_r, struct fault *f)
-{
-	struct store_shard *shard = store_shard_of(s, account);
-	struct db *db = readers_get(shard->readers, f);
-
-	*usage_r = (struct store_usage){0};
-	if (db == NULL)
-		return false;
-	sqlite3_stmt *q = db_query(db, f,
-		"SELECT total(bytes), total(n_exists) FROM mailboxes"
-		" WHERE account=?1 AND mailbox>0 AND (?2=0 OR mailbox=?2)",
-		"ii", account, mailbox);
-	bool ok = db_step(db, q, f) > 0;
-	if (ok) {
-		usage_r->bytes = (uint64_t)db_int(q, 0);
-		usage_r->messages = (uint64_t)db_int(q, 1);
-		db_reset(q);
-	}
-	ok = ok &&
-	     (!deleted || count_deleted(db, account, mailbox, usage_r, f));
-	readers_put(shard->readers, db);
-	return ok;
 }
 
 /* A body that stands in a file of its own; the map is the caller's. */
@@ -244,20 +202,6 @@ static bool read_message(struct store_shard *shard, struct db *db,
 	return ok;
 }
 
-bool store_message(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t uid, unsigned parts, struct store_message *m_r,
-	struct fault *f)
-{
-	struct store_shard *shard = store_shard_of(s, account);
-	struct db *db = readers_get(shard->readers, f);
-
-	if (db == NULL)
-		return false;
-	bool ok = read_message(shard, db, account, mailbox, uid, parts, m_r, f);
-	readers_put(shard->readers, db);
-	return ok;
-}
-
 struct store_reading {
 	struct store_shard *shard;
 	struct db *db;
@@ -272,7 +216,7 @@ struct store_reading *store_read_begin(
 
 	if (db == NULL)
 		return NULL;
-	if (!db_exec(db, "BEGIN", f)) {
+	if (!db_run(db, f, "BEGIN", "")) {
 		readers_put(shard->readers, db);
 		return NULL;
 	}
@@ -294,7 +238,7 @@ void store_read_end(struct store_reading *r)
 
 	if (r == NULL)
 		return;
-	db_exec(r->db, "COMMIT", &ignored);
+	db_run(r->db, &ignored, "COMMIT", "");
 	readers_put(r->shard->readers, r->db);
 	free(r);
 }

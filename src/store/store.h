@@ -19,21 +19,21 @@
 
 struct store;
 
-/* shards: of a store that is new; 0: as many as suit the machine. */
-struct store *store_open(const char *dir, unsigned shards, struct fault *f);
-/* A store, or a copy of one, that is only read: nothing is made or brought up
- * to date, and what changes may not be called. */
-struct store *store_open_to_read(const char *dir, struct fault *f);
-void store_close(struct store *s);
 struct store_settings {
+	/* Of a store that is new; 0: as many as suit the machine. */
+	unsigned shards;
+	/* A store, or a copy of one, that is only read: nothing is made or
+	 * brought up to date, and what changes may not be called. */
+	bool only_read;
 	/* Expunged messages can be brought back for so long (undelete.h);
 	 * 0: not. */
 	int64_t keep_removed_s;
 	/* No CREATE or RENAME makes more in an account; 0: no limit. */
 	int64_t mailboxes_max;
 };
-/* Before the first change. */
-void store_set(struct store *s, const struct store_settings *settings);
+struct store *store_open(const char *dir, const struct store_settings *settings,
+	struct fault *f);
+void store_close(struct store *s);
 
 enum store_flag {
 	FLAG_SEEN = 1u << 0,
@@ -77,50 +77,57 @@ struct store_mailbox {
 	/* All below this UID are seen, and there are n_below of them. */
 	uint32_t seen_below;
 	uint64_t n_below;
-	uint32_t told_below; /* store_told */
+	uint32_t told_below; /* STORE_TOLD */
+	/* only where asked for: struct store_which */
+	uint32_t first_unseen; /* 0: there is none */
+	uint64_t before_unseen; /* messages in front of it */
+	uint64_t deleted_bytes; /* of those with FLAG_DELETED */
 };
 
 /* ---- mailboxes ---- */
 
-/* All of an account, by name; made with the defaults at the first touch. */
+/* All of an account, by name; made with the defaults at the first touch.
+ * subscribed_r (NULL is fine): the names it is subscribed to, by name; not each
+ * is a mailbox. */
 bool store_mailboxes(struct store *s, int64_t account, struct arena *a,
-	struct store_mailbox **v_r, size_t *n_r, struct fault *f);
-/* All names an account is subscribed to, by name; not each is a mailbox. */
-bool store_subscriptions(struct store *s, int64_t account, struct arena *a,
-	struct strs *names_r, struct fault *f);
-/* One, by name; id 0: there is none.  Made with the defaults as above. */
-bool store_mailbox_named(struct store *s, int64_t account, struct str name,
-	struct store_mailbox *box_r, struct fault *f);
-/* One, by id; without its name.  False with FAULT_PERM when it is gone. */
-bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
-	struct store_mailbox *box_r, struct fault *f);
-
-/* The first unseen message of a box that was just read, and how many stand
- * before it; uid 0: there is none. */
-bool store_first_unseen(struct store *s, int64_t account,
-	const struct store_mailbox *box, uint32_t *uid_r, uint64_t *below_r,
+	struct store_mailbox **v_r, size_t *n_r, struct strs *subscribed_r,
 	struct fault *f);
 
-/* Clients were told of the messages below this UID: they are no longer \Recent.
- * RFC 3501 2.3.2 */
-bool store_told(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t below, struct fault *f);
+enum store_also { STORE_FIRST_UNSEEN = 1, STORE_DELETED_BYTES = 2 };
+struct store_which {
+	int64_t id; /* 0: by name */
+	struct str name; /* absent, with id 0: all of the account together */
+	unsigned also; /* store_also: what counters do not tell */
+};
+/* By id: without its name, FAULT_PERM when it is gone.  By name: made with the
+ * defaults as above; id 0, there is none.  Of all together: n_exists, bytes. */
+bool store_mailbox(struct store *s, int64_t account, struct store_which which,
+	struct store_mailbox *box_r, struct fault *f);
 
-enum store_change {
+enum store_change_kind {
 	STORE_CREATE,
 	STORE_DELETE,
 	STORE_RENAME,
 	STORE_SUBSCRIBE,
-	STORE_UNSUBSCRIBE
+	STORE_UNSUBSCRIBE,
+	/* Clients were told of the messages below a UID: they are no longer
+	 * \Recent.  RFC 3501 2.3.2 */
+	STORE_TOLD
 };
-/* to: the new name of a RENAME; role: the special use of a CREATE.
- * SUBSCRIBE and UNSUBSCRIBE need no mailbox of that name.  A RENAME of INBOX
+struct store_change {
+	enum store_change_kind kind;
+	struct str name; /* of all but TOLD */
+	struct str to; /* RENAME: the new name */
+	enum store_role role; /* CREATE: the special use */
+	int64_t mailbox; /* TOLD */
+	uint32_t below; /* TOLD */
+};
+/* SUBSCRIBE and UNSUBSCRIBE need no mailbox of that name.  A RENAME of INBOX
  * moves what is there, in parts: where it fails, some may have moved.
  * FAULT_PERM: it exists (detail 1), or does not (2), or another one has that
  * special use (4), or too many names without a mailbox are subscribed (5). */
 bool store_change_mailbox(struct store *s, int64_t account,
-	enum store_change change, struct str name, struct str to,
-	enum store_role role, struct fault *f);
+	const struct store_change *change, struct fault *f);
 
 /* ---- messages ---- */
 
@@ -128,14 +135,6 @@ bool store_change_mailbox(struct store *s, int64_t account,
 struct store_quota {
 	uint64_t bytes, messages;
 };
-struct store_usage {
-	uint64_t bytes, messages;
-	uint64_t deleted_messages, deleted_bytes; /* with FLAG_DELETED */
-};
-/* Of one mailbox, or of the account (mailbox 0); deleted: count that, too. */
-bool store_usage(struct store *s, int64_t account, int64_t mailbox,
-	bool deleted, struct store_usage *usage_r, struct fault *f);
-
 struct store_new {
 	struct str mailbox; /* by name; made when missing with .create */
 	bool create;
@@ -207,18 +206,14 @@ struct store_message {
 	char *memory; /* what store_message_fini frees */
 };
 enum store_part { STORE_CACHE = 1, STORE_BYTES = 2, STORE_HEAD = 4 };
-/* False with FAULT_PERM when it is gone. */
-bool store_message(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t uid, unsigned parts, struct store_message *m_r,
-	struct fault *f);
-void store_message_fini(struct store_message *m);
-
 /* Messages of an account read behind each other, as it was at the first: one
  * look at the locks for all.  For moments: meanwhile the log of the shard
- * grows.  A body that went meanwhile is a FAULT_TEMP; store_message knows. */
+ * grows.  A body that went meanwhile is a FAULT_TEMP; who reads one alone
+ * (message.h) is told that it is gone. */
 struct store_reading;
 struct store_reading *store_read_begin(
 	struct store *s, int64_t account, struct fault *f);
+/* False with FAULT_PERM when it is gone.  message.h: store_message_fini */
 bool store_read_message(struct store_reading *r, int64_t mailbox, uint32_t uid,
 	unsigned parts, struct store_message *m_r, struct fault *f);
 void store_read_end(struct store_reading *r); /* NULL is fine */
@@ -236,20 +231,6 @@ typedef void store_glimpse_f(const struct store_glimpse *g, void *ctx);
 bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,
 	uint32_t from_uid, uint32_t to_uid, unsigned parts, store_glimpse_f *fn,
 	void *ctx, struct fault *f);
-
-/* ---- annotations: RFC 5464 ---- */
-
-struct store_entry {
-	struct str name; /* lower case */
-	struct str value; /* absent: to be removed */
-};
-/* mailbox 0: of the account.  All of them, by name; views for the call. */
-bool store_metadata(struct store *s, int64_t account, int64_t mailbox,
-	void (*fn)(const struct store_entry *e, void *ctx), void *ctx,
-	struct fault *f);
-/* All or none; FAULT_PERM: too many. */
-bool store_metadata_set(struct store *s, int64_t account, int64_t mailbox,
-	const struct store_entry *v, size_t n, struct fault *f);
 
 enum store_flag_op { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
 struct store_flags {

@@ -21,6 +21,7 @@
 
 #include "base/must.h"
 #include "queue/queue.h"
+#include "store/message.h"
 #include "store/store.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -319,7 +320,8 @@ static void put_all(const char *dir)
 static void deliver_all(const char *dir)
 {
 	struct fault f;
-	struct store *s = store_open(dir, 2, &f);
+	struct store *s =
+		store_open(dir, &(struct store_settings){.shards = 2}, &f);
 
 	must(s != NULL);
 	for (int i = 0; i < MESSAGES; i++) {
@@ -386,7 +388,8 @@ static void check_store(const char *dir, const int64_t *acked, size_t n)
 {
 	struct arena *a = arena_new(SIZE_MAX);
 	struct fault f;
-	struct store *s = store_open(dir, 2, &f);
+	struct store *s =
+		store_open(dir, &(struct store_settings){.shards = 2}, &f);
 
 	if (s == NULL) {
 		fprintf(stderr, "the store does not open: %s\n", f.text);
@@ -399,7 +402,8 @@ static void check_store(const char *dir, const int64_t *acked, size_t n)
 		int which = (int)(acked[i] & 0xff);
 		int64_t account = 1 + which % 2;
 
-		must(store_mailboxes(s, account, a, &boxes, &n_boxes, &f));
+		must(store_mailboxes(
+			s, account, a, &boxes, &n_boxes, NULL, &f));
 		while (!str_eqc(boxes[inbox].name, "INBOX"))
 			inbox++;
 		if (!store_message(s, account, boxes[inbox].id,

@@ -4,6 +4,7 @@
  * with (tests/meson.build).  LASTS: it keeps things in files.  The numbers are
  * those of the invariants at the top of src/store/sqlite.c.
  */
+#include "store/message.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -37,7 +38,7 @@ static struct world *begin(void)
 	w->a = arena_new(SIZE_MAX);
 	snprintf(w->dir, sizeof(w->dir), "/tmp/postern-store-XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
-	w->s = store_open(w->dir, 2, &f);
+	w->s = store_open(w->dir, &(struct store_settings){.shards = 2}, &f);
 	assert_non_null(w->s);
 	return w;
 }
@@ -49,7 +50,7 @@ static void again(struct world *w)
 	if (!LASTS)
 		return;
 	store_close(w->s);
-	w->s = store_open(w->dir, 2, &f);
+	w->s = store_open(w->dir, &(struct store_settings){.shards = 2}, &f);
 	assert_non_null(w->s);
 }
 
@@ -83,7 +84,7 @@ static struct store_mailbox box(
 	struct fault f;
 	size_t n;
 
-	assert_true(store_mailboxes(w->s, account, w->a, &v, &n, &f));
+	assert_true(store_mailboxes(w->s, account, w->a, &v, &n, NULL, &f));
 	for (size_t i = 0; i < n; i++)
 		if (str_eqc(v[i].name, name))
 			return v[i];
@@ -172,11 +173,14 @@ static void expunge(struct world *w, int64_t mailbox, uint32_t uid)
 	assert_true(store_expunge(w->s, ME, mailbox, &uid, 1, &f));
 }
 
-static bool change(struct world *w, enum store_change what, const char *name,
-	const char *to, struct fault *f)
+static bool change(struct world *w, enum store_change_kind what,
+	const char *name, const char *to, struct fault *f)
 {
-	return store_change_mailbox(
-		w->s, ME, what, str_from(name), str_from(to), ROLE_NONE, f);
+	return store_change_mailbox(w->s, ME,
+		&(struct store_change){.kind = what,
+			.name = str_from(name),
+			.to = str_from(to)},
+		f);
 }
 
 static int body_files(struct world *w)
@@ -520,15 +524,19 @@ static void one_is_found_by_its_name(void **state UNUSED)
 	struct fault f;
 
 	/* The account is born by it. */
-	assert_true(store_mailbox_named(w->s, ME, STR("Sent"), &b, &f));
+	assert_true(store_mailbox(
+		w->s, ME, (struct store_which){.name = STR("Sent")}, &b, &f));
 	assert_int_equal(b.role, ROLE_SENT);
 	assert_true(b.subscribed && b.id == box(w, ME, "Sent").id);
 	put(w, "Sent", "x");
-	assert_true(store_mailbox_named(w->s, ME, STR("Sent"), &b, &f));
+	assert_true(store_mailbox(
+		w->s, ME, (struct store_which){.name = STR("Sent")}, &b, &f));
 	assert_int_equal(b.n_exists, 1);
-	assert_true(store_mailbox_named(w->s, ME, STR("sent"), &b, &f));
+	assert_true(store_mailbox(
+		w->s, ME, (struct store_which){.name = STR("sent")}, &b, &f));
 	assert_int_equal(b.id, 0);
-	assert_true(store_mailbox_named(w->s, OTHER, STR(""), &b, &f));
+	assert_true(store_mailbox(
+		w->s, OTHER, (struct store_which){.name = STR("")}, &b, &f));
 	assert_int_equal(b.id, 0);
 	end(w);
 }
@@ -580,12 +588,14 @@ static void an_account_is_born_once(void **state UNUSED)
 		pthread_barrier_wait(&b.go);
 		/* At each moment of the delivery, sooner or later */
 		spin(b.account - 100);
-		assert_true(store_mailbox_named(
-			w->s, b.account, STR("INBOX"), &inbox, &f));
+		assert_true(store_mailbox(w->s, b.account,
+			(struct store_which){.name = STR("INBOX")}, &inbox,
+			&f));
 		assert_int_equal(inbox.id, 1);
 		pthread_join(thread, NULL);
-		assert_true(store_mailbox_named(
-			w->s, b.account, STR("INBOX"), &inbox, &f));
+		assert_true(store_mailbox(w->s, b.account,
+			(struct store_which){.name = STR("INBOX")}, &inbox,
+			&f));
 		assert_int_equal(inbox.n_exists, 1);
 	}
 	pthread_barrier_destroy(&b.go);
@@ -671,7 +681,7 @@ static void a_large_mailbox_is_deleted(void **state UNUSED)
 	enum { N = 1500 };
 	struct world *w = begin();
 	char *bytes = must_alloc(LARGE);
-	struct store_usage used;
+	struct store_mailbox used;
 	struct store_message m;
 	uint32_t to, validity;
 	struct fault f;
@@ -689,9 +699,10 @@ static void a_large_mailbox_is_deleted(void **state UNUSED)
 		expunge(w, id, uids[3]);
 		assert_true(change(w, STORE_DELETE, "a", "", &f));
 		assert_int_equal(box(w, ME, "a").id, 0);
-		assert_true(store_usage(w->s, ME, 0, false, &used, &f));
+		assert_true(store_mailbox(
+			w->s, ME, (struct store_which){0}, &used, &f));
 		assert_int_equal(
-			used.messages, box(w, ME, "Trash").n_exists +
+			used.n_exists, box(w, ME, "Trash").n_exists +
 					       box(w, ME, "Drafts").n_exists);
 		/* Closing in between, it goes on when the store opens. */
 		again(w);
@@ -720,19 +731,32 @@ static void a_deleted_mailbox_comes_back(void **state UNUSED)
 	uint64_t n = 0;
 	struct fault f;
 
-	store_set(w->s, &(struct store_settings){.keep_removed_s = 3600});
+	store_close(w->s);
+	w->s = store_open(
+		w->dir, &(struct store_settings){.keep_removed_s = 3600}, &f);
+	assert_non_null(w->s);
 	assert_true(change(w, STORE_CREATE, "a", "", &f));
 	many(w, "a", N);
 	assert_true(change(w, STORE_DELETE, "a", "", &f));
 	store_close(w->s); /* some of it is cleared, and kept */
 	assert_true(store_undelete(w->dir, ME, 0, &n, &f));
 	assert_int_equal(n, N);
-	w->s = store_open(w->dir, 2, &f);
+	w->s = store_open(w->dir, &(struct store_settings){.shards = 2}, &f);
 	assert_non_null(w->s);
 	assert_int_equal(box(w, ME, "INBOX").n_exists, N);
 	end(w);
 }
 #endif
+
+static bool told(struct world *w, int64_t mailbox, uint32_t below)
+{
+	struct fault f;
+
+	return store_change_mailbox(w->s, ME,
+		&(struct store_change){
+			.kind = STORE_TOLD, .mailbox = mailbox, .below = below},
+		&f);
+}
 
 static uint64_t rows_told(struct world *w, const char *mailbox)
 {
@@ -743,12 +767,11 @@ static void what_clients_were_told(void **state UNUSED)
 {
 	struct world *w = begin();
 	struct store_mailbox b = box(w, ME, "INBOX");
-	struct fault f;
 
 	assert_int_equal(b.told_below, 1);
 	put(w, "INBOX", "x");
-	assert_true(store_told(w->s, ME, b.id, 2, &f));
-	assert_true(store_told(w->s, ME, b.id, 1, &f)); /* never back */
+	assert_true(told(w, b.id, 2));
+	assert_true(told(w, b.id, 1)); /* never back */
 	again(w);
 	assert_int_equal(rows_told(w, "INBOX"), 2);
 	assert_int_equal(rows_told(w, "Trash"), 1);
@@ -784,7 +807,7 @@ static void a_quota_is_all_or_nothing(void **state UNUSED)
 	struct store_new free_one = one;
 	struct store_target t[4];
 	uint32_t uids[] = {1, 2}, to[2], validity;
-	struct store_usage used;
+	struct store_mailbox used;
 	struct fault f;
 
 	free_one.quota = (struct store_quota){0};
@@ -807,8 +830,9 @@ static void a_quota_is_all_or_nothing(void **state UNUSED)
 	assert_int_equal(box(w, ME, "Trash").n_exists, 0);
 	assert_true(store_copy(w->s, ME, b.id, uids, 2, STR("Trash"), true, &q,
 		to, &validity, &f)); /* a move needs no room */
-	assert_true(store_usage(w->s, ME, 0, false, &used, &f));
-	assert_true(used.bytes == 20 && used.messages == 2);
+	assert_true(
+		store_mailbox(w->s, ME, (struct store_which){0}, &used, &f));
+	assert_true(used.bytes == 20 && used.n_exists == 2);
 	end(w);
 }
 
@@ -817,6 +841,8 @@ static void a_quota_is_all_or_nothing(void **state UNUSED)
 static void names(void **state UNUSED)
 {
 	struct world *w = begin();
+	struct store_mailbox *v;
+	size_t n;
 	struct strs subscribed;
 	struct fault f;
 
@@ -826,8 +852,11 @@ static void names(void **state UNUSED)
 	assert_int_equal(f.detail, 1);
 	assert_false(change(w, STORE_DELETE, "none", "", &f));
 	assert_int_equal(f.detail, 2);
-	assert_false(store_change_mailbox(w->s, ME, STORE_CREATE,
-		STR("second sent"), STR_NONE, ROLE_SENT, &f));
+	assert_false(store_change_mailbox(w->s, ME,
+		&(struct store_change){.kind = STORE_CREATE,
+			.name = STR("second sent"),
+			.role = ROLE_SENT},
+		&f));
 	assert_int_equal(f.detail, 4);
 	int64_t id = box(w, ME, "a/b/c").id;
 	put(w, "a/b/c", "x");
@@ -844,7 +873,7 @@ static void names(void **state UNUSED)
 	assert_int_equal(box(w, ME, "old").n_exists, 1);
 	assert_true(change(w, STORE_SUBSCRIBE, "old", "", &f));
 	assert_true(change(w, STORE_DELETE, "old", "", &f));
-	assert_true(store_subscriptions(w->s, ME, w->a, &subscribed, &f));
+	assert_true(store_mailboxes(w->s, ME, w->a, &v, &n, &subscribed, &f));
 	assert_true(strs_has(&subscribed, STR("old")));
 	end(w);
 }
@@ -892,7 +921,8 @@ static void a_store_suits_the_machine(void **state UNUSED)
 
 	snprintf(dir, sizeof(dir), "%s/own", w->dir);
 	for (unsigned shards = 0; shards < 8; shards += 7) {
-		struct store *s = store_open(dir, shards, &f);
+		struct store *s = store_open(
+			dir, &(struct store_settings){.shards = shards}, &f);
 
 		assert_non_null(s);
 		store_close(s);
@@ -912,12 +942,15 @@ static void a_copy_that_is_only_read(void **state UNUSED)
 	size_t n;
 
 	put(w, "INBOX", "x");
-	struct store *r = store_open_to_read(w->dir, &f);
+	struct store *r = store_open(
+		w->dir, &(struct store_settings){.only_read = true}, &f);
 	assert_non_null(r);
-	assert_true(store_mailboxes(r, ME, w->a, &v, &n, &f) && n == 6);
-	assert_true(store_mailboxes(r, OTHER, w->a, &v, &n, &f) && n == 0);
+	assert_true(store_mailboxes(r, ME, w->a, &v, &n, NULL, &f) && n == 6);
+	assert_true(
+		store_mailboxes(r, OTHER, w->a, &v, &n, NULL, &f) && n == 0);
 	store_close(r);
-	assert_null(store_open_to_read("/tmp/postern-no-such-store", &f));
+	assert_null(store_open("/tmp/postern-no-such-store",
+		&(struct store_settings){.only_read = true}, &f));
 	assert_int_equal(f.class, FAULT_PERM);
 	end(w);
 }
@@ -981,8 +1014,8 @@ static void compare(struct world *w, const struct model *m, int64_t mailbox)
 {
 	struct listed *l = rows(w, mailbox, 0);
 	struct store_mailbox b;
-	uint64_t unseen = 0, deleted = 0, below, want_below = 0;
-	uint32_t first = 0, uid;
+	uint64_t unseen = 0, deleted = 0, want_below = 0;
+	uint32_t first = 0;
 	size_t n = 0;
 	struct fault f;
 
@@ -1001,16 +1034,17 @@ static void compare(struct world *w, const struct model *m, int64_t mailbox)
 		}
 	}
 	assert_int_equal(l->n, n);
-	assert_true(store_mailbox(w->s, ME, mailbox, &b, &f));
+	assert_true(store_mailbox(w->s, ME,
+		(struct store_which){.id = mailbox, .also = STORE_FIRST_UNSEEN},
+		&b, &f));
 	assert_int_equal(b.n_exists, n);
 	assert_int_equal(b.n_unseen, unseen);
 	assert_int_equal(b.n_deleted, deleted);
 	assert_int_equal(b.bytes, n);
 	assert_int_equal(b.uidnext, m->next);
-	assert_true(store_first_unseen(w->s, ME, &b, &uid, &below, &f));
-	assert_int_equal(uid, first);
+	assert_int_equal(b.first_unseen, first);
 	if (first != 0)
-		assert_int_equal(below, want_below);
+		assert_int_equal(b.before_unseen, want_below);
 }
 
 static void it_is_as_the_model_says(void **state UNUSED)

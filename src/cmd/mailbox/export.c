@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cmd/mailbox/mailbox.h"
+#include "store/message.h"
 #include "sys/file.h"
 
 enum { ROWS = 500 };
@@ -93,8 +94,8 @@ static bool export_all(struct target *t, bool maildir, struct fault *f)
 	size_t n;
 
 	if (!dir_make(t->path, 0700, f) ||
-		!store_mailboxes(t->store, t->account, a, &v, &n, f) ||
-		!store_subscriptions(t->store, t->account, a, &subscribed, f))
+		!store_mailboxes(
+			t->store, t->account, a, &v, &n, &subscribed, f))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		if (!(maildir ? export_maildir : export_mbox)(t, &v[i], f))
@@ -117,7 +118,9 @@ int mailbox_cmd_export(const struct mailbox_cmd *m)
 	if (!maildir && strcmp(format, "mbox") != 0)
 		return cmd_usage(m->c, "--format is maildir or mbox");
 	if (!mailbox_account(m->conf, m->args[0], &t.account, &f) ||
-		(t.store = store_open_to_read(m->dir, &f)) == NULL)
+		(t.store = store_open(m->dir,
+			 &(struct store_settings){.only_read = true}, &f)) ==
+			NULL)
 		return mailbox_failed(&f);
 	bool ok = export_all(&t, maildir, &f);
 	store_close(t.store);

@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "cmd/mailbox/mailbox.h"
 #include "codec/mail/maildir.h"
+#include "store/message.h"
 #include "sys/file.h"
 
 enum { LIST_MAX = 1 << 30 };

@@ -12,6 +12,7 @@
 #include "codec/imap/mailbox_name.h"
 #include "codec/mail/header.h"
 #include "codec/mail/mbox.h"
+#include "store/message.h"
 #include "sys/file.h"
 
 enum { MESSAGE_MAX = 1 << 30 };

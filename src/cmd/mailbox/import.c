@@ -8,6 +8,7 @@
 
 #include "cmd/mailbox/feed.h"
 #include "cmd/mailbox/mailbox.h"
+#include "store/message.h"
 
 static int end(struct feed *d, bool ok, const struct fault *f)
 {
@@ -99,7 +100,7 @@ static bool restore(struct feed *d, struct target *t, struct fault *f)
 	struct store_mailbox *v;
 	size_t n;
 
-	if (!store_mailboxes(t->store, t->account, d->names, &v, &n, f))
+	if (!store_mailboxes(t->store, t->account, d->names, &v, &n, NULL, f))
 		return false;
 	if (n == 0)
 		return fault_set(f, FAULT_PERM, 0, 1, 1,
@@ -123,7 +124,9 @@ int mailbox_cmd_restore(const struct mailbox_cmd *m)
 	struct fault f;
 
 	if (!mailbox_account(m->conf, m->args[0], &t.account, &f) ||
-		(t.store = store_open_to_read(m->args[1], &f)) == NULL)
+		(t.store = store_open(m->args[1],
+			 &(struct store_settings){.only_read = true}, &f)) ==
+			NULL)
 		return mailbox_failed(&f);
 	bool ok =
 		feed_begin(&d, m->conf, m->args[0], &f) && restore(&d, &t, &f);

@@ -48,7 +48,7 @@ bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
 	struct arena *a, bool *full_r, struct fault *f)
 {
 	struct store_quota quota;
-	struct store_usage used;
+	struct store_mailbox used;
 	struct str name;
 	int64_t account;
 
@@ -62,10 +62,11 @@ bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,
 		return false;
 	}
 	if (!quota_of(m, account, name, a, &quota, f) ||
-		!store_usage(m->store, account, 0, false, &used, f))
+		!store_mailbox(
+			m->store, account, (struct store_which){0}, &used, f))
 		return false;
 	*full_r = (quota.bytes > 0 && used.bytes + bytes > quota.bytes) ||
-		  (quota.messages > 0 && used.messages >= quota.messages);
+		  (quota.messages > 0 && used.n_exists >= quota.messages);
 	if (*full_r || quota_domain_room(m, name, bytes, 1, a, f))
 		return true;
 	*full_r = f->class == FAULT_PERM;
@@ -186,14 +187,15 @@ static void delivered(struct mailbox_role *m, const struct store_target *t,
 	struct str name, struct arena *a)
 {
 	const struct store_quota *quota = &t->m->quota;
-	struct store_usage used;
+	struct store_mailbox used;
 	struct fault f;
 
 	if (t->uid != 0)
 		quota_domain_came(
 			m, name, t->m->prefix.len + t->m->body.len, 1, a);
 	if (t->uid != 0 && (quota->bytes > 0 || quota->messages > 0) &&
-		store_usage(m->store, t->account, 0, false, &used, &f))
+		store_mailbox(m->store, t->account, (struct store_which){0},
+			&used, &f))
 		quota_warn(m, t->account, name, quota, &used,
 			t->m->prefix.len + t->m->body.len, a);
 	bells_ring(m->bells, t->account);

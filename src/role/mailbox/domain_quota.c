@@ -96,11 +96,12 @@ static bool count(struct domains *d, struct mailbox_role *m, struct str domain,
 
 	int64_t begun = clock_mono_ms();
 	for (size_t i = 0; ok && i < n; i++) {
-		struct store_usage used;
+		struct store_mailbox used;
 
-		ok = store_usage(m->store, ids[i], 0, false, &used, f);
+		ok = store_mailbox(
+			m->store, ids[i], (struct store_which){0}, &used, f);
 		h->bytes += used.bytes;
-		h->messages += used.messages;
+		h->messages += used.n_exists;
 	}
 	if (!ok) {
 		free(h);

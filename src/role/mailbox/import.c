@@ -27,10 +27,11 @@ static bool find_account(struct mailbox_role *m, struct str address,
 
 /* There already is as good. */
 static bool make(struct mailbox_role *m, int64_t account,
-	enum store_change change, struct str name, struct fault *f)
+	enum store_change_kind change, struct str name, struct fault *f)
 {
-	return store_change_mailbox(m->store, account, change, name, STR_NONE,
-		       ROLE_NONE, f) ||
+	return store_change_mailbox(m->store, account,
+		       &(struct store_change){.kind = change, .name = name},
+		       f) ||
 	       (f->class == FAULT_PERM && f->detail == 1);
 }
 

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/must.h"
 #include "role/mailbox/text_of.h"
+#include "store/message.h"
 
 enum {
 	SEARCHED_MIN = 100, /* messages: below, reading them is as fast */
@@ -139,7 +140,8 @@ static bool index_account(struct account_work *w, struct fault *f)
 	struct store_mailbox *boxes;
 	size_t n;
 
-	if (!store_mailboxes(w->x->store, w->account, a, &boxes, &n, &w->why)) {
+	if (!store_mailboxes(
+		    w->x->store, w->account, a, &boxes, &n, NULL, &w->why)) {
 		w->unread = true;
 		return true;
 	}

@@ -146,12 +146,13 @@ int role_mailbox(struct role *r)
 	/* Before the first thread: a sandbox holds the threads born in it. */
 	role_sandbox(r, false);
 	m->store = store_open(arena_cstr(r->a, c->mail_storage_directory),
-		(unsigned)c->mail_storage_shards, &f);
+		&(struct store_settings){
+			.shards = (unsigned)c->mail_storage_shards,
+			.keep_removed_s = c->mailbox_undelete_time,
+			.mailboxes_max = c->imap_mailbox_limit},
+		&f);
 	if (m->store == NULL)
 		role_die(r, &f);
-	store_set(m->store, &(struct store_settings){
-				    .keep_removed_s = c->mailbox_undelete_time,
-				    .mailboxes_max = c->imap_mailbox_limit});
 	m->boxes = boxes_new(m->store);
 	m->indexer = indexer_new(m->store, c);
 	m->pop3_logins = pop3_logins_new();

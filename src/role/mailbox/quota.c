@@ -10,6 +10,7 @@
 #include "conf/quota.h"
 #include "role/mailbox/domain_quota.h"
 #include "role/mailbox/summary.h"
+#include "store/metadata.h"
 
 struct quotas {
 	struct role *role;
@@ -210,13 +211,13 @@ static struct str warning(const struct conf *c, struct str address,
 }
 
 void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
-	const struct store_quota *quota, const struct store_usage *used,
+	const struct store_quota *quota, const struct store_mailbox *used,
 	uint64_t added, struct arena *a)
 {
 	const struct conf *c = m->role->conf;
-	unsigned now = percent_of(quota, used->bytes, used->messages);
+	unsigned now = percent_of(quota, used->bytes, used->n_exists);
 	unsigned before =
-		percent_of(quota, used->bytes - added, used->messages - 1);
+		percent_of(quota, used->bytes - added, used->n_exists - 1);
 	unsigned mark = passed(c->mailbox_quota_warning, before, now);
 
 	if (mark == 0)

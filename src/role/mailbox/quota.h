@@ -42,10 +42,10 @@ bool quota_domain_room(struct mailbox_role *m, struct str address,
 void quota_domain_came(struct mailbox_role *m, struct str address,
 	uint64_t bytes, uint64_t messages, struct arena *a);
 
-/* Something came in: used is what the account holds now, added what came.
- * Puts a warning into its INBOX where a percentage was passed. */
+/* Something came in: used is what all of the account holds now, added what
+ * came. Puts a warning into its INBOX where a percentage was passed. */
 void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
-	const struct store_quota *quota, const struct store_usage *used,
+	const struct store_quota *quota, const struct store_mailbox *used,
 	uint64_t added_bytes, struct arena *a);
 
 #endif

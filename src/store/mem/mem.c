@@ -25,20 +25,18 @@ void mem_str_free(struct str s)
 /* ---- the store ---- */
 
 struct store *store_open(
-	const char *dir UNUSED, unsigned shards UNUSED, struct fault *f UNUSED)
+	const char *dir, const struct store_settings *settings, struct fault *f)
 {
+	/* Nobody else has what is in our memory. */
+	if (settings->only_read) {
+		fault_set(f, FAULT_PERM, 0, 0, 2, "no store in %s", dir);
+		return NULL;
+	}
 	struct store *s = must_alloc(sizeof(*s));
-
+	s->settings = *settings;
 	pthread_mutex_init(&s->lock, NULL);
 	s->accounts = map_new();
 	return s;
-}
-
-/* Nobody else has what is in our memory. */
-struct store *store_open_to_read(const char *dir, struct fault *f)
-{
-	fault_set(f, FAULT_PERM, 0, 0, 2, "no store in %s", dir);
-	return NULL;
 }
 
 static void free_account(struct str key UNUSED, void *value, void *ctx UNUSED)
@@ -64,11 +62,6 @@ void store_close(struct store *s)
 	map_free(s->accounts, free);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
-}
-
-void store_set(struct store *s, const struct store_settings *settings)
-{
-	s->settings = *settings;
 }
 
 /* ---- an account ---- */

@@ -116,6 +116,9 @@ struct mem_entry *mem_entry(const struct mem_entries *v, struct str name);
 void mem_entry_set(struct mem_entries *v, const struct mem_entry *e);
 void mem_entry_remove(struct mem_entries *v, struct str name);
 void mem_entries_free(struct mem_entries *v);
+/* Their names, in the arena. */
+void mem_names(
+	const struct mem_entries *v, struct arena *arena, struct strs *names_r);
 
 /* On the heap, with a NUL behind it; of an absent one there is none. */
 struct str mem_str(struct str s);

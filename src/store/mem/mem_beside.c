@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: ISC */
-/* What stands beside mailboxes and accounts, in memory: subscriptions, rights
- * of others, annotations. */
+/* What stands beside mailboxes and accounts, in memory: rights of others,
+ * annotations. */
 #include "base/must.h"
 #include "store/mem/mem.h"
+#include "store/metadata.h"
 
-static void add_names(
+void mem_names(
 	const struct mem_entries *v, struct arena *arena, struct strs *names_r)
 {
 	*names_r = (struct strs){0};
 	for (size_t i = 0; i < v->n; i++)
 		strs_add(names_r, arena, arena_str(arena, v->v[i].name));
-}
-
-bool store_subscriptions(struct store *s, int64_t account, struct arena *arena,
-	struct strs *names_r, struct fault *f UNUSED)
-{
-	const struct mem_account *a = mem_enter(s, account, false);
-
-	add_names(&a->subscriptions, arena, names_r);
-	mem_leave(s);
-	return true;
 }
 
 /* ---- RFC 4314 ---- */
@@ -29,7 +20,7 @@ bool store_sharers(struct store *s, int64_t grantee, struct arena *arena,
 {
 	const struct mem_account *a = mem_enter(s, grantee, false);
 
-	add_names(&a->sharers, arena, owners_r);
+	mem_names(&a->sharers, arena, owners_r);
 	mem_leave(s);
 	return true;
 }

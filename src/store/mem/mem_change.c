@@ -173,14 +173,3 @@ bool store_expunge(struct store *s, int64_t account, int64_t mailbox,
 	mem_leave(s);
 	return true;
 }
-
-bool store_told(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t below, struct fault *f UNUSED)
-{
-	struct mem_box *b = mem_box(mem_enter(s, account, false), mailbox);
-
-	if (b != NULL && below > b->m.told_below)
-		b->m.told_below = below;
-	mem_leave(s);
-	return true;
-}

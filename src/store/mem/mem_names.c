@@ -15,7 +15,8 @@ static struct store_mailbox told(
 }
 
 bool store_mailboxes(struct store *s, int64_t account, struct arena *arena,
-	struct store_mailbox **v_r, size_t *n_r, struct fault *f UNUSED)
+	struct store_mailbox **v_r, size_t *n_r, struct strs *subscribed_r,
+	struct fault *f UNUSED)
 {
 	const struct mem_account *a = mem_enter(s, account, true);
 
@@ -25,33 +26,68 @@ bool store_mailboxes(struct store *s, int64_t account, struct arena *arena,
 		(*v_r)[i] = told(a, a->boxes[i]);
 		(*v_r)[i].name = arena_str(arena, (*v_r)[i].name);
 	}
+	if (subscribed_r != NULL)
+		mem_names(&a->subscriptions, arena, subscribed_r);
 	mem_leave(s);
 	return true;
 }
 
-bool store_mailbox_named(struct store *s, int64_t account, struct str name,
-	struct store_mailbox *box_r, struct fault *f UNUSED)
+static void find_unseen(const struct mem_box *b, struct store_mailbox *m)
 {
-	const struct mem_account *a = mem_enter(s, account, true);
-	const struct mem_box *b = mem_named(a, name);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct mem_row *r = &b->rows[i];
 
-	*box_r = b != NULL ? told(a, b) : (struct store_mailbox){0};
-	box_r->name = b != NULL ? name : STR_NONE;
-	mem_leave(s);
-	return true;
+		if (r->ended != 0)
+			continue;
+		if ((r->flags & FLAG_SEEN) == 0) {
+			m->first_unseen = r->uid;
+			return;
+		}
+		m->before_unseen++;
+	}
 }
 
-bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
+static uint64_t deleted_bytes(const struct mem_box *b)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		if (b->rows[i].ended == 0 &&
+			(b->rows[i].flags & FLAG_DELETED) != 0)
+			n += mem_size(&b->rows[i]);
+	return n;
+}
+
+static struct store_mailbox together(const struct mem_account *a)
+{
+	struct store_mailbox all = {0};
+
+	for (size_t i = 0; i < a->n; i++) {
+		all.bytes += a->boxes[i]->m.bytes;
+		all.n_exists += a->boxes[i]->m.n_exists;
+	}
+	return all;
+}
+
+bool store_mailbox(struct store *s, int64_t account, struct store_which which,
 	struct store_mailbox *box_r, struct fault *f)
 {
-	const struct mem_account *a = mem_enter(s, account, false);
-	const struct mem_box *b = mem_box(a, mailbox);
+	bool named = which.id == 0 && str_present(which.name);
+	const struct mem_account *a = mem_enter(s, account, named);
+	const struct mem_box *b = which.id != 0 ? mem_box(a, which.id)
+				  : named       ? mem_named(a, which.name)
+						: NULL;
 
-	if (b != NULL)
-		*box_r = told(a, b);
+	*box_r = b != NULL                 ? told(a, b)
+		 : which.id == 0 && !named ? together(a)
+					   : (struct store_mailbox){0};
+	if (b != NULL && (which.also & STORE_FIRST_UNSEEN) != 0)
+		find_unseen(b, box_r);
+	if (b != NULL && (which.also & STORE_DELETED_BYTES) != 0)
+		box_r->deleted_bytes = deleted_bytes(b);
 	mem_leave(s);
-	box_r->name = STR_NONE;
-	return b != NULL ||
+	box_r->name = named && b != NULL ? which.name : STR_NONE;
+	return which.id == 0 || b != NULL ||
 	       fault_set(f, FAULT_PERM, 0, 0, 2, "the mailbox is gone");
 }
 
@@ -60,16 +96,14 @@ bool store_mailbox(struct store *s, int64_t account, int64_t mailbox,
 struct change {
 	struct store *s;
 	struct mem_account *a;
-	enum store_change kind;
-	struct str name, to;
-	enum store_role role;
+	const struct store_change *x;
 	struct arena *arena;
 };
 
 static bool role_is_free(const struct change *c, struct fault *f)
 {
-	for (size_t i = 0; c->role != ROLE_NONE && i < c->a->n; i++)
-		if (c->a->boxes[i]->m.role == c->role)
+	for (size_t i = 0; c->x->role != ROLE_NONE && i < c->a->n; i++)
+		if (c->a->boxes[i]->m.role == c->x->role)
 			return fault_set(f, FAULT_PERM, 0, 0, 4,
 				"another mailbox has that special use");
 	return true;
@@ -111,7 +145,7 @@ static void make_path(const struct change *c, struct str path)
 		if (b != NULL)
 			continue;
 		b = mem_make_box(c->a, str_sub(path, 0, i),
-			i == path.len ? c->role : ROLE_NONE);
+			i == path.len ? c->x->role : ROLE_NONE);
 		for (size_t k = 0; above != NULL && k < above->acl.n; k++)
 			mem_entry_set(&b->acl, &above->acl.v[k]);
 	}
@@ -119,11 +153,11 @@ static void make_path(const struct change *c, struct str path)
 
 static bool create(const struct change *c, struct fault *f)
 {
-	if (mem_named(c->a, c->name) != NULL)
-		return store_there_is(c->name, f);
-	if (!role_is_free(c, f) || !path_fits(c, c->name, f))
+	if (mem_named(c->a, c->x->name) != NULL)
+		return store_there_is(c->x->name, f);
+	if (!role_is_free(c, f) || !path_fits(c, c->x->name, f))
 		return false;
-	make_path(c, c->name);
+	make_path(c, c->x->name);
 	return true;
 }
 
@@ -157,24 +191,24 @@ static bool rename_tree(
 {
 	struct mem_box **all =
 		arena_alloc(c->arena, (c->a->n + 1) * sizeof(*all));
-	ptrdiff_t slash = str_rfind(c->to, '/');
+	ptrdiff_t slash = str_rfind(c->x->to, '/');
 	size_t n = 0;
 
 	if (slash > 0) {
-		struct str parent = str_sub(c->to, 0, (size_t)slash);
+		struct str parent = str_sub(c->x->to, 0, (size_t)slash);
 
 		if (!path_fits(c, parent, f))
 			return false;
 		make_path(c, parent);
 	}
 	for (size_t i = 0; i < c->a->n; i++)
-		if (is_below(c->a->boxes[i]->m.name, c->name))
+		if (is_below(c->a->boxes[i]->m.name, c->x->name))
 			all[n++] = c->a->boxes[i];
-	rename_one(c, top, c->to);
+	rename_one(c, top, c->x->to);
 	for (size_t i = 0; i < n; i++)
 		rename_one(c, all[i],
-			arena_concat(c->arena, c->to,
-				str_from_at(all[i]->m.name, c->name.len)));
+			arena_concat(c->arena, c->x->to,
+				str_from_at(all[i]->m.name, c->x->name.len)));
 	return true;
 }
 
@@ -182,14 +216,14 @@ static bool rename_tree(
 static bool rename_inbox(
 	const struct change *c, struct mem_box *inbox, struct fault *f)
 {
-	if (!path_fits(c, c->to, f))
+	if (!path_fits(c, c->x->to, f))
 		return false;
-	make_path(c, c->to);
+	make_path(c, c->x->to);
 	c->a->modseq++;
 	for (size_t i = 0; i < inbox->n; i++)
 		if (inbox->rows[i].ended == 0) {
-			mem_add_row(
-				c->a, mem_named(c->a, c->to), &inbox->rows[i]);
+			mem_add_row(c->a, mem_named(c->a, c->x->to),
+				&inbox->rows[i]);
 			mem_end_row(c->a, inbox, &inbox->rows[i]);
 		}
 	mem_settle(c->a);
@@ -198,17 +232,17 @@ static bool rename_inbox(
 
 static bool rename(const struct change *c, struct mem_box *b, struct fault *f)
 {
-	if (mem_named(c->a, c->to) != NULL)
-		return store_there_is(c->to, f);
-	return str_eqc(c->name, "INBOX") ? rename_inbox(c, b, f)
-					 : rename_tree(c, b, f);
+	if (mem_named(c->a, c->x->to) != NULL)
+		return store_there_is(c->x->to, f);
+	return str_eqc(c->x->name, "INBOX") ? rename_inbox(c, b, f)
+					    : rename_tree(c, b, f);
 }
 
 static bool subscribe(const struct change *c, struct fault *f)
 {
-	const struct mem_entry e = {.name = c->name};
+	const struct mem_entry e = {.name = c->x->name};
 
-	if (mem_entry(&c->a->subscriptions, c->name) == NULL &&
+	if (mem_entry(&c->a->subscriptions, c->x->name) == NULL &&
 		c->a->subscriptions.n >= c->a->n + STORE_NAMES_ONLY_MAX)
 		return fault_set(f, FAULT_PERM, 0, 0, 5,
 			"too many subscriptions to mailboxes that are gone");
@@ -218,15 +252,20 @@ static bool subscribe(const struct change *c, struct fault *f)
 
 static bool change(const struct change *c, struct fault *f)
 {
-	struct mem_box *b = mem_named(c->a, c->name);
+	struct mem_box *b = mem_named(c->a, c->x->name);
 
-	switch (c->kind) {
+	switch (c->x->kind) {
 	case STORE_CREATE:
 		return create(c, f);
 	case STORE_SUBSCRIBE:
 		return subscribe(c, f);
 	case STORE_UNSUBSCRIBE:
-		mem_entry_remove(&c->a->subscriptions, c->name);
+		mem_entry_remove(&c->a->subscriptions, c->x->name);
+		return true;
+	case STORE_TOLD:
+		b = mem_box(c->a, c->x->mailbox);
+		if (b != NULL && c->x->below > b->m.told_below)
+			b->m.told_below = c->x->below;
 		return true;
 	case STORE_DELETE:
 		if (b != NULL)
@@ -237,16 +276,14 @@ static bool change(const struct change *c, struct fault *f)
 			return rename(c, b, f);
 		break;
 	}
-	return b != NULL || store_no_such(c->name, f);
+	return b != NULL || store_no_such(c->x->name, f);
 }
 
 bool store_change_mailbox(struct store *s, int64_t account,
-	enum store_change kind, struct str name, struct str to,
-	enum store_role role, struct fault *f)
+	const struct store_change *x, struct fault *f)
 {
 	struct arena *arena CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-	struct change c = {
-		s, mem_enter(s, account, true), kind, name, to, role, arena};
+	struct change c = {s, mem_enter(s, account, true), x, arena};
 	bool ok = change(&c, f);
 
 	mem_leave(s);

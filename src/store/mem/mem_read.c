@@ -40,53 +40,6 @@ bool store_vanished(struct store *s, int64_t account, int64_t mailbox,
 	return true;
 }
 
-bool store_usage(struct store *s, int64_t account, int64_t mailbox,
-	bool deleted, struct store_usage *u, struct fault *f UNUSED)
-{
-	const struct mem_account *a = mem_enter(s, account, false);
-
-	*u = (struct store_usage){0};
-	for (size_t i = 0; i < a->n; i++) {
-		const struct mem_box *b = a->boxes[i];
-
-		if (mailbox != 0 && b->m.id != mailbox)
-			continue;
-		u->bytes += b->m.bytes;
-		u->messages += b->m.n_exists;
-		for (size_t k = 0; deleted && k < b->n; k++)
-			if (b->rows[k].ended == 0 &&
-				(b->rows[k].flags & FLAG_DELETED) != 0) {
-				u->deleted_messages++;
-				u->deleted_bytes += mem_size(&b->rows[k]);
-			}
-	}
-	mem_leave(s);
-	return true;
-}
-
-bool store_first_unseen(struct store *s, int64_t account,
-	const struct store_mailbox *box, uint32_t *uid_r, uint64_t *below_r,
-	struct fault *f UNUSED)
-{
-	const struct mem_box *b =
-		mem_box(mem_enter(s, account, false), box->id);
-	uint64_t below = 0;
-
-	*uid_r = 0;
-	*below_r = 0;
-	for (size_t i = 0; b != NULL && i < b->n && *uid_r == 0; i++) {
-		const struct mem_row *r = &b->rows[i];
-
-		if (r->ended == 0 && (r->flags & FLAG_SEEN) == 0) {
-			*uid_r = r->uid;
-			*below_r = below;
-		}
-		below += r->ended == 0;
-	}
-	mem_leave(s);
-	return true;
-}
-
 /* ---- their bytes ---- */
 
 struct store_reading {
@@ -159,17 +112,6 @@ bool store_read_message(struct store_reading *r, int64_t mailbox, uint32_t uid,
 	mem_leave(r->s);
 	return row != NULL ||
 	       fault_set(f, FAULT_PERM, 0, 0, 3, "the message is gone");
-}
-
-bool store_message(struct store *s, int64_t account, int64_t mailbox,
-	uint32_t uid, unsigned parts, struct store_message *m_r,
-	struct fault *f)
-{
-	struct store_reading *r = store_read_begin(s, account, f);
-	bool ok = store_read_message(r, mailbox, uid, parts, m_r, f);
-
-	store_read_end(r);
-	return ok;
 }
 
 bool store_glimpses(struct store *s, int64_t account, int64_t mailbox,

@@ -12,6 +12,7 @@
 #include "role/mailbox/indexer.h"
 #include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
+#include "store/message.h"
 
 enum {
 	MESSAGES_MAX = 1000,

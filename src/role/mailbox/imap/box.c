@@ -420,7 +420,8 @@ bool box_refresh(
 	bool ok = true;
 
 	*deleted_r = false;
-	if (!store_mailbox(box->store, box->account, box->mailbox, &m, f)) {
+	if (!store_mailbox(box->store, box->account,
+		    (struct store_which){.id = box->mailbox}, &m, f)) {
 		*deleted_r = f->class == FAULT_PERM;
 		return *deleted_r;
 	}

@@ -6,6 +6,7 @@
 #include "base/must.h"
 #include "role/mailbox/imap/imap.h"
 #include "role/mailbox/imap/place.h"
+#include "store/message.h"
 
 enum { BATCH_MESSAGES = 200, BATCH_BYTES = 16 << 20 };
 

@@ -4,6 +4,7 @@
 #include "codec/mail/date.h"
 #include "codec/mail/header.h"
 #include "role/mailbox/imap/fetch.h"
+#include "store/message.h"
 
 enum { DECODED_MAX = 256 << 20 };
 

@@ -86,14 +86,16 @@ static bool put_recent(
 static bool put_deleted_storage(
 	struct imap *s, const struct imap_place *p, struct buf *out)
 {
-	struct store_usage used = {0};
+	struct store_mailbox box = {0};
 	struct fault f;
 
-	if (p->box.id != 0 && !store_usage(s->sv->m->store, p->account,
-				      p->box.id, true, &used, &f))
+	if (p->box.id != 0 && !store_mailbox(s->sv->m->store, p->account,
+				      (struct store_which){.id = p->box.id,
+					      .also = STORE_DELETED_BYTES},
+				      &box, &f))
 		log_error("store", log_s("login", s->login), log_fault(&f));
 	buf_putf(out, "DELETED-STORAGE %llu",
-		(unsigned long long)used.deleted_bytes);
+		(unsigned long long)box.deleted_bytes);
 	return true;
 }
 

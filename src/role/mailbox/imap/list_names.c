@@ -112,25 +112,22 @@ static void add_gone(
 }
 
 /* The session's own come first where a name is both. */
-static bool add_others(struct imap *s, struct list_names *l, struct fault *f)
+static bool add_others(struct imap *s, const struct strs *subscribed,
+	struct list_names *l, struct fault *f)
 {
 	struct imap_places others;
-	struct strs names;
 	struct adding x = {.known = l, .a = s->cmd_a};
 
 	if (!imap_places_of_others(s, &others, f))
 		return false;
 	if (others.n == 0)
 		return true;
-	if (!store_subscriptions(
-		    s->sv->m->store, s->account, s->cmd_a, &names, f))
-		return false;
 	for (size_t i = 0; i < l->n; i++)
 		add(&x, l->v[i]);
 	for (size_t i = 0; i < others.n; i++) {
 		struct imap_place *p = &others.v[i];
 
-		p->box.subscribed = strs_has(&names, p->box.name);
+		p->box.subscribed = strs_has(subscribed, p->box.name);
 		if (!is_known(l, p->box.name))
 			add(&x, *p);
 	}
@@ -145,10 +142,8 @@ bool list_names_read(struct imap *s, bool subscribed, struct list_names *l_r,
 	struct strs names = {0};
 	struct store_mailbox *own;
 
-	if (!store_mailboxes(
-		    s->sv->m->store, s->account, s->cmd_a, &own, &l_r->n, f) ||
-		(subscribed && !store_subscriptions(s->sv->m->store, s->account,
-				       s->cmd_a, &names, f)))
+	if (!store_mailboxes(s->sv->m->store, s->account, s->cmd_a, &own,
+		    &l_r->n, &names, f))
 		return false;
 	l_r->v = arena_alloc(s->cmd_a, (l_r->n + 1) * sizeof(*l_r->v));
 	for (size_t i = 0; i < l_r->n; i++)
@@ -157,8 +152,10 @@ bool list_names_read(struct imap *s, bool subscribed, struct list_names *l_r,
 			.owner = s->login,
 			.name = own[i].name,
 			.rights = RIGHTS_ALL};
-	if (!add_others(s, l_r, f))
+	if (!add_others(s, &names, l_r, f))
 		return false;
+	if (!subscribed)
+		names.n = 0;
 	add_gone(&names, l_r, s->cmd_a);
 	return true;
 }

@@ -4,13 +4,15 @@
 #include "role/mailbox/imap/imap.h"
 #include "role/mailbox/imap/place.h"
 
-static void change(struct imap *s, enum store_change kind,
+static void change(struct imap *s, enum store_change_kind kind,
 	const struct imap_place *p, struct str to, const char *done)
 {
 	struct fault f;
 
-	if (!store_change_mailbox(s->sv->m->store, p->account, kind, p->name,
-		    to, ROLE_NONE, &f)) {
+	if (!store_change_mailbox(s->sv->m->store, p->account,
+		    &(struct store_change){
+			    .kind = kind, .name = p->name, .to = to},
+		    &f)) {
 		imap_fault(s, &f);
 		return;
 	}
@@ -74,8 +76,11 @@ static void create(struct imap *s, const struct imap_place *p, struct str name,
 	struct imap_place made;
 	struct fault f;
 
-	if (!store_change_mailbox(s->sv->m->store, p->account, STORE_CREATE,
-		    p->name, STR_NONE, role, &f)) {
+	if (!store_change_mailbox(s->sv->m->store, p->account,
+		    &(struct store_change){.kind = STORE_CREATE,
+			    .name = p->name,
+			    .role = role},
+		    &f)) {
 		imap_fault(s, &f);
 		return;
 	}

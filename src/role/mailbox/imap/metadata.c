@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* GETMETADATA, SETMETADATA: RFC 5464; LIST RETURN (METADATA ...): RFC 9590 */
+#include "store/metadata.h"
 #include "role/mailbox/imap/imap.h"
 #include "role/mailbox/imap/place.h"
 

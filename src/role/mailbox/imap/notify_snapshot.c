@@ -5,6 +5,7 @@
 #include "base/sorted.h"
 #include "role/mailbox/imap/list_names.h"
 #include "role/mailbox/imap/notify.h"
+#include "store/metadata.h"
 
 void snapshot_free(struct snapshot *p)
 {

@@ -165,7 +165,8 @@ bool imap_locate(struct imap *s, struct str name, struct imap_place *p_r,
 	struct str rest;
 
 	*p_r = own(s, name);
-	if (!store_mailbox_named(store, s->account, name, &p_r->box, f))
+	if (!store_mailbox(store, s->account,
+		    (struct store_which){.name = name}, &p_r->box, f))
 		return false;
 	if (p_r->box.id != 0)
 		return true;
@@ -173,7 +174,8 @@ bool imap_locate(struct imap *s, struct str name, struct imap_place *p_r,
 		return false;
 	if (o.account == 0)
 		return true;
-	if (!store_mailbox_named(store, o.account, rest, &box, f) ||
+	if (!store_mailbox(store, o.account, (struct store_which){.name = rest},
+		    &box, f) ||
 		(box.id != 0 && !read_acls(s, &o, box.id, f)))
 		return false;
 	if (box.id != 0)
@@ -236,8 +238,10 @@ bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 
 		if (p->name.ptr[i - 1] != '/')
 			continue;
-		if (!store_mailbox_named(s->sv->m->store, p->account,
-			    str_sub(p->name, 0, i - 1), &above, f) ||
+		if (!store_mailbox(s->sv->m->store, p->account,
+			    (struct store_which){
+				    .name = str_sub(p->name, 0, i - 1)},
+			    &above, f) ||
 			(above.id != 0 && !read_acls(s, &o, above.id, f)))
 			return false;
 		if (above.id == 0)
@@ -279,8 +283,8 @@ static bool add_owner(
 	struct store_mailbox *boxes;
 	size_t n;
 
-	if (!store_mailboxes(
-		    s->sv->m->store, o->account, s->cmd_a, &boxes, &n, f) ||
+	if (!store_mailboxes(s->sv->m->store, o->account, s->cmd_a, &boxes, &n,
+		    NULL, f) ||
 		!read_acls(s, o, 0, f))
 		return false;
 	for (size_t i = 0; i < n; i++) {

@@ -13,15 +13,17 @@ struct root {
 };
 
 static bool read_root(struct imap *s, const struct root *r,
-	struct store_quota *q, struct store_usage *used, size_t *n_mailboxes,
+	struct store_quota *q, struct store_mailbox *used, size_t *n_mailboxes,
 	struct fault *f)
 {
 	struct store *store = s->sv->m->store;
 	struct store_mailbox *v;
 
 	return quota_of(s->sv->m, r->account, r->address, s->cmd_a, q, f) &&
-	       store_usage(store, r->account, 0, false, used, f) &&
-	       store_mailboxes(store, r->account, s->cmd_a, &v, n_mailboxes, f);
+	       store_mailbox(
+		       store, r->account, (struct store_which){0}, used, f) &&
+	       store_mailboxes(
+		       store, r->account, s->cmd_a, &v, n_mailboxes, NULL, f);
 }
 
 static void put_resource(
@@ -39,7 +41,7 @@ static void put_resource(
 static bool put_quota(struct imap *s, const struct root *r)
 {
 	struct store_quota q;
-	struct store_usage used;
+	struct store_mailbox used;
 	size_t n_mailboxes;
 	struct fault f;
 
@@ -54,7 +56,7 @@ static bool put_quota(struct imap *s, const struct root *r)
 	/* In units of 1024 octets: RFC 9208 5.1 */
 	put_resource(
 		out, "STORAGE", (used.bytes + 1023) / 1024, q.bytes / 1024);
-	put_resource(out, "MESSAGE", used.messages, q.messages);
+	put_resource(out, "MESSAGE", used.n_exists, q.messages);
 	put_resource(out, "MAILBOX", n_mailboxes,
 		(uint64_t)s->sv->c->imap_mailbox_limit);
 	buf_puts(out, ")\r\n");

@@ -86,8 +86,11 @@ void recent_close(struct imap *s)
 	uint32_t told;
 
 	if (!v->read_only && box_tell_unstored(v->box, &told) &&
-		!store_told(s->sv->m->store, v->box->account, v->box->mailbox,
-			told, &f))
+		!store_change_mailbox(s->sv->m->store, v->box->account,
+			&(struct store_change){.kind = STORE_TOLD,
+				.mailbox = v->box->mailbox,
+				.below = told},
+			&f))
 		log_error("store", log_s("login", s->login), log_fault(&f));
 	free(v->recent.v);
 }

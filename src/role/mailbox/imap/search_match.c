@@ -10,6 +10,7 @@
 #include "codec/mail/header.h"
 #include "role/mailbox/imap/search_key.h"
 #include "role/mailbox/text_of.h"
+#include "store/message.h"
 
 enum {
 	DECODED_MAX = 64 << 20,

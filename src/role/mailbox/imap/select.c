@@ -162,22 +162,6 @@ static bool resync(struct imap *s, struct select_args *x, struct fault *f)
 
 /* ---- SELECT ---- */
 
-static void put_unseen(
-	struct imap *s, const struct store_mailbox *box, struct fault *f)
-{
-	uint64_t below;
-	uint32_t uid;
-
-	if (s->rev2 || s->uidonly)
-		return;
-	if (!store_first_unseen(s->sv->m->store, s->view.box->account, box,
-		    &uid, &below, f))
-		log_error("store", log_s("login", s->login), log_fault(f));
-	else if (uid != 0)
-		imap_untagged(s, "OK [UNSEEN %llu] First unseen",
-			(unsigned long long)below + 1);
-}
-
 /* RFC 4314 5.1.1: what this session may set */
 static void put_permanent(struct imap *s, bool read_only)
 {
@@ -200,7 +184,6 @@ static void put_state(
 	struct imap *s, const struct store_mailbox *box, bool read_only)
 {
 	struct buf *out;
-	struct fault f;
 
 	imap_untagged(
 		s, "FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)");
@@ -208,7 +191,9 @@ static void put_state(
 	imap_untagged(s, "%llu EXISTS", (unsigned long long)box->n_exists);
 	if (!s->rev2)
 		imap_untagged(s, "%zu RECENT", s->view.recent.count);
-	put_unseen(s, box, &f);
+	if (box->first_unseen != 0) /* RFC 9051 has none */
+		imap_untagged(s, "OK [UNSEEN %llu] First unseen",
+			(unsigned long long)box->before_unseen + 1);
 	imap_untagged(s, "OK [UIDVALIDITY %u] UIDs valid", box->uidvalidity);
 	imap_untagged(s, "OK [UIDNEXT %u] Predicted next UID", box->uidnext);
 	imap_untagged(s, "OK [HIGHESTMODSEQ %llu] Highest",

@@ -295,6 +295,9 @@ bool view_open(struct imap *s, struct imap_place *p, bool read_only,
 	struct store_mailbox *box = &p->box;
 	struct str name = box->name;
 
+	unsigned also =
+		s->rev2 || s->uidonly || s->aside ? 0 : STORE_FIRST_UNSEEN;
+
 	view_close(s);
 	/* The hold first, then the look: what ends in between is kept. */
 	v->user.expunged = box->modseq;
@@ -303,7 +306,8 @@ bool view_open(struct imap *s, struct imap_place *p, bool read_only,
 	v->read_only = read_only;
 	v->rights = p->rights;
 	v->anyone = p->anyone;
-	*found_r = store_mailbox(s->sv->m->store, p->account, box->id, box, f);
+	*found_r = store_mailbox(s->sv->m->store, p->account,
+		(struct store_which){.id = box->id, .also = also}, box, f);
 	if (!*found_r) {
 		view_close(s);
 		return f->class == FAULT_PERM;

@@ -189,7 +189,8 @@ static bool sync_unloaded(struct imap *s, bool *done_r, struct fault *f)
 	pthread_rwlock_unlock(&box->lock);
 	if (loaded)
 		return true;
-	if (!store_mailbox(box->store, box->account, box->mailbox, &m, f)) {
+	if (!store_mailbox(box->store, box->account,
+		    (struct store_which){.id = box->mailbox}, &m, f)) {
 		*done_r = f->class == FAULT_PERM;
 		return *done_r && say_deleted(s);
 	}

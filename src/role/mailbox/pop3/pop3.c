@@ -9,6 +9,7 @@
 #include "codec/mail/surrogate.h"
 #include "codec/pop3/command.h"
 #include "codec/smtp/data.h"
+#include "store/message.h"
 
 struct entry {
 	uint32_t uid;
@@ -390,8 +391,8 @@ static bool load(struct pop3 *s, struct fault *f)
 {
 	struct store_mailbox inbox;
 
-	if (!store_mailbox_named(
-		    s->sv->m->store, s->account, STR("INBOX"), &inbox, f))
+	if (!store_mailbox(s->sv->m->store, s->account,
+		    (struct store_which){.name = STR("INBOX")}, &inbox, f))
 		return false;
 	s->mailbox = inbox.id;
 	s->uidvalidity = inbox.uidvalidity;

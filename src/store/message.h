@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef STORE_MESSAGE_H
+#define STORE_MESSAGE_H
+
+/* message: one message alone, whatever the engine. */
+
+#include "store/store.h"
+
+/* False with FAULT_PERM when it is gone. */
+bool store_message(struct store *s, int64_t account, int64_t mailbox,
+	uint32_t uid, unsigned parts, struct store_message *m_r,
+	struct fault *f);
+void store_message_fini(struct store_message *m);
+
+#endif
