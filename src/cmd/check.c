@@ -394,6 +394,16 @@ static void check_resolver(struct checker *x)
 	resolver_free(r);
 }
 
+static void check_transport(struct checker *x, const struct transport *t)
+{
+	check_overrides(t->conf, x->p);
+	if (!str_eqc(t->command, "smtp") && !str_eqc(t->command, "lmtp"))
+		return;
+	check_sources(x, t->conf);
+	check_client_tls(t->conf, x->tables, x->p);
+	policy_new(t->conf, x->tables, NULL, x->p);
+}
+
 static void check_all(const char *dir, struct problems *p)
 {
 	struct table_env env = {0};
@@ -431,11 +441,12 @@ static void check_all(const char *dir, struct problems *p)
 			"smtpd_upstream_proxy_protocol: unknown protocol",
 			"write haproxy");
 	for (size_t i = 0; i < x.services->n_transports; i++)
-		check_sources(&x, x.services->transports[i].conf);
+		check_transport(&x, &x.services->transports[i]);
 	for (size_t i = 0; i < x.services->n; i++) {
 		if (x.services->v[i].local)
 			continue;
 		any = true;
+		check_overrides(x.services->v[i].conf, p);
 		check_service(&x, &x.services->v[i]);
 	}
 	if (!any)

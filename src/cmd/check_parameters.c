@@ -144,6 +144,26 @@ void check_parameters(struct conf *c, struct problems *p)
 	}
 }
 
+struct overrides {
+	struct conf *c;
+	struct problems *p;
+};
+
+static void check_override(struct str name UNUSED, void *value, void *ctx)
+{
+	const struct conf_entry *e = value;
+	struct overrides *x = ctx;
+
+	/* Line 0: what stands in for another one on such a line. */
+	if (e->line > 0 && !str_eq(e->file, x->c->main_cf))
+		check_name(x->c, x->p, e);
+}
+
+void check_overrides(struct conf *c, struct problems *p)
+{
+	map_each(c->entries, check_override, &(struct overrides){c, p});
+}
+
 /* ---- --list-parameters ---- */
 
 void check_list_parameters(void)

@@ -8,8 +8,8 @@ bool store_message(struct store *s, int64_t account, int64_t mailbox,
 	struct fault *f)
 {
 	struct store_reading *r = store_read_begin(s, account, f);
-	bool ok = r != NULL &&
-		  store_read_message(r, mailbox, uid, parts, m_r, f);
+	bool ok =
+		r != NULL && store_read_message(r, mailbox, uid, parts, m_r, f);
 
 	store_read_end(r);
 	return ok;

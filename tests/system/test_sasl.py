@@ -7,6 +7,7 @@ import http.server
 import imaplib
 import json
 import poplib
+import re
 import ssl
 import subprocess
 import threading
@@ -347,3 +348,60 @@ def test_each_sender_has_a_login_of_its_own(oauth, postern):
               for line in oauth.log().splitlines()
               if " accepted " in line]
     assert sorted(logins) == [ALICE, ALICE, BOB]
+
+
+def test_each_transport_has_settings_of_its_own(postern):
+    """-o in master.cf: passwords, generic maps, trust, policy. What main.cf
+    says counts for the others."""
+    server = postern("b", users={ALICE: "a", BOB: "b"}).start()
+    hop = f"[{server.host}]:{server.port['submission']}"
+    lines = {
+        "one": f"-o {{smtp_sasl_password_maps=inline:{{{{{hop}={ALICE}:a}}}}}} "
+               f"-o {{smtp_generic_maps=inline:{{x@other.test={ALICE} "
+               f"one@example.test={ALICE}}}}} ",
+        "two": f"-o {{smtp_sasl_password_maps=inline:{{{{{hop}={BOB}:b}}}}}} "
+               f"-o {{smtp_generic_maps=inline:{{x@other.test={BOB} "
+               f"two@example.test={BOB}}}}} "
+               f"-o smtp_tls_security_level=verify "
+               f"-o smtp_tls_CAfile={server.ca}",
+        "policy": f"-o {{smtp_sasl_password_maps=inline:{{{{{hop}={BOB}:b}}}}}} "
+                  f"-o {{smtp_tls_policy_maps=inline:{{{{{hop}=verify}}}}}}"}
+    p = postern("client", host="127.0.0.3", options={
+        "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions":
+        "permit_mynetworks, reject", "smtpd_recipient_restrictions":
+        "permit_mynetworks, reject", "smtp_sasl_auth_enable": "yes",
+        "smtp_tls_security_level": "encrypt", "minimal_backoff_time": "600s",
+        "transport_maps": "inline:{%s}" % ", ".join(
+            f"{{{name}@example.test={name}:{hop}}}" for name in
+            (*lines, "relay")),
+        "virtual_mailbox_domains": ""},
+        master_extra="".join(f"{name} unix - - n - - smtp {rest}\n"
+                             for name, rest in lines.items()))
+    r = p.run("check", check=False)
+    assert "smtp_" not in r.stderr, r.stderr
+    p.start()
+    for name in (*lines, "relay"):
+        relay(p, "x@other.test", f"{name}@example.test")
+    for name, end in (("one", "sent"), ("two", "sent"), ("relay", "bounced"),
+                      ("policy", "deferred")):
+        wait_for(name, lambda: re.search(
+            rf"to={name}@example.test.* status={end}", p.log()))
+    assert "certificate not trusted" in p.log()
+    # main.cf has no password, and what one transport has, no other takes.
+    logins = re.findall(r" login client.* login=(\S+)", server.log())
+    assert sorted(logins) == [ALICE, BOB], server.log()
+    p.run("queue", "delete", "ALL")
+
+
+def test_check_looks_at_what_a_line_sets(postern):
+    """Tables, words and names of -o in master.cf."""
+    p = postern("client", master_extra=(
+        "one unix - - n - - smtp -o smtp_tls_security_level=strong "
+        "-o smtp_generic_maps=texthash:/no/such "
+        "-o smtp_tls_policy_mapz=x -o smtp_pix_workarounds=no\n"))
+    r = p.run("check", check=False)
+    assert r.returncode == 78
+    for text in ("smtp_tls_security_level: no such level", "/no/such",
+                 "unused parameter smtp_tls_policy_mapz",
+                 "smtp_pix_workarounds does not act yet"):
+        assert re.search(rf"master\.cf:\d+: .*{text}", r.stderr), r.stderr

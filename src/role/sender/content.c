@@ -5,55 +5,16 @@
 
 #include "role/sender/sender.h"
 
-struct sender_content {
-	const struct conf *c;
-	struct content_checks *checks; /* NULL: none */
-};
-
-static void add(struct sender *s, const struct conf *c)
+bool sender_check_content(const struct sender_transport *t, const char *id,
+	struct str *message, struct text *fresh, struct arena *a,
+	struct fault *f)
 {
-	struct problems ignored = {.a = s->role->a};
-	const struct str lists[] = {c->smtp_header_checks,
-		c->smtp_mime_header_checks, c->smtp_nested_header_checks,
-		c->smtp_body_checks};
-
-	s->content[s->n_content++] = (struct sender_content){
-		c, content_checks_smtp(c, s->role->tables, &ignored)};
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		role_may_read_tables(s->role, lists[i]);
-}
-
-void sender_load_content(struct sender *s)
-{
-	const struct services *all = s->role->services;
-
-	s->content = arena_alloc(
-		s->role->a, (all->n_transports + 1) * sizeof(*s->content));
-	add(s, s->role->conf);
-	for (size_t i = 0; i < all->n_transports; i++)
-		add(s, all->transports[i].conf);
-}
-
-static const struct content_checks *checks_of(
-	const struct sender *s, const struct conf *c)
-{
-	for (size_t i = 0; i < s->n_content; i++)
-		if (s->content[i].c == c)
-			return s->content[i].checks;
-	return NULL;
-}
-
-bool sender_check_content(struct sender *s, const struct conf *c,
-	const char *id, struct str *message, struct text *fresh,
-	struct arena *a, struct fault *f)
-{
-	const struct content_checks *checks = checks_of(s, c);
 	struct content_result r = {0};
 	struct strs pieces;
 
-	if (checks == NULL)
+	if (t->content == NULL)
 		return true;
-	if (!content_check(checks, *message, a, &r, f))
+	if (!content_check(t->content, *message, a, &r, f))
 		return false;
 	for (size_t i = 0; i < r.log.n; i++)
 		log_info("content", log_z("queue_id", id),

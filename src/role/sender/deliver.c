@@ -141,7 +141,7 @@ static void try_all(struct delivery *d)
 /* smtp_generic_maps on envelope and header; what it leaves alone stays. */
 static bool rewrite(struct delivery *d, struct buf *fresh, struct fault *f)
 {
-	const struct policy *p = d->s->policy;
+	const struct policy *p = d->t->policy;
 	struct str head, body;
 
 	if (p->generic == NULL)
@@ -182,6 +182,7 @@ static bool take_transport(struct delivery *d, struct fault *f)
 	d->lmtp =
 		t != NULL ? str_eqc(t->command, "lmtp") : str_eqc(name, "lmtp");
 	d->c = t != NULL ? t->conf : d->s->role->conf;
+	d->t = sender_transport_of(d->s, d->c);
 	if (t != NULL ? d->lmtp || str_eqc(t->command, "smtp")
 		      : d->lmtp || str_eqc(name, "smtp") ||
 				str_eqc(name, "relay"))
@@ -211,7 +212,7 @@ void sender_deliver(const struct job *job, const struct text *body,
 	bool ok = take_transport(&d, &f) && text_map(body, &map, &f);
 	d.message = map.bytes;
 	ok = ok && rewrite(&d, &fresh, &f) &&
-	     sender_check_content(s, d.c, id, &d.message, &checked, a, &f);
+	     sender_check_content(d.t, id, &d.message, &checked, a, &f);
 	if (ok)
 		try_all(&d);
 	else

@@ -9,7 +9,8 @@
 
 struct delivery {
 	struct sender *s;
-	const struct conf *c;
+	const struct conf *c; /* of the transport */
+	const struct sender_transport *t;
 	const struct job *job;
 	bool lmtp; /* the transport's command */
 	struct arena *a;

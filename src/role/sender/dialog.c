@@ -62,7 +62,7 @@ int sender_connect(
 static enum table_result find_password(
 	struct delivery *d, struct str *value_r, struct fault *f)
 {
-	const struct policy *p = d->s->policy;
+	const struct policy *p = d->t->policy;
 	struct str sender = d->job->env.sender, ext;
 	struct address_keys keys = policy_keys(p, sender, d->a);
 	struct str others[] = {d->site.nexthop,
@@ -83,7 +83,7 @@ static enum table_result find_password(
 static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 {
 	bool tls = stream_is_tls(c->stream);
-	struct smtp_client_login l = {.certificate = d->s->own.n > 0,
+	struct smtp_client_login l = {.certificate = d->t->own.n > 0,
 		.filter = d->c->smtp_sasl_mechanism_filter};
 	struct str value;
 

@@ -15,23 +15,31 @@
 #include "sys/text.h"
 
 struct connections;
-struct sender_content;
+struct content_checks;
+struct policy;
 struct dkim_keyring;
 struct dkim_signer;
 struct mta_sts;
 
-struct sender {
-	struct role *role;
-	struct policy *policy;
+/* What is by transport: the -o of its line in master.cf may change it. */
+struct sender_transport {
+	const struct conf *c;
+	struct policy *policy; /* its tables */
 	SSL_CTX *tls, *tls_mandatory; /* for level may, and above it */
 	struct tls_pair_paths own; /* the certificates that we show */
+	struct content_checks *content; /* NULL: none */
+};
+
+struct sender {
+	struct role *role;
+	/* The first is main.cf's, for who has no line. */
+	struct sender_transport *transports;
+	size_t n_transports;
 	struct tls_cache *sessions;
 	struct connections *connections;
 	struct dkim_keyring *keyring;
 	struct dkim_signer *signer;
 	struct mta_sts *sts; /* NULL: off */
-	struct sender_content *content; /* by transport; content.c */
-	size_t n_content;
 	struct strs sealed_headers; /* names, for ARC */
 };
 
@@ -67,12 +75,16 @@ bool sender_find_hosts(struct sender *s, const struct conf *c,
 bool sender_narrow(struct str message, struct arena *a, struct file_map *map,
 	struct str *message_r, struct fault *f);
 
+/* transports.c: before the sandbox */
+void sender_load_transports(struct sender *s);
+const struct sender_transport *sender_transport_of(
+	const struct sender *s, const struct conf *c);
+
 /* content.c: smtp_header_checks and its kin on *message, which leans on *fresh
- * where it was changed.  c: of the transport. */
-bool sender_check_content(struct sender *s, const struct conf *c,
-	const char *id, struct str *message, struct text *fresh,
-	struct arena *a, struct fault *f);
-void sender_load_content(struct sender *s);
+ * where it was changed. */
+bool sender_check_content(const struct sender_transport *t, const char *id,
+	struct str *message, struct text *fresh, struct arena *a,
+	struct fault *f);
 
 /* deliver.c */
 agent_deliver_f sender_deliver;

@@ -22,7 +22,7 @@ bool sender_tls_policy(struct delivery *d, struct fault *f)
 {
 	struct tls_policy *p = &d->policy;
 
-	if (!tls_policy_of(d->s->policy, d->c, d->site.nexthop, d->site.host,
+	if (!tls_policy_of(d->t->policy, d->c, d->site.nexthop, d->site.host,
 		    d->a, p, f))
 		return false;
 	/* RFC 8689 4.2: the sender would rather have it read than lost. */
@@ -115,11 +115,12 @@ bool sender_tls_host(
 
 /* ---- the session ---- */
 
-/* A session that was not verified so must never stand for one that was. */
+/* A session that was not verified so must never stand for one that was; nor one
+ * of a transport that trusts and shows other certificates. */
 static struct str session_key(struct delivery *d)
 {
-	return arena_printf(d->a, "%d %.*s %.*s", d->level, STR_ARG(d->match),
-		STR_ARG(d->mta));
+	return arena_printf(d->a, "%p %d %.*s %.*s", (void *)d->t->tls,
+		d->level, STR_ARG(d->match), STR_ARG(d->mta));
 }
 
 /* What DNS or a fingerprint said may have changed since. */
@@ -131,12 +132,12 @@ static bool may_resume(const struct delivery *d)
 static SSL *new_ssl(struct delivery *d, struct fault *f)
 {
 	const struct tls_policy *p = &d->policy;
-	SSL_CTX *base = d->level > TLS_MAY ? d->s->tls_mandatory : d->s->tls;
+	SSL_CTX *base = d->level > TLS_MAY ? d->t->tls_mandatory : d->t->tls;
 	SSL_CTX *ctx = base;
 
 	if (p->protocols.len > 0 || p->ciphers.len > 0 || p->exclude.len > 0) {
 		ctx = tls_client_ctx_like(base, d->c, d->level > TLS_MAY,
-			&d->s->own, p->protocols, p->ciphers, p->exclude, f);
+			&d->t->own, p->protocols, p->ciphers, p->exclude, f);
 		if (ctx == NULL)
 			return NULL;
 	}
