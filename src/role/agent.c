@@ -12,11 +12,18 @@ enum {
 	RETRY_MS = 200,
 	IDLE_MS = 60000,
 	KEPT = 4, /* threads that stay without work */
+	/* Who is replaced while it drains has time; for the others the next
+	 * one waits. */
+	END_SENDER_S = 600,
+	END_S = 4,
 };
 
 struct agent {
 	pthread_mutex_t lock;
+	pthread_cond_t done;
 	unsigned threads, idle, most;
+	unsigned busy; /* jobs in hand */
+	bool ending; /* no further job */
 	struct role *role;
 	enum agent_kind kind;
 	agent_deliver_f *deliver;
@@ -89,20 +96,29 @@ static bool one_job(
 
 static void start_thread(struct agent *ag);
 
-/* Somebody else must wait for the next job. */
-static void at_work(struct agent *ag)
+/* Somebody else must wait for the next job.  False: it is not to be begun; the
+ * queue hears that by the end of the conversation. */
+static bool at_work(struct agent *ag)
 {
 	pthread_mutex_lock(&ag->lock);
-	ag->idle--;
-	if (ag->idle == 0 && ag->threads < ag->most)
-		start_thread(ag);
+	bool go = !ag->ending;
+	if (go) {
+		ag->busy++;
+		ag->idle--;
+		if (ag->idle == 0 && ag->threads < ag->most)
+			start_thread(ag);
+	}
 	pthread_mutex_unlock(&ag->lock);
+	return go;
 }
 
 static void idle_again(struct agent *ag)
 {
 	pthread_mutex_lock(&ag->lock);
 	ag->idle++;
+	ag->busy--;
+	if (ag->busy == 0)
+		pthread_cond_signal(&ag->done);
 	pthread_mutex_unlock(&ag->lock);
 }
 
@@ -129,8 +145,7 @@ static void serve(
 
 	/* The end of a job asks for the next one. */
 	while (ok && ipc_recv(sock, IDLE_MS, frame, &f) &&
-		frame->type == IPC_JOB) {
-		at_work(ag);
+		frame->type == IPC_JOB && at_work(ag)) {
 		ok = one_job(ag, sock, frame, a);
 		idle_again(ag);
 		arena_reset(a);
@@ -191,8 +206,27 @@ void agent_start(struct role *r, enum agent_kind kind, unsigned threads_max,
 		.deliver = deliver,
 		.ctx = ctx};
 	pthread_mutex_init(&ag->lock, NULL);
+	pthread_cond_init(&ag->done, NULL);
+	r->agent = ag;
 	pthread_mutex_lock(&ag->lock);
 	for (unsigned i = 0; i < KEPT && i < threads_max; i++)
 		start_thread(ag);
 	pthread_mutex_unlock(&ag->lock);
+}
+
+void agent_end(struct agent *ag)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ag->kind == AGENT_SENDER ? END_SENDER_S : END_S;
+	pthread_mutex_lock(&ag->lock);
+	ag->ending = true;
+	while (ag->busy > 0)
+		if (pthread_cond_timedwait(&ag->done, &ag->lock, &until) != 0)
+			break;
+	unsigned left = ag->busy;
+	pthread_mutex_unlock(&ag->lock);
+	if (left > 0)
+		log_warn("ending with deliveries in hand", log_n("left", left));
 }

@@ -15,8 +15,11 @@
 typedef void agent_deliver_f(const struct job *job, const struct text *body,
 	struct arena *a, struct outcomes *o, void *ctx);
 
+/* No further job; waits for those in hand, which else would be done again. */
+void agent_end(struct agent *ag);
+
 /* Threads come as the work does, at most that many, and go when there is none
- * for a while. */
+ * for a while.  role_run ends them. */
 void agent_start(struct role *r, enum agent_kind kind, unsigned threads_max,
 	agent_deliver_f *deliver, void *ctx);
 

@@ -47,11 +47,10 @@ static enum next serve(struct seat *seat)
 	struct fault f;
 
 	ipc_frame_init(&frame);
-	if (crew_ending(seat->crew))
-		return end(x);
-	/* Who has just connected may not have said anything yet. */
+	/* Who has just connected may not have said anything yet; what was said
+	 * before the end is answered. */
 	if (!seat->readable && !ipc_readable(seat->fd))
-		return NEXT_PARK;
+		return crew_ending(seat->crew) ? end(x) : NEXT_PARK;
 	if (!ipc_recv(seat->fd, FRAME_TIMEOUT_MS, &frame, &f) ||
 		!x->server->handlers->frame(&x->s, &frame))
 		return end(x);

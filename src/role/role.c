@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "codec/postfix/lines.h"
 #include "role/accounts.h"
+#include "role/agent.h"
 #include "role/anvil.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -303,7 +304,7 @@ static uint32_t give_back(uint32_t peak, uint32_t sessions)
 	return sessions;
 }
 
-int role_run(struct role *r, unsigned session_count_ms)
+int role_wait(struct role *r, unsigned session_count_ms)
 {
 	uint32_t peak = 0;
 
@@ -327,13 +328,26 @@ int role_run(struct role *r, unsigned session_count_ms)
 		if (n > 0 && p[1].revents != 0)
 			_exit(0); /* master is gone: so are we */
 		if (n > 0 && p[0].revents != 0)
-			break;
+			return 0;
 	}
+}
+
+void role_end(struct role *r)
+{
+	if (r->agent != NULL)
+		agent_end(r->agent);
 	if (r->crew != NULL) {
 		unsigned left = crew_end(r->crew, END_WAIT_MS);
 
 		if (left > 0)
 			log_warn("ending with sessions", log_n("left", left));
 	}
-	return 0;
+}
+
+int role_run(struct role *r, unsigned session_count_ms)
+{
+	int rc = role_wait(r, session_count_ms);
+
+	role_end(r);
+	return rc;
 }

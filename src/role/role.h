@@ -38,6 +38,8 @@ struct role_listener {
 	int fd;
 };
 
+struct agent;
+
 struct role {
 	const char *name;
 	unsigned index;
@@ -46,7 +48,8 @@ struct role {
 	struct services *services;
 	struct tables *tables;
 	struct resolver *resolver;
-	struct crew *crew;
+	struct crew *crew; /* NULL: none */
+	struct agent *agent; /* NULL: takes no jobs */
 	struct board_slot *slot;
 	struct anvil *anvil; /* smtpd only */
 	int control; /* pipe to master: says ready, ends with it */
@@ -78,8 +81,12 @@ struct maps *role_sni_maps(struct role *r, const struct conf *c);
 void role_sandbox(struct role *r, bool inet);
 void role_resolver(struct role *r);
 
-/* Tells master, then waits for SIGTERM (or master's end), ends the crew. */
+/* Tells master, then waits for SIGTERM (or master's end), lets jobs in hand
+ * come to their end (master waits as long as it has time), ends the crew. */
 int role_run(struct role *r, unsigned session_count_ms);
+/* The same in two, for who has something to do in between. */
+int role_wait(struct role *r, unsigned session_count_ms);
+void role_end(struct role *r);
 
 /* $queue_directory/run/NAME.sock */
 struct str role_socket_path(

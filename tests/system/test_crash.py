@@ -12,7 +12,9 @@ import socket
 import threading
 import time
 
-from harness import Postern, wait_for
+import pytest
+
+from harness import Sink, wait_for
 
 CLIENTS, MESSAGES = 20, 2000
 USERS = {f"u{i}@example.test": f"pw-{i}" for i in range(4)}
@@ -209,3 +211,52 @@ def test_a_short_soak(tmp_path):
     result = soak.soak(8, tmp_path, lambda text: None)
     assert result["missing"] == [] and result["acknowledged"] > 50
     assert result["trouble"]
+
+
+class SlowSink(Sink):
+    """Takes the text, and answers when it is told to."""
+
+    def __init__(self):
+        self.has_it, self.may_answer = threading.Event(), threading.Event()
+        super().__init__("127.0.0.5", 0)
+
+    def _answer(self, conn, verb, default):
+        if verb == ".":
+            self.has_it.set()
+            assert self.may_answer.wait(30)
+        return super()._answer(conn, verb, default)
+
+
+@pytest.mark.parametrize("how", ["stop", "reload"])
+def test_a_delivery_in_hand_is_not_done_twice(postern, how):
+    """The other server has the text, and its 250 comes while we end."""
+    sink = SlowSink()
+    p = postern("slow", users=USERS, options={
+        "relayhost": f"[127.0.0.5]:{sink.port}"}).start()
+    p.send("u0@example.test", ["x@far.test"])
+    assert sink.has_it.wait(30)
+    if how == "stop":
+        p.process.terminate()
+        wait_for("the end to begin", lambda: "stopping" in p.log())
+        sink.may_answer.set()
+        assert p.stop() == 0
+        p.start(add_users=False)
+    else:
+        old = {r["role"]: r["pid"] for r in p.status()["roles"]}
+        p.run("reload")
+        # New senders are there, and the queue waits for the old one.
+        wait_for("a new sender", lambda: [
+            r for r in p.status()["roles"] if r["role"] == "sender"
+            and r["ready"] and r["pid"] not in (0, old["sender"])])
+        sink.may_answer.set()
+        wait_for("a new queue", lambda: [
+            r for r in p.status()["roles"] if r["role"] == "queue"
+            and r["ready"] and r["pid"] not in (0, old["queue"])])
+    # What comes behind it goes out, and it alone.
+    p.send("u0@example.test", ["y@far.test"])
+    wait_for("the next", lambda: [m for m in sink.mails
+                                  if m["rcpts"] == ["y@far.test"]])
+    wait_for("an empty queue", lambda: p.queue() == [])
+    assert [m["rcpts"] for m in sink.mails] == [["x@far.test"],
+                                                ["y@far.test"]]
+    sink.stop()

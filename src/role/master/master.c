@@ -312,14 +312,19 @@ static void take_control(struct master *m, struct proc *p)
 static void stop_all(struct master *m)
 {
 	static const enum role_id first[] = {R_SMTPD, R_SENDER};
-	static const enum role_id rest[] = {
-		R_MAILBOX, R_REPORT, R_QUEUE, R_AUTH};
+	static const enum role_id then[] = {R_MAILBOX};
+	static const enum role_id rest[] = {R_REPORT, R_QUEUE, R_AUTH};
 
 	m->stopping = true;
 	log_info("stopping");
 	for (size_t i = 0; i < ARRAY_LEN(first); i++)
 		master_signal_role(m, first[i], SIGTERM);
 	master_wait_gone(m, first, ARRAY_LEN(first), STOP_FIRST_MS);
+	/* Who has a slow delivery in hand; queue does not wait for it. */
+	master_signal_role(m, R_SENDER, SIGKILL);
+	for (size_t i = 0; i < ARRAY_LEN(then); i++)
+		master_signal_role(m, then[i], SIGTERM);
+	master_wait_gone(m, then, ARRAY_LEN(then), STOP_REST_MS);
 	for (size_t i = 0; i < ARRAY_LEN(rest); i++)
 		master_signal_role(m, rest[i], SIGTERM);
 	master_wait_gone(m, rest, ARRAY_LEN(rest), STOP_REST_MS);

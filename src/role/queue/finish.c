@@ -377,7 +377,12 @@ static void updated(struct queue_update *u, bool ok, const struct fault *f)
 {
 	if (!ok)
 		log_error("queue not written", log_fault(f));
+	struct sched *s = finish_of(u)->s;
 	done(finish_of(u), ok);
+	pthread_mutex_lock(&s->lock);
+	s->writing--;
+	sched_calmed(s);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* The caller's outcomes lie in memory that goes sooner. */
@@ -437,8 +442,10 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o,
 	pthread_mutex_lock(&s->lock);
 	x->update.ends = m->leased == 1 && (m->removed || will_end(x, &x->o));
 	m->ending = x->update.ends;
+	bool nothing = o->n == 0 && !x->update.ends;
+	s->writing += !nothing;
 	pthread_mutex_unlock(&s->lock);
-	if (o->n == 0 && !x->update.ends)
+	if (nothing)
 		done(x, true);
 	else
 		queue_update(s->queue, &x->update);

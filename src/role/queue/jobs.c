@@ -37,6 +37,7 @@ static void take_job(struct sched *s, struct agent *agent, struct dest *d)
 	agent->pool = dest_pool(d);
 	agent->waiting = false;
 	m->leased++;
+	s->in_hand++;
 	if (d->kind == AGENT_SENDER)
 		source_take(s, d, m, agent->source);
 	dest_started(s, d, clock_unix());
@@ -111,7 +112,7 @@ static void dispatch_pool(struct sched *s, enum pool pool)
 
 void jobs_dispatch(struct sched *s)
 {
-	for (int pool = 0; pool < POOLS; pool++)
+	for (int pool = 0; pool < POOLS && !s->ending; pool++)
 		dispatch_pool(s, (enum pool)pool);
 }
 
@@ -178,6 +179,15 @@ static struct message *release_job(
 	return m;
 }
 
+/* Its outcome is taken; what is written of it counts for itself. */
+static void out_of_hand(struct sched *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->in_hand--;
+	sched_calmed(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Only what was given out can come back, each once. */
 static void take_back(
 	struct agent *a, const struct outcomes *o, struct outcomes *mine)
@@ -226,6 +236,7 @@ void sched_agent_done(
 	jobs_dispatch(s);
 	pthread_mutex_unlock(&s->lock);
 	sched_finish(s, m, &mine, via);
+	out_of_hand(s);
 }
 
 static void stop_waiting(struct sched *s, struct agent *a)
@@ -255,6 +266,8 @@ void sched_agent_gone(struct sched *s, struct ipc_session *session)
 	free(a);
 	session->own = NULL;
 	pthread_mutex_unlock(&s->lock);
-	if (m != NULL)
-		sched_finish(s, m, &none, STR(""));
+	if (m == NULL)
+		return;
+	sched_finish(s, m, &none, STR(""));
+	out_of_hand(s);
 }

@@ -5,6 +5,9 @@
 #include "role/queue/verify.h"
 #include "sys/clock.h"
 
+/* A reload waits so long for what agents have in hand. */
+enum { END_WAIT_S = 10 };
+
 struct queue_role {
 	struct role *role;
 	struct queue *queue;
@@ -239,7 +242,9 @@ int role_queue(struct role *r)
 	if (!sched_start(q->sched, dir.ptr, &f))
 		role_die(r, &f);
 	ipc_serve(r->crew, r->ipc_fd, &handlers, q);
-	int rc = role_run(r, 500);
+	int rc = role_wait(r, 500);
+	sched_end(q->sched, END_WAIT_S);
+	role_end(r);
 	sched_keep(q->sched);
 	return rc;
 }

@@ -345,6 +345,7 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	pthread_cond_init(&s->started, NULL);
+	pthread_cond_init(&s->calm, NULL);
 	s->calendar = calendar_new();
 	s->by_id = map_new();
 	s->dest_by_key = map_new();
@@ -364,6 +365,29 @@ bool sched_start(struct sched *s, const char *dir, struct fault *f)
 	for (size_t i = 0; i < LOOKERS; i++)
 		must(pthread_create(&s->lookers[i], NULL, look, s) == 0);
 	return true;
+}
+
+void sched_calmed(struct sched *s)
+{
+	if (s->in_hand == 0 && s->writing == 0)
+		pthread_cond_broadcast(&s->calm);
+}
+
+void sched_end(struct sched *s, int64_t wait_s)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += wait_s;
+	pthread_mutex_lock(&s->lock);
+	s->ending = true;
+	while (s->in_hand > 0 || s->writing > 0)
+		if (pthread_cond_timedwait(&s->calm, &s->lock, &until) != 0)
+			break;
+	unsigned left = s->in_hand;
+	pthread_mutex_unlock(&s->lock);
+	if (left > 0)
+		log_warn("ending with deliveries in hand", log_n("left", left));
 }
 
 void sched_keep(struct sched *s)

@@ -36,6 +36,9 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p);
 /* Starts the thread that loads what is on disk and looks at what is due. */
 bool sched_start(struct sched *s, const char *dir, struct fault *f);
 
+/* Gives nothing out any more; what agents have in hand comes back and is on
+ * disk then, where that does not take longer.  Else it would be done again. */
+void sched_end(struct sched *s, int64_t wait_s);
 /* Keeps what was learned of sites; for the end. */
 void sched_keep(struct sched *s);
 

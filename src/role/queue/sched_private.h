@@ -167,6 +167,11 @@ struct sched {
 	struct line *hungry;
 	struct agent *waiting[AGENT_KINDS]; /* the last that came first */
 	unsigned in_flight[POOLS];
+	/* For the end: jobs that agents have, or whose outcome is being taken;
+	 * what is being written of outcomes.  calm: both went to 0. */
+	unsigned in_hand, writing;
+	bool ending; /* nothing is given out */
+	pthread_cond_t calm;
 	int64_t next_due;
 	sched_probe_f *on_probe;
 	void *probe_ctx;
@@ -298,5 +303,8 @@ void sched_finish(struct sched *s, struct message *m, const struct outcomes *o,
 /* When the sender is told of a delay, or a message is given up, next: Unix
  * seconds; of what is not tried. */
 int64_t finish_event(const struct sched *s, const struct message *m);
+
+/* Tells who waits for the end; the lock is held. */
+void sched_calmed(struct sched *s);
 
 #endif
