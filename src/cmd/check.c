@@ -16,6 +16,7 @@
 #include "cmd/check_authentication.h"
 #include "cmd/check_mailboxes.h"
 #include "cmd/check_parameters.h"
+#include "cmd/check_screen.h"
 #include "cmd/check_tls.h"
 #include "cmd/check_words.h"
 #include "cmd/cmd.h"
@@ -366,6 +367,8 @@ static void check_service(struct checker *x, const struct service *s)
 	struct policy *p = policy_new(c, x->tables, NULL, x->p);
 	check_words(c, x->p);
 	check_smtpd_extras(x, c);
+	if (s->screen)
+		check_screen(c, x->tables, x->p);
 	content_checks_new(c, x->tables, x->p);
 	content_checks_smtp(c, x->tables, x->p);
 	maps_open(x->tables, c, "smtpd_discard_ehlo_keyword_address_maps",
@@ -402,6 +405,7 @@ static void check_transport(struct checker *x, const struct transport *t)
 	check_sources(x, t->conf);
 	check_client_tls(t->conf, x->tables, x->p);
 	policy_new(t->conf, x->tables, NULL, x->p);
+	content_checks_smtp(t->conf, x->tables, x->p);
 }
 
 static void check_all(const char *dir, struct problems *p)

@@ -101,7 +101,7 @@ static void check_name(
 
 	if (param_find(e->name) != NULL)
 		return;
-	if (k != NULL && k->kind == KNOWN_LMTP)
+	if (k != NULL && (k->kind == KNOWN_LMTP || k->kind == KNOWN_SCREEN))
 		return;
 	if (k != NULL ? k->kind == KNOWN_TRANSPORT
 		      : acts_per_transport(e->name)) {
@@ -172,6 +172,7 @@ void check_list_parameters(void)
 		[KNOWN_OTHER] = "other",
 		[KNOWN_TRANSPORT] = "acts",
 		[KNOWN_LMTP] = "acts",
+		[KNOWN_SCREEN] = "acts",
 		[KNOWN_LATER] = "later"};
 
 	printf("# acts: as in Postfix; never: no meaning in one program; "

@@ -31,6 +31,7 @@ enum known_kind {
 	KNOWN_OTHER,
 	KNOWN_TRANSPORT,
 	KNOWN_LMTP,
+	KNOWN_SCREEN,
 	KNOWN_LATER
 };
 struct known_param {

@@ -7,7 +7,7 @@
 
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
-#include "conf/lmtp.h"
+#include "conf/stand_in.h"
 
 enum { ADDRS_MAX = 64 };
 
@@ -135,10 +135,9 @@ static struct conf *line_conf(
 	struct loader *l, const struct master_line *m, unsigned line)
 {
 	struct arena *a = l->base->a;
-	bool lmtp = str_eqc(m->command, "lmtp");
 	struct conf_override *o =
 		arena_alloc(a, (m->args.n + n_known_params + 1) * sizeof(*o));
-	size_t n = lmtp ? lmtp_overrides(l->base, o) : 0;
+	size_t n = stand_in_overrides(l->base, m->command, o);
 
 	for (size_t i = 0; i < m->args.n; i++) {
 		struct str arg = m->args.v[i];
@@ -161,7 +160,7 @@ static struct conf *line_conf(
 			continue;
 		}
 		o[n].line = line;
-		n = lmtp ? lmtp_take_name(o, n, a) : n + 1;
+		n = stand_in_take_name(o, n, m->command, a);
 	}
 	/* Problems of main.cf were told once, by the base. */
 	struct problems quiet = {.a = a};

@@ -341,3 +341,100 @@ def test_a_list_that_answers_everything_does_not_count(postern, dns):
     assert "list=all.test reason=\"the DNS list answers everything" in log
     assert "list=good.test" not in log
     assert log.count("list=all.test reason") == 1
+
+
+# ---- parameters that stand in for smtpd's ----
+
+def test_postscreen_x_counts_before_smtpd_x(postern):
+    """On a postscreen line; -o of the line before main.cf."""
+    port = free_port(("127.0.0.1",))
+    p = screened(postern, postscreen_greet_wait="0s",
+                 postscreen_discard_ehlo_keywords="chunking, vrfy",
+                 postscreen_disable_vrfy_command="$disable_vrfy_command",
+                 postscreen_helo_required="yes",
+                 postscreen_reject_footer="\\c ask postscreen",
+                 smtpd_reject_footer="\\c ask smtpd",
+                 master=f"127.0.0.1:{port} inet n - n - 1 postscreen "
+                        "-o postscreen_discard_ehlo_keywords=pipelining "
+                        "-o smtpd_reject_footer=\\c\n")
+    r = p.run("check", check=False)
+    assert "does not act" not in r.stderr and "unused" not in r.stderr, r.stderr
+    offers = {}
+    for name, number in (("screen", p.port["screen"]), ("own", port),
+                         ("smtpd", p.port["smtp"])):
+        s = Smtp(p.host, number)
+        if name != "smtpd":
+            s.expect("MAIL FROM:<a@b.example>", 503)
+        offers[name] = s.expect("EHLO c.example", 250)
+        said = s.expect("RCPT TO:<x>", 503)
+        assert ("ask postscreen" in said) == (name == "screen"), said
+        assert ("ask smtpd" in said) == (name == "smtpd"), said
+        s.close()
+    assert "CHUNKING" not in offers["screen"]
+    assert "PIPELINING" in offers["screen"] and "CHUNKING" in offers["own"]
+    assert "PIPELINING" not in offers["own"]
+    assert "PIPELINING" in offers["smtpd"] and "CHUNKING" in offers["smtpd"]
+
+
+def test_where_one_may_pass(postern):
+    """postscreen_allowlist_interfaces: who comes to a backup MX first is asked
+    to come again, until the primary has seen it."""
+    port = free_port(("127.0.0.4",))
+    p = screened(postern, postscreen_allowlist_interfaces="!127.0.0.4, "
+                 "static:all", postscreen_greet_wait="1s",
+                 master=f"127.0.0.4:{port} inet n - n - 1 postscreen\n")
+
+    def rcpt(host, number):
+        s = Smtp(host, number, source="127.0.0.8")
+        s.expect("EHLO c.example", 250)
+        s.expect("MAIL FROM:<a@b.example>", 250)
+        s.send(f"RCPT TO:<{BOB}>\r\n".encode())
+        code, text = s.reply()
+        s.close()
+        return code, text
+
+    for _ in range(2):
+        code, text = rcpt("127.0.0.4", port)
+        assert code == 450 and "4.3.2" in text
+    assert rcpt(p.host, p.port["screen"])[0] == 250
+    assert rcpt("127.0.0.4", port)[0] == 250
+    assert "test=allowlist_interfaces" in p.log()
+
+
+def test_a_list_is_asked_again_and_its_name_is_not_told(postern, dns):
+    """postscreen_dnsbl_max_ttl, postscreen_dnsbl_reply_map"""
+    zone = "9.0.0.127 A 127.0.0.2\n"
+    ns = dns({"secret.test": zone})
+    p = screened(postern, dns_resolvers=f"[127.0.0.1]:{ns.port}",
+                 postscreen_greet_wait="0s",
+                 postscreen_dnsbl_sites="secret.test",
+                 postscreen_dnsbl_action="enforce",
+                 postscreen_dnsbl_reply_map=
+                 "inline:{{secret.test=a list of ours}}")
+
+    def rcpt(source):
+        s = Smtp(p.host, p.port["screen"], source=source)
+        s.expect("EHLO c.example", 250)
+        s.expect("MAIL FROM:<a@b.example>", 250)
+        s.send(f"RCPT TO:<{BOB}>\r\n".encode())
+        code, text = s.reply()
+        s.close()
+        return code, text
+
+    code, text = rcpt("127.0.0.9")
+    assert code == 550 and "a list of ours" in text and "secret" not in text
+    assert rcpt("127.0.0.10")[0] == 250
+    # Whoever failed is asked about again, whoever passed is not.
+    ns.stop()
+    assert rcpt("127.0.0.10")[0] == 250
+
+
+def test_check_looks_at_the_tables_of_postscreen(postern):
+    port = free_port(("127.0.0.1",))
+    p = postern("scr", options={
+        "postscreen_access_list": "permit_mynetworks, cidr:/no/such/list",
+        "postscreen_dnsbl_reply_map": "texthash:/no/such/map"},
+        master_extra=f"127.0.0.1:{port} inet n - n - 1 postscreen\n")
+    r = p.run("check", check=False)
+    assert r.returncode == 78
+    assert "/no/such/list" in r.stderr and "/no/such/map" in r.stderr

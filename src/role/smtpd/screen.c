@@ -75,22 +75,51 @@ static enum access access_list(struct session *s)
 	return ACCESS_NONE;
 }
 
+/* ---- where it came to ---- */
+
+/* postscreen_allowlist_interfaces; where it cannot be said, it may. */
+static bool may_pass(const struct session *s)
+{
+	unsigned char bytes[16];
+	struct sock_addr addr;
+	size_t len;
+	struct fault f;
+
+	if (s->sv->screen_interfaces == NULL ||
+		!sock_addr_parse(s->server, 0, &addr))
+		return true;
+	sock_addr_bytes(&addr, bytes, &len);
+	return match_address(s->sv->screen_interfaces, bytes, len, s->server,
+		       s->cmd_a, &f) != TABLE_NONE;
+}
+
 /* ---- DNS lists ---- */
 
 /* False: the session ends here.  *good_r: well known, no more tests. */
 static bool check_lists(struct session *s, bool *good_r)
 {
 	const struct conf *c = s->sv->c;
-	struct str list;
+	struct anvil_key key = smtpd_screen_key(s);
+	struct str list, instead;
 	int64_t score;
+	struct fault f;
 
-	if (c->postscreen_dnsbl_sites.len == 0)
+	if (c->postscreen_dnsbl_sites.len == 0 ||
+		anvil_passed(s->sv->anvil, &key, PASS_DNSBL))
 		return true;
 	score = smtpd_screen_dnsbl(s, &list);
 	*good_r = c->postscreen_dnsbl_allowlist_threshold < 0 &&
 		  score <= c->postscreen_dnsbl_allowlist_threshold;
-	if (score < c->postscreen_dnsbl_threshold)
+	if (score < c->postscreen_dnsbl_threshold) {
+		if (may_pass(s))
+			anvil_pass(s->sv->anvil, &key, PASS_DNSBL,
+				c->postscreen_dnsbl_max_ttl);
 		return true;
+	}
+	if (s->sv->screen_replies != NULL &&
+		maps_lookup(s->sv->screen_replies, list, s->cmd_a, &instead,
+			&f) == TABLE_FOUND)
+		list = instead;
 	struct str text = arena_printf(s->cmd_a,
 		"550 5.7.1 Service unavailable; client [%.*s] blocked using "
 		"%.*s",
@@ -122,10 +151,16 @@ bool smtpd_screen_begin(struct session *s)
 	}
 	smtpd_screen_deep(s);
 	s->stranger = true;
-	if (anvil_passed(s->sv->anvil, &key, PASS_GREET))
-		return true;
 	if (!check_lists(s, &good))
 		return false;
+	if (anvil_passed(s->sv->anvil, &key, PASS_GREET))
+		return true;
+	if (!may_pass(s) && s->screen_refusal.len == 0) {
+		log_info("screen", log_z("test", "allowlist_interfaces"),
+			log_s("client", s->client), log_s("server", s->server));
+		s->screen_refusal =
+			STR("450 4.3.2 Service currently unavailable");
+	}
 	if (good) {
 		s->stranger = false;
 		s->screen_tests = 0;
@@ -159,7 +194,7 @@ bool smtpd_screen_end(struct session *s, bool talked)
 			c->postscreen_greet_action, "5.5.1 Protocol error",
 			STR("550 5.5.1 Protocol error"));
 	}
-	if (!s->screen_failed)
+	if (!s->screen_failed && may_pass(s))
 		anvil_pass(s->sv->anvil, &key, PASS_GREET,
 			c->postscreen_greet_ttl);
 	return true;
@@ -214,6 +249,12 @@ void smtpd_screen_rules(struct smtpd_service *sv, struct tables *tables,
 
 	while (str_present(list_item(&rest)))
 		n++;
+	sv->screen_replies = maps_open(tables, c, "postscreen_dnsbl_reply_map",
+		c->postscreen_dnsbl_reply_map, 0, problems);
+	sv->screen_interfaces =
+		match_list_new(tables, c, "postscreen_allowlist_interfaces",
+			c->postscreen_allowlist_interfaces, MATCH_ADDRESSES,
+			false, problems);
 	sv->screen = arena_alloc(c->a, (n + 1) * sizeof(*sv->screen));
 	rest = c->postscreen_access_list;
 	while (str_present(item = list_item(&rest))) {

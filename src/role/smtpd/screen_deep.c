@@ -35,6 +35,7 @@ static struct deep_test test_of(const struct conf *c, enum anvil_pass pass)
 			c->postscreen_bare_newline_ttl, "5.5.0 Protocol error"};
 	case PASS_GREET:
 	case PASS_GREYLIST:
+	case PASS_DNSBL:
 	case ANVIL_PASSES:
 		break;
 	}

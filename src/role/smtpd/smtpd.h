@@ -63,6 +63,8 @@ struct smtpd_service {
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
 	size_t screen_n;
+	struct maps *screen_replies; /* postscreen_dnsbl_reply_map */
+	struct match_list *screen_interfaces; /* where one may pass */
 	struct match_list *xclient_hosts, *xforward_hosts;
 	struct anvil *anvil;
 	struct match_list *sasl_exceptions; /* to whom AUTH is not offered */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "conf/lmtp.h"
+#include "conf/stand_in.h"
 
 #include <string.h>
 
@@ -48,30 +48,54 @@ static struct str lmtp_default(const struct known_param *k)
 		       : str_from(k->fallback);
 }
 
-size_t lmtp_overrides(const struct conf *base, struct conf_override *o)
+static bool stands_in(const struct known_param *k, struct str command)
+{
+	return (k->kind == KNOWN_LMTP && str_eqc(command, "lmtp")) ||
+	       (k->kind == KNOWN_SCREEN && str_eqc(command, "postscreen"));
+}
+
+/* As main.cf means it: "postscreen_x = $smtpd_x" must not lead to itself. */
+static struct str of_main_cf(
+	const struct conf *base, const struct known_param *k)
+{
+	const struct conf_entry *e = conf_entry(base, str_from(k->name));
+	struct str value;
+	const char *why;
+
+	if (k->kind == KNOWN_LMTP)
+		return as_smtp(e != NULL ? e->raw : lmtp_default(k), base->a);
+	return conf_expand_name(base, str_from(k->name), base->a, &value,
+		       &why) && str_present(value)
+		       ? value
+		       : e->raw;
+}
+
+size_t stand_in_overrides(
+	const struct conf *base, struct str command, struct conf_override *o)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_known_params; i++) {
 		const struct known_param *k = &known_params[i];
-
-		if (k->kind != KNOWN_LMTP)
-			continue;
 		const struct conf_entry *e =
 			conf_entry(base, str_from(k->name));
+
+		if (!stands_in(k, command) ||
+			(e == NULL && k->kind == KNOWN_SCREEN))
+			continue;
 		o[n++] = (struct conf_override){.name = str_from(k->text),
-			.value = as_smtp(
-				e != NULL ? e->raw : lmtp_default(k), base->a)};
+			.value = of_main_cf(base, k)};
 	}
 	return n;
 }
 
-size_t lmtp_take_name(struct conf_override *all, size_t n, struct arena *a)
+size_t stand_in_take_name(struct conf_override *all, size_t n,
+	struct str command, struct arena *a)
 {
 	struct conf_override *o = &all[n];
 	const struct known_param *k = known_param_find(o->name);
 
-	if (k != NULL && k->kind == KNOWN_LMTP) {
+	if (k != NULL && stands_in(k, command)) {
 		o->name = str_from(k->text);
 		o->value = as_smtp(o->value, a);
 	}
