@@ -2,6 +2,7 @@
 #include "cmd/check_words.h"
 
 #include "base/attr.h"
+#include "codec/postfix/characters.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
 #include "codec/smtp/path.h"
@@ -39,6 +40,25 @@ static void check_one(const struct conf *c, struct problems *p,
 				STR_ARG(item)),
 			write);
 	}
+}
+
+static void check_characters(const struct conf *c, struct problems *p)
+{
+	const struct {
+		const char *name;
+		struct str value;
+	} both[] = {{"message_reject_characters", c->message_reject_characters},
+		{"message_strip_characters", c->message_strip_characters}};
+	struct characters set;
+
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		if (!characters_parse(both[i].value, &set))
+			conf_problem(c, p, PROBLEM_ERROR, both[i].name,
+				arena_printf(c->a,
+					"%s: \"%.*s\" has an escape that is "
+					"none",
+					both[i].name, STR_ARG(both[i].value)),
+				STR("write \\0 or \\r, as in C"));
 }
 
 static void check_quota(const struct conf *c, struct problems *p)
@@ -120,6 +140,7 @@ void check_words(const struct conf *c, struct problems *p)
 	check_one(c, p, "smtp_dns_support_level", c->smtp_dns_support_level,
 		PROBLEM_ERROR, dns);
 	check_quota(c, p);
+	check_characters(c, p);
 	check_public(c, p);
 	check_one(c, p, "mailbox_search_index", c->mailbox_search_index,
 		PROBLEM_ERROR, indexes);

@@ -39,6 +39,9 @@ struct smtp_timeouts {
 		data_done_ms, quit_ms;
 };
 
+/* Whom EHLO is said to: smtp_always_send_ehlo, smtp_never_send_ehlo. */
+enum smtp_ehlo { SMTP_EHLO_ALWAYS, SMTP_EHLO_IF_GREETED, SMTP_EHLO_NEVER };
+
 struct smtp_client {
 	struct stream *stream;
 	struct arena *a; /* the caller's */
@@ -50,6 +53,8 @@ struct smtp_client {
 	/* RFC 9422: mails, and domains of recipients, in this session;
 	 * recipients of a mail; 0: not said */
 	unsigned mail_max, domain_max, rcpt_max;
+	enum smtp_ehlo ehlo;
+	bool esmtp; /* it greeted with that word */
 	struct str discard; /* EHLO keywords that are not looked at */
 	struct str auth_mechs;
 	struct str xforward; /* attributes on offer */

@@ -84,15 +84,30 @@ static bool ehlo(struct smtp_client *c, struct fault *f)
 	       (c->reply.code == 250 || smtp_client_refused(c, f));
 }
 
+static bool says_helo(const struct smtp_client *c)
+{
+	return !c->lmtp &&
+	       (c->ehlo == SMTP_EHLO_NEVER ||
+		       (c->ehlo == SMTP_EHLO_IF_GREETED && !c->esmtp));
+}
+
+static bool helo(struct smtp_client *c, struct fault *f)
+{
+	c->caps = c->rcpt_max = c->mail_max = c->domain_max = 0;
+	stream_putf(c->stream, "HELO %.*s\r\n", STR_ARG(c->helo_name));
+	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
+}
+
 static bool hello_again(struct smtp_client *c, struct fault *f)
 {
+	if (says_helo(c))
+		return helo(c, f);
 	if (ehlo(c, f))
 		return true;
 	/* RFC 5321 3.2: an old server refuses EHLO and knows HELO. */
 	if (c->lmtp || c->reply.code < 500 || stream_failed(c->stream))
 		return false;
-	stream_putf(c->stream, "HELO %.*s\r\n", STR_ARG(c->helo_name));
-	return smtp_client_expect(c, c->timeouts.helo_ms, 2, f);
+	return helo(c, f);
 }
 
 bool smtp_client_hello(struct smtp_client *c, struct fault *f)
@@ -101,6 +116,7 @@ bool smtp_client_hello(struct smtp_client *c, struct fault *f)
 		c->greeting_5xx = c->reply.code >= 500;
 		return false;
 	}
+	c->esmtp = str_isearch(buf_str(&c->reply.text), STR("ESMTP")) >= 0;
 	return hello_again(c, f);
 }
 

@@ -96,6 +96,32 @@ static bool set_switches(SSL_CTX *ctx, struct str list, struct fault *f)
 	return true;
 }
 
+/* "X25519:prime256v1", and behind them "ffdhe2048" */
+static bool set_groups(SSL_CTX *ctx, const struct conf *c, struct fault *f)
+{
+	struct buf list CLEANUP(buf_fini);
+	const struct str both[] = {
+		c->tls_eecdh_auto_curves, c->tls_ffdhe_auto_groups};
+	struct str item;
+
+	if (c->tls_eecdh_auto_curves.len == 0)
+		return true;
+	buf_init(&list, 65536);
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		for (struct str rest = both[i];
+			str_present(item = list_item(&rest));)
+			buf_putf(&list, "%s%.*s", list.len > 0 ? ":" : "",
+				STR_ARG(item));
+	buf_putc(&list, '\0');
+	if (SSL_CTX_set1_groups_list(ctx, list.data) == 1)
+		return true;
+	ERR_clear_error();
+	return fault_set(f, FAULT_PERM, 0, 3, 5,
+		"tls_eecdh_auto_curves, tls_ffdhe_auto_groups: not groups of "
+		"this OpenSSL: \"%s\"",
+		list.data);
+}
+
 bool tls_options_apply(
 	SSL_CTX *ctx, const struct tls_options *o, struct fault *f)
 {
@@ -103,6 +129,6 @@ bool tls_options_apply(
 		return true;
 	if (o->c->tls_preempt_cipherlist)
 		SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-	return set_ciphers(ctx, o, f) &&
+	return set_ciphers(ctx, o, f) && set_groups(ctx, o->c, f) &&
 	       set_switches(ctx, o->c->tls_ssl_options, f);
 }

@@ -30,6 +30,7 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 		LIST(virtual_mailbox_domains, MATCH_DOMAINS);
 	p->bare_newline_exclusions =
 		LIST(smtpd_forbid_bare_newline_exclusions, MATCH_ADDRESSES);
+	p->log_permit = LIST(smtpd_log_access_permit_actions, MATCH_NAMES);
 #undef LIST
 #define MAPS(name, flags) maps_open(tables, c, #name, c->name, flags, problems)
 	p->canonical = MAPS(canonical_maps, 0);

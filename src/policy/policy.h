@@ -33,6 +33,7 @@ struct policy {
 	struct match_list *mx_backup_networks;
 	struct match_list *fast_flush_domains;
 	struct match_list *bare_newline_exclusions;
+	struct match_list *log_permit; /* smtpd_log_access_permit_actions */
 
 	struct maps *canonical;
 	struct maps *sender_canonical;

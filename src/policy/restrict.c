@@ -350,16 +350,34 @@ static void split_reply(struct str reply, struct decision *d)
 	d->text = rest;
 }
 
+/* postconf(5) smtpd_log_access_permit_actions */
+static void note_permit(struct check *c)
+{
+	struct str rest = c->rule;
+	struct str name = str_word(&rest, " ");
+	struct fault f;
+
+	if (c->policy->c->smtpd_log_access_permit_actions.len > 0 &&
+		match_name(c->policy->log_permit, name, c->a, &f) ==
+			TABLE_FOUND)
+		strs_add(&c->permits, c->a,
+			arena_printf(
+				c->a, "%s %.*s", c->param, STR_ARG(c->rule)));
+}
+
 struct decision restrict_stage(struct check *c, enum restriction_stage stage)
 {
 	const struct list *l = &c->policy->restrictions->stage[stage];
 	struct decision d = {.verdict = VERDICT_PERMIT};
 
 	c->param = stage_params[stage];
+	c->rule = STR_NONE;
 	enum outcome out = restrict_run(c, l->v, l->n, &d);
 	if (out == OUT_REJECT && d.code >= 500 &&
 		str_present(c->defer_if_reject))
 		split_reply(c->defer_if_reject, &d);
+	if (out == OUT_PERMIT)
+		note_permit(c);
 	if (out != OUT_REJECT) {
 		int64_t sleep_ms = d.sleep_ms;
 

@@ -68,6 +68,7 @@ struct check {
 	bool hold;
 	bool discard;
 	struct strs warnings; /* WARN, warn_if_reject: for the log */
+	struct strs permits; /* smtpd_log_access_permit_actions: the same */
 };
 
 enum verdict { VERDICT_PERMIT, VERDICT_REJECT };

@@ -160,7 +160,10 @@ RULE(reject_plaintext_session)
 RULE(reject_multi_recipient_bounce)
 {
 	return str_present(c->sender) && c->sender.len == 0 && c->recipients > 1
-		       ? restrict_reject(c, d, 550, "5.5.3", SUBJECT_SENDER,
+		       ? restrict_reject(c, d,
+				 c->policy->c
+					 ->multi_recipient_bounce_reject_code,
+				 "5.5.3", SUBJECT_SENDER,
 				 "Multi-recipient bounce")
 		       : OUT_DUNNO;
 }

@@ -42,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.n_rcpts = 1,
 		.original = in,
 		.headers_only = size % 3 == 0,
+		.threaded = true,
 		.utf8 = size % 5 == 0,
 		.words = words != NULL ? words : &dsn_words_en};
 

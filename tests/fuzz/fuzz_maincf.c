@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "codec/postfix/aliases.h"
+#include "codec/postfix/characters.h"
 #include "codec/postfix/expand.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/pipe_args.h"
@@ -54,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cidr cidr;
 	const char *why;
 	struct alias_target target;
+	struct characters set;
 	struct strs words;
 	int64_t n;
 
@@ -67,6 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		expand(value, nothing, NULL, a, &out, &why);
 		value_time(value, 115, &n);
+		if (characters_parse(value, &set))
+			characters_find(&set, in, 0);
 		cidr_parse(value, &cidr);
 		while (str_present(list_item(&value)))
 			;

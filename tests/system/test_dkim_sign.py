@@ -498,3 +498,11 @@ def test_we_verify_what_opendkim_signs(postern, dns, tmp_path):
         got, = json.loads(p.run("authenticate", "--json",
                                 str(file)).stdout)["dkim"]
         assert (got["result"], got["domain"]) == ("pass", "a.test"), canon
+
+
+def test_lines_that_are_broken_are_signed_as_they_go_out(world):
+    """smtp_line_length_limit comes first."""
+    w = world()
+    mail = w.send(body="x" * 3000 + "\r\nend\r\n")
+    assert b"x" * 3000 not in mail and b"x" * 998 + b"\r\n x" in mail
+    assert w.verdicts(mail) == BOTH

@@ -81,7 +81,7 @@ def test_a_lone_dot_ends_without_i(one, run):
 
 @pytest.mark.parametrize("args, text, code", [
     (["-t"], "Subject: s\n\nx\n", 64), ([], "x\n", 64),
-    (["--", "-oX@example.test"], TEXT, 0), (["-bd"], "", 64),
+    (["--", "-oX@example.test"], TEXT, 67), (["-bd"], "", 64),
     (["-f", "<>", BOB], TEXT, 0), (["a@x>\nRSET\n@example.test"], TEXT, 65),
     (["a\x7fb@example.test"], TEXT, 65),
     (["-f", "x\ny@example.test", BOB], TEXT, 65),

@@ -222,7 +222,8 @@ void dsn_put(const struct dsn *d, struct buf *out)
 		"Subject: %s\r\nTo: ", d->words->subject[d->rcpts[0].action]);
 	put_line(d->to, 900, out);
 	buf_putf(out, "\r\nMessage-ID: <%.*s>\r\n", STR_ARG(d->message_id));
-	put_thread(head, out);
+	if (d->threaded)
+		put_thread(head, out);
 	buf_putf(out,
 		"Auto-Submitted: auto-replied\r\nContent-Language: %s\r\n"
 		"MIME-Version: 1.0\r\n"

@@ -42,6 +42,7 @@ struct dsn {
 	size_t n_rcpts;
 	struct str original; /* the message */
 	bool headers_only;
+	bool threaded; /* an answer to the message: References */
 	bool utf8; /* the message, or an address, needs SMTPUTF8 */
 	const struct dsn_words *words;
 };

@@ -127,6 +127,7 @@ static void report(struct making *x, enum dsn_action action, struct str message,
 		.n_rcpts = n,
 		.original = message,
 		.headers_only = !is_whole(x, action, who, message),
+		.threaded = c->enable_threaded_bounces,
 		.utf8 = (env->flags & ENV_UTF8) != 0,
 		.words = words_for(c, message)};
 	struct buf *body = &x->r->bodies[x->r->n];

@@ -100,7 +100,7 @@ static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 			"noplaintext");
 	bool ok = smtp_client_auth(c, &l, f);
 	/* A wrong password is ours to mend: the mail waits. */
-	if (!ok && f->class == FAULT_PERM)
+	if (!ok && f->class == FAULT_PERM && d->c->smtp_sasl_auth_soft_bounce)
 		f->class = FAULT_TEMP;
 	return ok;
 }
@@ -248,6 +248,7 @@ static bool send_open(
 		arena_alloc(d->a, d->job->n_pick * sizeof(*open));
 	uint32_t *index = arena_alloc(d->a, d->job->n_pick * sizeof(*index));
 	struct file_map narrow CLEANUP(file_unmap) = {0};
+	struct file_map folded CLEANUP(file_unmap) = {0};
 	struct smtp_client_mail m;
 
 	fill_mail(d, &m);
@@ -260,8 +261,10 @@ static bool send_open(
 	if (ok && m.has_8bit && (c->caps & CAP_8BITMIME) == 0 && !m.utf8 &&
 		!d->c->disable_mime_output_conversion) {
 		ok = sender_narrow(d->message, d->a, &narrow, &m.message, f);
-		m.size = m.message.len;
 	}
+	ok = ok && sender_fold(m.message, d->c->smtp_line_length_limit, &folded,
+			   &m.message, f);
+	m.size = m.message.len;
 	ok = ok && sender_sign(d, &m, f) && smtp_client_send(c, &m, f);
 	for (size_t i = 0; i < m.n_rcpts; i++)
 		d->rcpts[index[i]] = open[i];
@@ -379,6 +382,9 @@ enum sender_try sender_converse(
 	smtp_client_init(&x.client, fd, d->a,
 		str_present(helo) ? helo : c->smtp_helo_name, d->site.lmtp, &t);
 	x.client.discard = c->smtp_discard_ehlo_keywords;
+	x.client.ehlo = c->smtp_never_send_ehlo    ? SMTP_EHLO_NEVER
+			: c->smtp_always_send_ehlo ? SMTP_EHLO_ALWAYS
+						   : SMTP_EHLO_IF_GREETED;
 	bool begun = begin(d, &x.client, name, tls, f);
 
 	sender_note_session(d, &x.client, fd, begun, f);
@@ -388,7 +394,8 @@ enum sender_try sender_converse(
 		return transfer(d, &x, tls ? key : STR_NONE, f);
 	}
 	d->answered = smtp_client_said(f);
-	bool refused = x.client.greeting_5xx && !c->smtp_skip_5xx_greeting;
+	bool refused = (x.client.greeting_5xx && !c->smtp_skip_5xx_greeting) ||
+		       (f->code == 535 && !c->smtp_sasl_auth_soft_bounce);
 	/* RFC 7435: a failed handshake falls back where TLS is a courtesy,
 	 * over a new connection. */
 	bool retry = tls && d->level == TLS_MAY &&

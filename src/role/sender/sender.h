@@ -75,6 +75,11 @@ bool sender_find_hosts(struct sender *s, const struct conf *c,
 bool sender_narrow(struct str message, struct arena *a, struct file_map *map,
 	struct str *message_r, struct fault *f);
 
+/* fold.c: lines beyond the limit broken; *map holds it when it had to change.
+ */
+bool sender_fold(struct str message, int64_t limit, struct file_map *map,
+	struct str *message_r, struct fault *f);
+
 /* transports.c: before the sandbox */
 void sender_load_transports(struct sender *s);
 const struct sender_transport *sender_transport_of(

@@ -245,7 +245,9 @@ static SSL *prepare(struct delivery *d, struct str host, struct fault *f)
 
 static const char *sni(struct delivery *d, struct str host)
 {
-	struct str name = d->policy.servername;
+	struct str name = d->policy.servername.len > 0
+				  ? d->policy.servername
+				  : d->c->smtp_tls_servername;
 
 	if (str_ieqc(name, "hostname"))
 		name = host;

@@ -5,6 +5,11 @@
 #include "policy/rewrite.h"
 #include "role/smtpd/milters.h"
 
+bool smtpd_looks_like_option(const struct session *s, struct str address)
+{
+	return !s->sv->c->allow_min_user && str_starts(address, "-");
+}
+
 static bool out_of_order(struct session *s)
 {
 	if (!str_present(s->helo) && s->sv->c->smtpd_helo_required) {
@@ -82,6 +87,11 @@ void smtpd_mail(struct session *s, struct str args)
 	if (!smtp_mail_parse(arena_str(s->tx_a, args), smtpd_offered(s),
 		    c->strict_rfc821_envelopes, s->tx_a, &mail, &why)) {
 		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
+		transaction_reset(s);
+		return;
+	}
+	if (smtpd_looks_like_option(s, mail.from.whole)) {
+		smtpd_refuse(s, 501, "5.1.7 Bad sender address syntax");
 		transaction_reset(s);
 		return;
 	}

@@ -142,6 +142,10 @@ void smtpd_rcpt(struct session *s, struct str args)
 		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
 		return;
 	}
+	if (smtpd_looks_like_option(s, rcpt.to.whole)) {
+		smtpd_refuse(s, 501, "5.1.3 Bad recipient address syntax");
+		return;
+	}
 	s->rcpt_said = rcpt.to.whole;
 	struct recipient r = {.original = arena_str(s->tx_a, rcpt.to.whole),
 		.orcpt = arena_str(s->tx_a, rcpt.orcpt),

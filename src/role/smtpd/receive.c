@@ -134,7 +134,8 @@ static bool bad_text(struct reception *r)
 	if (d->bare_newline && r->mode == NEWLINE_REJECT)
 		smtpd_refuse(s, (int)c->smtpd_forbid_bare_newline_reject_code,
 			"5.5.2 Bare CR or LF in the message");
-	else if (d->has_nul && r->mode != NEWLINE_BINARY)
+	else if (d->has_nul && r->mode != NEWLINE_BINARY &&
+		 !s->sv->strip.has[0])
 		smtpd_refuse(s, 550, "5.6.0 NUL byte in the message");
 	else if (r->spool.loop)
 		smtpd_refuse(s, 554, "5.4.6 Error: too many hops");

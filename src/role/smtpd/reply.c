@@ -115,6 +115,12 @@ static void log_warnings(struct session *s, const struct check *c)
 			log_s("from", s->tx.sender_said),
 			log_s("to", c->recipient),
 			log_s("reason", c->warnings.v[i]));
+	for (size_t i = 0; i < c->permits.n; i++)
+		log_info("permit", log_s("client", s->client),
+			log_s("client_name", s->client_name),
+			log_s("from", s->tx.sender_said),
+			log_s("to", c->recipient), log_s("login", s->login),
+			log_s("by", c->permits.v[i]));
 }
 
 /* The line of the configuration that decided: "main.cf:12" */

@@ -78,6 +78,9 @@ static struct smtpd_service *service_new(
 		maps_open(r->tables, sv->c, "smtpd_reject_footer_maps",
 			sv->c->smtpd_reject_footer_maps, 0, &ignored);
 	sv->anvil = r->anvil;
+	/* postern check has refused what does not read. */
+	characters_parse(sv->c->message_strip_characters, &sv->strip);
+	characters_parse(sv->c->message_reject_characters, &sv->reject);
 	sv->submit_users = match_list_new(r->tables, sv->c,
 		"authorized_submit_users", sv->c->authorized_submit_users,
 		MATCH_NAMES, false, &ignored);
@@ -130,6 +133,7 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_account_limit_exceptions,
 		c->smtpd_sasl_exceptions_networks,
 		c->smtpd_authorized_xclient_hosts, c->postscreen_access_list,
+		c->smtpd_log_access_permit_actions,
 		c->postscreen_dnsbl_reply_map,
 		c->postscreen_allowlist_interfaces, c->relocated_maps,
 		c->sender_bcc_maps, c->recipient_bcc_maps,

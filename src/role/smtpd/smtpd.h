@@ -11,6 +11,7 @@
 
 #include "codec/mail/dmarc.h"
 #include "codec/mail/header.h"
+#include "codec/postfix/characters.h"
 #include "codec/smtp/command.h"
 #include "codec/smtp/data.h"
 #include "net/endpoint.h"
@@ -63,6 +64,7 @@ struct smtpd_service {
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
 	size_t screen_n;
+	struct characters strip, reject; /* message_strip_characters ... */
 	struct maps *screen_replies; /* postscreen_dnsbl_reply_map */
 	struct match_list *screen_interfaces; /* where one may pass */
 	struct match_list *xclient_hosts, *xforward_hosts;
@@ -245,6 +247,9 @@ bool smtpd_greet(struct session *s);
 /* The client is known: its lists and filters, then 220.  False: end. */
 bool smtpd_begin(struct session *s);
 
+/* mail.c: may a program that is given the address take it for an option? */
+bool smtpd_looks_like_option(const struct session *s, struct str address);
+
 /* screen.c: tests before the greeting.  False: the session ends. */
 bool smtpd_screen_begin(struct session *s); /* may set s->screening */
 bool smtpd_screen_end(struct session *s, bool talked);
@@ -282,6 +287,7 @@ struct spool {
 	bool loop;
 	bool has_8bit;
 	bool tls_optional; /* "TLS-Required: No" */
+	bool raw; /* BINARYMIME: octets are no characters */
 };
 void spool_init(struct spool *sp, struct session *s);
 void spool_fini(struct spool *sp);

@@ -19,6 +19,7 @@ enum { MEMORY_MAX = 256 * 1024, MESSAGE_OUT_MAX = 4 << 20 };
 void spool_init(struct spool *sp, struct session *s)
 {
 	*sp = (struct spool){.s = s, .fd = -1};
+	sp->raw = (s->tx.mail.flags & SMTP_MAIL_BINARY) != 0;
 	buf_init(&sp->memory, MEMORY_MAX * 4);
 }
 
@@ -73,6 +74,17 @@ static bool rewrites_headers(struct session *s)
 	return false;
 }
 
+static bool names_recipients(struct str head)
+{
+	static const char *const names[] = {
+		"To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_present(mail_field_value(head, names[i])))
+			return true;
+	return false;
+}
+
 static void add_missing(struct session *s, struct str head, struct buf *out)
 {
 	const struct conf *c = s->sv->c;
@@ -97,15 +109,21 @@ static void add_missing(struct session *s, struct str head, struct buf *out)
 			STR_ARG(s->tx.sender.len > 0 ? s->tx.sender
 						     : STR("MAILER-DAEMON")));
 	}
+	if (c->undisclosed_recipients_header.len > 0 && !names_recipients(head))
+		buf_putf(out, "%.*s\r\n",
+			STR_ARG(c->undisclosed_recipients_header));
 }
 
-/* Bcc and Return-Path never leave: RFC 5322 3.6.3, postconf(5)
- * message_drop_headers */
+/* postconf(5) message_drop_headers: Bcc and Return-Path among them never leave
+ * (RFC 5322 3.6.3) */
 static bool is_dropped(struct str name, const struct session *s)
 {
-	return str_ieqc(name, "Return-Path") ||
-	       (completes_headers(s) &&
-		       (str_ieqc(name, "Bcc") || str_ieqc(name, "Resent-Bcc")));
+	struct str rest = s->sv->c->message_drop_headers, item;
+
+	while (str_present(item = list_item(&rest)))
+		if (str_ieq(item, name))
+			return true;
+	return false;
 }
 
 static void note_message_id(struct session *s, struct str head)
@@ -173,7 +191,38 @@ static void finish_head(struct spool *sp)
 	out = old;
 }
 
+static void put(struct spool *sp, struct str text);
+
+/* message_strip_characters */
+static void put_stripped(struct spool *sp, struct str text)
+{
+	const struct characters *strip = &sp->s->sv->strip;
+
+	for (size_t at = 0; at < text.len;) {
+		size_t end = characters_find(strip, text, at);
+
+		put(sp, str_sub(text, at, end - at));
+		at = end + 1;
+	}
+}
+
 void spool_put(struct spool *sp, struct str text)
+{
+	const struct smtpd_service *sv = sp->s->sv;
+
+	if (sv->reject.any && !sp->raw && !sp->failed &&
+		characters_find(&sv->reject, text, 0) < text.len) {
+		sp->failed = true;
+		fault_set(&sp->fault, FAULT_PERM, 550, 7, 1,
+			"Message contains a character that is not allowed");
+	}
+	if (sv->strip.any && !sp->raw)
+		put_stripped(sp, text);
+	else
+		put(sp, text);
+}
+
+static void put(struct spool *sp, struct str text)
 {
 	if (sp->failed)
 		return;

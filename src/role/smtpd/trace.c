@@ -38,6 +38,15 @@ void smtpd_put_received(struct session *s, struct buf *out)
 	char id[ID_TEXT];
 
 	id_text(s->tx.id, id);
+	if (c->smtpd_hide_client_session && !s->sv->service->local) {
+		buf_putf(out, "Received: by %.*s (%.*s) with ",
+			STR_ARG(c->myhostname), STR_ARG(c->mail_name));
+		put_protocol(s, out);
+		buf_putf(out, "\r\n\tid %s; ", id);
+		mail_date_put(now, clock_zone_minutes(now), out);
+		buf_puts(out, "\r\n");
+		return;
+	}
 	if (s->sv->service->local) {
 		buf_putf(out,
 			"Received: by %.*s (%.*s, from userid %u)\r\n\tid %s; ",
