@@ -7,7 +7,7 @@
 
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
-#include "conf/stand_in.h"
+#include "conf/line_conf.h"
 
 enum { ADDRS_MAX = 64 };
 
@@ -122,7 +122,7 @@ struct loader {
 	struct problems *problems;
 	size_t cap;
 	size_t transports_cap;
-	struct master_line *pass; /* NULL: there is none */
+	struct master_lines lines;
 };
 
 static void complain(struct loader *l, enum problem_level level, unsigned line,
@@ -131,47 +131,23 @@ static void complain(struct loader *l, enum problem_level level, unsigned line,
 	problem_add(l->problems, level, l->out->master_cf, line, what, write);
 }
 
-static struct conf *line_conf(
-	struct loader *l, const struct master_line *m, unsigned line)
+static struct conf *conf_of(
+	struct loader *l, const struct master_entry *e, bool cleans)
 {
-	struct arena *a = l->base->a;
-	struct conf_override *o =
-		arena_alloc(a, (m->args.n + n_known_params + 1) * sizeof(*o));
-	size_t n = stand_in_overrides(l->base, m->command, o);
+	return line_conf(l->base, &l->lines, &e, 1, cleans, l->problems);
+}
 
-	for (size_t i = 0; i < m->args.n; i++) {
-		struct str arg = m->args.v[i];
+/* What stands behind postscreen in Postfix is the smtpd of its pass line: its
+ * settings count, too. */
+static struct conf *screen_conf(struct loader *l, const struct master_entry *e)
+{
+	const struct master_entry *pass =
+		master_lines_find(&l->lines, STR_NONE, STR("pass"), "smtpd");
+	const struct master_entry *both[] = {pass, e};
 
-		if (str_eqc(arg, "-v") || str_eqc(arg, "-D"))
-			continue;
-		if (str_eqc(arg, "-o") && i + 1 < m->args.n)
-			arg = m->args.v[++i];
-		else if (str_starts(arg, "-o"))
-			arg = str_from_at(arg, 2);
-		else
-			continue;
-		if (assignment_parse(arg, &o[n].name, &o[n].value) !=
-			ASSIGNMENT_OK) {
-			complain(l, PROBLEM_ERROR, line,
-				arena_printf(a, "-o %.*s: no name=value",
-					STR_ARG(arg)),
-				STR("write -o name=value, or "
-				    "-o { name = value }"));
-			continue;
-		}
-		o[n].line = line;
-		n = stand_in_take_name(o, n, m->command, a);
-	}
-	/* Problems of main.cf were told once, by the base. */
-	struct problems quiet = {.a = a};
-	struct conf *c = conf_load_texts(l->base->dir.ptr, l->base->main_text,
-		l->base->master_text, o, n, &quiet);
-	for (size_t i = 0; i < quiet.n; i++)
-		if (str_eq(quiet.v[i].file, l->out->master_cf))
-			problem_add(l->problems, quiet.v[i].level,
-				quiet.v[i].file, quiet.v[i].line,
-				quiet.v[i].what, quiet.v[i].write);
-	return c;
+	return pass == NULL ? conf_of(l, e, true)
+			    : line_conf(l->base, &l->lines, both, 2, true,
+				      l->problems);
 }
 
 static bool listener_kind(struct str command, enum service_kind *kind_r)
@@ -204,10 +180,12 @@ static void add(struct loader *l, struct service s)
 	l->out->v[l->out->n++] = s;
 }
 
-static void add_service(struct loader *l, const struct master_line *m,
-	enum service_kind kind, unsigned line)
+static void add_service(
+	struct loader *l, const struct master_entry *e, enum service_kind kind)
 {
+	const struct master_line *m = &e->m;
 	struct arena *a = l->base->a;
+	unsigned line = e->line;
 	struct str host = STR_NONE, port = m->service;
 	ptrdiff_t colon = str_rfind(m->service, ':');
 	struct addrs addrs = {
@@ -231,17 +209,8 @@ static void add_service(struct loader *l, const struct master_line *m,
 		return;
 	}
 	s.name = arena_str(a, m->service);
-	/* What stands behind postscreen in Postfix is the smtpd of its pass
-	 * line: its settings count, too. */
-	struct master_line both = *m;
-	if (s.screen && l->pass != NULL) {
-		both.args = (struct strs){0};
-		for (size_t i = 0; i < l->pass->args.n; i++)
-			strs_add(&both.args, a, l->pass->args.v[i]);
-		for (size_t i = 0; i < m->args.n; i++)
-			strs_add(&both.args, a, m->args.v[i]);
-	}
-	s.conf = line_conf(l, &both, line);
+	s.conf = s.screen ? screen_conf(l, e)
+			  : conf_of(l, e, kind == SERVICE_SMTPD);
 	if (host.len > 0) {
 		add_addr(&addrs, host, number);
 		if (addrs.n == 0)
@@ -266,10 +235,11 @@ static void add_service(struct loader *l, const struct master_line *m,
 	add(l, s);
 }
 
-static void add_transport(
-	struct loader *l, const struct master_line *m, unsigned line)
+static void add_transport(struct loader *l, const struct master_entry *e)
 {
+	const struct master_line *m = &e->m;
 	struct arena *a = l->base->a;
+	unsigned line = e->line;
 	struct pipe_args *pipe_args = NULL;
 	const char *why;
 
@@ -298,7 +268,7 @@ static void add_transport(
 		(struct transport){.name = arena_str(a, m->service),
 			.command = arena_str(a, m->command),
 			.pipe = pipe_args,
-			.conf = line_conf(l, m, line),
+			.conf = conf_of(l, e, false),
 			.line = line};
 }
 
@@ -360,18 +330,22 @@ static void add_pickup(struct loader *l)
 		"-o local_header_rewrite_clients=static:all";
 	struct arena *a = l->base->a;
 	struct sock_addr *addr = arena_make(a, struct sock_addr);
-	struct master_line m;
+	const struct master_entry *theirs =
+		master_lines_find(&l->lines, STR_NONE, STR_NONE, "pickup");
+	struct master_entry own = {0};
+	const struct master_entry *both[] = {&own, theirs};
 	const char *why;
 
 	if (!sock_addr_unix(service_pickup_path(l->base, a), addr) ||
-		!master_line_parse(str_from(text), a, &m, &why))
+		!master_line_parse(str_from(text), a, &own.m, &why))
 		return; /* the path is too long: told when sendmail is used */
 	add(l, (struct service){.kind = SERVICE_SMTPD,
 		       .local = true,
 		       .name = STR("pickup"),
 		       .addrs = addr,
 		       .n_addrs = 1,
-		       .conf = line_conf(l, &m, 0)});
+		       .conf = line_conf(l->base, &l->lines, both,
+			       theirs != NULL ? 2 : 1, true, l->problems)});
 }
 
 static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
@@ -391,57 +365,33 @@ static bool in_list(struct str word, const char *const *list, size_t n)
 	return false;
 }
 
-static void read_line(struct loader *l, const struct logical_line *line)
+static void read_line(struct loader *l, const struct master_entry *e)
 {
+	const struct master_line *m = &e->m;
 	struct arena *a = l->base->a;
-	struct master_line m;
 	enum service_kind kind;
-	const char *why;
 
-	if (!master_line_parse(line->text, a, &m, &why)) {
-		complain(
-			l, PROBLEM_ERROR, line->first, str_from(why), STR_NONE);
+	if (str_eqc(m->type, "inet") && listener_kind(m->command, &kind)) {
+		add_service(l, e, kind);
 		return;
 	}
-	if (str_eqc(m.type, "inet") && listener_kind(m.command, &kind)) {
-		add_service(l, &m, kind, line->first);
+	if (in_list(m->command, transports, ARRAY_LEN(transports))) {
+		add_transport(l, e);
 		return;
 	}
-	if (in_list(m.command, transports, ARRAY_LEN(transports))) {
-		add_transport(l, &m, line->first);
-		return;
-	}
-	if (in_list(m.command, later, ARRAY_LEN(later))) {
-		complain(l, PROBLEM_WARNING, line->first,
-			arena_printf(
-				a, "%.*s does not act yet", STR_ARG(m.command)),
+	if (in_list(m->command, later, ARRAY_LEN(later))) {
+		complain(l, PROBLEM_WARNING, e->line,
+			arena_printf(a, "%.*s does not act yet",
+				STR_ARG(m->command)),
 			STR("remove the line, or live without it"));
 		return;
 	}
-	if (in_list(m.command, silent, ARRAY_LEN(silent)))
+	if (in_list(m->command, silent, ARRAY_LEN(silent)))
 		return;
-	complain(l, PROBLEM_WARNING, line->first,
+	complain(l, PROBLEM_WARNING, e->line,
 		arena_printf(a, "unknown command %.*s: the line is ignored",
-			STR_ARG(m.command)),
+			STR_ARG(m->command)),
 		STR("write smtpd, imapd or pop3d behind inet"));
-}
-
-/* "smtpd pass ... smtpd": what postscreen hands its clients to. */
-static void find_pass(struct loader *l, struct str text)
-{
-	struct logical_lines lines;
-	struct logical_line line;
-	struct master_line m;
-	const char *why;
-
-	logical_lines_init(&lines, text, l->base->a);
-	while (logical_lines_next(&lines, &line))
-		if (master_line_parse(line.text, l->base->a, &m, &why) &&
-			str_eqc(m.type, "pass") &&
-			str_eqc(m.command, "smtpd")) {
-			l->pass = arena_make(l->base->a, struct master_line);
-			*l->pass = m;
-		}
 }
 
 static const char default_master[] =
@@ -463,8 +413,6 @@ struct services *services_load(
 	struct services *s = arena_make(base->a, struct services);
 	struct loader l = {.base = base, .out = s, .problems = problems};
 	struct str text = base->master_text;
-	struct logical_lines lines;
-	struct logical_line line;
 
 	s->master_cf =
 		arena_printf(base->a, "%.*s/master.cf", STR_ARG(base->dir));
@@ -475,15 +423,13 @@ struct services *services_load(
 			STR_NONE);
 		text = str_from(default_master);
 	}
-	find_pass(&l, text);
-	logical_lines_init(&lines, text, base->a);
-	while (logical_lines_next(&lines, &line))
-		read_line(&l, &line);
+	master_lines_read(base, s->master_cf, text, &l.lines, problems);
+	for (size_t i = 0; i < l.lines.n; i++)
+		read_line(&l, &l.lines.v[i]);
 	if (transport_find(s, STR("lmtp")) == NULL)
-		add_transport(&l,
-			&(struct master_line){
-				.service = STR("lmtp"), .command = STR("lmtp")},
-			0);
+		add_transport(&l, &(struct master_entry){
+					  .m = {.service = STR("lmtp"),
+						  .command = STR("lmtp")}});
 	add_pickup(&l);
 	return s;
 }

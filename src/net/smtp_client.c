@@ -140,7 +140,8 @@ bool smtp_client_xforward(struct smtp_client *c,
 		put_attribute(c, "PORT", arena_printf(c->a, "%u", x->port));
 	put_attribute(c, "PROTO", x->proto);
 	put_attribute(c, "HELO", x->helo);
-	put_attribute(c, "SOURCE", STR("REMOTE"));
+	put_attribute(c, "IDENT", x->ident);
+	put_attribute(c, "SOURCE", x->local ? STR("LOCAL") : STR("REMOTE"));
 	stream_puts(c->stream, "\r\n");
 	return smtp_client_expect(c, c->timeouts.mail_ms, 2, f);
 }

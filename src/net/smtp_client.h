@@ -91,7 +91,9 @@ bool smtp_client_auth(struct smtp_client *c, const struct smtp_client_login *l,
  * offer is left out, and so are absent values. */
 struct smtp_client_xforward {
 	struct str name, addr, helo, proto;
+	struct str ident; /* what our log calls the mail; may be absent */
 	unsigned port;
+	bool local; /* no client: it began here */
 };
 bool smtp_client_xforward(struct smtp_client *c,
 	const struct smtp_client_xforward *x, struct fault *f);

@@ -20,9 +20,9 @@ static bool escaped(struct str *rest, unsigned *value_r)
 {
 	static const char names[] = "abfnrtv\\";
 	static const char values[] = "\a\b\f\n\r\t\v\\";
-	const char *at = rest->len > 0 ? memchr(names, rest->ptr[0],
-						 sizeof(names) - 1)
-				       : NULL;
+	const char *at =
+		rest->len > 0 ? memchr(names, rest->ptr[0], sizeof(names) - 1)
+			      : NULL;
 
 	if (at == NULL)
 		return octal(rest, value_r);
@@ -45,8 +45,7 @@ bool characters_parse(struct str text, struct characters *set_r)
 	return true;
 }
 
-size_t characters_find(
-	const struct characters *set, struct str s, size_t at)
+size_t characters_find(const struct characters *set, struct str s, size_t at)
 {
 	while (at < s.len && !set->has[(unsigned char)s.ptr[at]])
 		at++;

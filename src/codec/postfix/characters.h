@@ -3,7 +3,8 @@
 #define CODEC_POSTFIX_CHARACTERS_H
 
 /* characters: a set of octets, as message_reject_characters writes it: "\0\r",
- * with the escapes of C: \a \b \f \n \r \t \v \\ and up to three octal digits. */
+ * with the escapes of C: \a \b \f \n \r \t \v \\ and up to three octal digits.
+ */
 
 #include "base/str.h"
 
@@ -16,7 +17,6 @@ struct characters {
 bool characters_parse(struct str text, struct characters *set_r);
 
 /* The first of the set in s from at on; s.len where there is none. */
-size_t characters_find(
-	const struct characters *set, struct str s, size_t at);
+size_t characters_find(const struct characters *set, struct str s, size_t at);
 
 #endif

@@ -66,6 +66,10 @@ enum sender_try sender_converse(
 /* Over a connection that waits for mail like this; TRY_FRESH: there is none. */
 enum sender_try sender_try_waiting(struct delivery *d, struct fault *f);
 
+/* xforward.c: in front of each mail, where it is asked for. */
+bool sender_xforward(
+	struct delivery *d, struct smtp_client *c, struct fault *f);
+
 /* sign.c: puts DKIM signatures in front of what is ours. */
 bool sender_sign(
 	struct delivery *d, struct smtp_client_mail *m, struct fault *f);

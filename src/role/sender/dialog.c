@@ -265,7 +265,8 @@ static bool send_open(
 	ok = ok && sender_fold(m.message, d->c->smtp_line_length_limit, &folded,
 			   &m.message, f);
 	m.size = m.message.len;
-	ok = ok && sender_sign(d, &m, f) && smtp_client_send(c, &m, f);
+	ok = ok && sender_sign(d, &m, f) && sender_xforward(d, c, f) &&
+	     smtp_client_send(c, &m, f);
 	for (size_t i = 0; i < m.n_rcpts; i++)
 		d->rcpts[index[i]] = open[i];
 	if (!ok)

@@ -26,8 +26,7 @@ static bool has_long_line(struct str message, size_t limit)
 			return true;
 		if (lf == NULL)
 			return false;
-		message = str_from_at(
-			message, (size_t)(lf - message.ptr) + 1);
+		message = str_from_at(message, (size_t)(lf - message.ptr) + 1);
 	}
 	return false;
 }
