@@ -16,6 +16,7 @@
 #include "cmd/check_authentication.h"
 #include "cmd/check_mailboxes.h"
 #include "cmd/check_parameters.h"
+#include "cmd/check_programs.h"
 #include "cmd/check_screen.h"
 #include "cmd/check_tls.h"
 #include "cmd/check_words.h"
@@ -428,6 +429,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_sni(x.c, x.tables, p);
 	check_client_tls(x.c, x.tables, p);
 	check_mailboxes(x.c, x.tables, p);
+	check_programs(x.services, x.c->a, p);
 	check_authentication(x.c, x.tables, p);
 	maps_open(x.tables, x.c, "mailbox_quota_maps", x.c->mailbox_quota_maps,
 		0, p);

@@ -3,8 +3,8 @@
 
 #include "conf/stand_in.h"
 
-void master_lines_read(const struct conf *base, struct str file, struct str text,
-	struct master_lines *all_r, struct problems *problems)
+void master_lines_read(const struct conf *base, struct str file,
+	struct str text, struct master_lines *all_r, struct problems *problems)
 {
 	struct logical_lines lines;
 	struct logical_line line;
@@ -69,8 +69,7 @@ static void take(struct overrides *o, const struct master_entry *e)
 {
 	struct str arg;
 
-	for (size_t at = 0;
-		str_present(arg = next_setting(&e->m.args, &at));) {
+	for (size_t at = 0; str_present(arg = next_setting(&e->m.args, &at));) {
 		struct conf_override *one = &o->v[o->n];
 
 		if (assignment_parse(arg, &one->name, &one->value) !=
@@ -149,8 +148,8 @@ struct conf *line_conf(const struct conf *base, const struct master_lines *all,
 		.a = base->a,
 		.problems = problems};
 
-	o.v = arena_alloc(base->a,
-		settings_max(parts, n, cleanup) * sizeof(*o.v));
+	o.v = arena_alloc(
+		base->a, settings_max(parts, n, cleanup) * sizeof(*o.v));
 	o.n = stand_in_overrides(base, o.command, o.v);
 	if (cleanup != NULL)
 		take(&o, cleanup);

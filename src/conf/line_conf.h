@@ -22,8 +22,8 @@ struct master_lines {
 };
 
 /* In base's arena.  Lines that do not parse are told, and left out. */
-void master_lines_read(const struct conf *base, struct str file, struct str text,
-	struct master_lines *all_r, struct problems *problems);
+void master_lines_read(const struct conf *base, struct str file,
+	struct str text, struct master_lines *all_r, struct problems *problems);
 /* The last with that command; name and type absent: of any.  NULL: none. */
 const struct master_entry *master_lines_find(const struct master_lines *all,
 	struct str name, struct str type, const char *command);

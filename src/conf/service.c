@@ -1,117 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 #include "conf/service.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
 #include "conf/line_conf.h"
-
-enum { ADDRS_MAX = 64 };
-
-unsigned service_port(struct str name)
-{
-	static const struct {
-		const char *name;
-		unsigned port;
-	} known[] = {{"smtp", 25}, {"smtps", 465}, {"submissions", 465},
-		{"submission", 587}, {"lmtp", 24}, {"imap", 143},
-		{"imap2", 143}, {"imaps", 993}, {"pop3", 110}, {"pop-3", 110},
-		{"pop3s", 995}, {"sieve", 4190}};
-	uint64_t n;
-
-	if (str_u64(name, &n))
-		return n > 0 && n < 65536 ? (unsigned)n : 0;
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (str_eqc(name, known[i].name))
-			return known[i].port;
-	return 0;
-}
+#include "conf/service_addrs.h"
 
 const char *service_kind_name(enum service_kind kind)
 {
 	static const char *const names[] = {"smtpd", "imapd", "pop3d"};
 
 	return names[kind];
-}
-
-/* ---- addresses ---- */
-
-struct addrs {
-	struct sock_addr *v;
-	size_t n;
-};
-
-static void add_addr(struct addrs *list, struct str host, unsigned port)
-{
-	struct sock_addr addr;
-
-	if (list->n < ADDRS_MAX && sock_addr_parse(host, port, &addr))
-		list->v[list->n++] = addr;
-}
-
-static void add_host(struct addrs *list, const struct conf *c,
-	const char *wild4, const char *wild6, unsigned port)
-{
-	bool all = conf_option_has(c->inet_protocols, "all");
-
-	if (all || conf_option_has(c->inet_protocols, "ipv4"))
-		add_addr(list, str_from(wild4), port);
-	if (all || conf_option_has(c->inet_protocols, "ipv6"))
-		add_addr(list, str_from(wild6), port);
-}
-
-static void resolve_host(struct addrs *list, const struct conf *c,
-	struct str host, unsigned port)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-
-	if (list->n >= ADDRS_MAX ||
-		getaddrinfo(arena_cstr(c->a, host), NULL, &hints, &found) != 0)
-		return;
-	for (struct addrinfo *i = found; i != NULL && list->n < ADDRS_MAX;
-		i = i->ai_next) {
-		struct sock_addr addr = {.len = i->ai_addrlen};
-		struct sockaddr_in in4;
-		struct sockaddr_in6 in6;
-
-		if (i->ai_family == AF_INET) {
-			memcpy(&in4, i->ai_addr, sizeof(in4));
-			in4.sin_port = htons((uint16_t)port);
-			memcpy(&addr.ss, &in4, sizeof(in4));
-		} else if (i->ai_family == AF_INET6) {
-			memcpy(&in6, i->ai_addr, sizeof(in6));
-			in6.sin6_port = htons((uint16_t)port);
-			memcpy(&addr.ss, &in6, sizeof(in6));
-		} else {
-			continue;
-		}
-		list->v[list->n++] = addr;
-	}
-	freeaddrinfo(found);
-}
-
-static void interface_addrs(
-	struct addrs *list, const struct conf *c, unsigned port)
-{
-	struct str rest = c->inet_interfaces;
-	struct str item;
-
-	while (str_present(item = list_item(&rest))) {
-		struct sock_addr probe;
-
-		if (str_eqc(item, "all"))
-			add_host(list, c, "0.0.0.0", "::", port);
-		else if (str_eqc(item, "loopback-only"))
-			add_host(list, c, "127.0.0.1", "::1", port);
-		else if (sock_addr_parse(item, port, &probe))
-			add_addr(list, item, port);
-		else
-			resolve_host(list, c, item, port);
-	}
 }
 
 /* ---- lines ---- */
@@ -122,6 +23,7 @@ struct loader {
 	struct problems *problems;
 	size_t cap;
 	size_t transports_cap;
+	size_t spawns_cap;
 	struct master_lines lines;
 };
 
@@ -186,45 +88,19 @@ static void add_service(
 	const struct master_line *m = &e->m;
 	struct arena *a = l->base->a;
 	unsigned line = e->line;
-	struct str host = STR_NONE, port = m->service;
-	ptrdiff_t colon = str_rfind(m->service, ':');
-	struct addrs addrs = {
-		.v = arena_alloc(a, ADDRS_MAX * sizeof(struct sock_addr))};
 	struct service s = {.kind = kind,
 		.lmtp = str_eqc(m->command, "lmtpd"),
 		.screen = str_eqc(m->command, "postscreen"),
 		.line = line};
 
-	if (colon >= 0) {
-		host = str_sub(m->service, 0, (size_t)colon);
-		port = str_from_at(m->service, (size_t)colon + 1);
-	}
-	unsigned number = service_port(port);
-	if (number == 0) {
-		complain(l, PROBLEM_ERROR, line,
-			arena_printf(a, "%.*s: unknown service or port",
-				STR_ARG(m->service)),
-			STR("write smtp, submission, submissions, imap, imaps, "
-			    "pop3, pop3s or a number"));
-		return;
-	}
 	s.name = arena_str(a, m->service);
 	s.conf = s.screen ? screen_conf(l, e)
 			  : conf_of(l, e, kind == SERVICE_SMTPD);
-	if (host.len > 0) {
-		add_addr(&addrs, host, number);
-		if (addrs.n == 0)
-			resolve_host(&addrs, l->base, host, number);
-	} else {
-		interface_addrs(&addrs, s.conf, number);
+	if (!service_addrs(s.conf, e, l->out->master_cf, &s.addrs, &s.n_addrs,
+		    l->problems)) {
+		conf_free(s.conf);
+		return;
 	}
-	s.addrs = addrs.v;
-	s.n_addrs = addrs.n;
-	if (addrs.n == 0)
-		complain(l, PROBLEM_ERROR, line,
-			arena_printf(a, "%.*s: no address to listen on",
-				STR_ARG(m->service)),
-			STR("look at inet_interfaces and inet_protocols"));
 	/* The last line of the same name counts, as in Postfix. */
 	for (size_t i = 0; i < l->out->n; i++)
 		if (str_eq(l->out->v[i].name, s.name)) {
@@ -270,6 +146,61 @@ static void add_transport(struct loader *l, const struct master_entry *e)
 			.pipe = pipe_args,
 			.conf = conf_of(l, e, false),
 			.line = line};
+}
+
+/* ---- spawn(8) ---- */
+
+/* $queue_directory/private/NAME, or public/NAME where the line says private n
+ */
+static bool spawn_addrs(
+	struct loader *l, const struct master_entry *e, struct spawn *s)
+{
+	struct arena *a = l->base->a;
+
+	if (str_eqc(e->m.type, "inet"))
+		return service_addrs(l->base, e, l->out->master_cf, &s->addrs,
+			&s->n_addrs, l->problems);
+	s->public = str_eqc(e->m.private_, "n");
+	s->addrs = arena_make(a, struct sock_addr);
+	s->n_addrs = 1;
+	if (sock_addr_unix(arena_printf(a, "%.*s/%s/%.*s",
+				   STR_ARG(l->base->queue_directory),
+				   s->public ? "public" : "private",
+				   STR_ARG(e->m.service)),
+		    s->addrs))
+		return true;
+	complain(l, PROBLEM_ERROR, e->line,
+		STR("the path of this socket is too long"),
+		STR("a shorter queue_directory"));
+	return false;
+}
+
+static void add_spawn(struct loader *l, const struct master_entry *e)
+{
+	struct arena *a = l->base->a;
+	struct pipe_args *args = arena_make(a, struct pipe_args);
+	struct spawn s = {.name = arena_str(a, e->m.service),
+		.args = args,
+		.line = e->line};
+	const char *why;
+	uint64_t most;
+
+	if (!pipe_args_parse(&e->m.args, a, args, &why)) {
+		complain(l, PROBLEM_ERROR, e->line,
+			arena_printf(a, "%.*s spawn: %s", STR_ARG(s.name), why),
+			STR("write user=NAME argv=/path/of/program"));
+		return;
+	}
+	if (!spawn_addrs(l, e, &s))
+		return;
+	s.most = str_u64(e->m.maxproc, &most)
+			 ? (unsigned)most
+			 : (unsigned)l->base->default_process_limit;
+	s.time_limit = transport_setting(l->base, s.name, "time_limit", true,
+		l->base->command_time_limit, a);
+	l->out->spawns = arena_grown(a, l->out->spawns, l->out->n_spawns,
+		&l->spawns_cap, sizeof(*l->out->spawns));
+	l->out->spawns[l->out->n_spawns++] = s;
 }
 
 const struct transport *transport_find(
@@ -355,7 +286,7 @@ static const char *const silent[] = {"pickup", "cleanup", "qmgr", "nqmgr",
 	"qmqpd", "nbdb_reindexd"};
 static const char *const transports[] = {"smtp", "lmtp", "error", "discard",
 	"local", "virtual", "retry", "pipe"};
-static const char *const later[] = {"spawn", "managesieved", "httpd"};
+static const char *const later[] = {"managesieved", "httpd"};
 
 static bool in_list(struct str word, const char *const *list, size_t n)
 {
@@ -377,6 +308,10 @@ static void read_line(struct loader *l, const struct master_entry *e)
 	}
 	if (in_list(m->command, transports, ARRAY_LEN(transports))) {
 		add_transport(l, e);
+		return;
+	}
+	if (str_eqc(m->command, "spawn")) {
+		add_spawn(l, e);
 		return;
 	}
 	if (in_list(m->command, later, ARRAY_LEN(later))) {

@@ -37,11 +37,25 @@ struct transport {
 	unsigned line;
 };
 
+/* spawn(8): a program for each connection. */
+struct spawn {
+	struct str name;
+	struct sock_addr *addrs;
+	size_t n_addrs;
+	bool public; /* any account of the machine may connect */
+	const struct pipe_args *args; /* user=, argv= */
+	unsigned most; /* that run at a time; 0: no limit */
+	int64_t time_limit; /* seconds */
+	unsigned line;
+};
+
 struct services {
 	struct service *v;
 	size_t n;
 	struct transport *transports;
 	size_t n_transports;
+	struct spawn *spawns;
+	size_t n_spawns;
 	struct str master_cf;
 };
 

@@ -32,7 +32,7 @@ bool master_make_dirs(
 	const struct conf *c, int64_t uid, int64_t gid, struct fault *f)
 {
 	static const char *const queue_subs[] = {
-		"", "run", "tmp", "queue", "trail"};
+		"", "run", "tmp", "queue", "trail", "private"};
 	static const char *const data_subs[] = {
 		"", "accounts", "reports", "mta-sts"};
 	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);

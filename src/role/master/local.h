@@ -64,6 +64,9 @@ bool local_run(
 
 /* ---- pipe.c ---- */
 
+/* Those of user=, with the group of user=name:group. */
+bool local_take_rights(
+	struct local *l, const struct pipe_args *p, struct fault *f);
 /* pipe(8): the request's transport, as its own line of master.cf says. */
 bool local_pipe(struct local *l, struct fault *f);
 

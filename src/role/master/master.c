@@ -187,6 +187,7 @@ static bool set_up(struct master *m, struct fault *f)
 		if (m->ipc[servers[i]] < 0)
 			return false;
 	}
+	master_spawn_listen(m);
 	m->socket = master_unix_listener(m, "master", f);
 	if (m->socket < 0)
 		return false;
@@ -328,6 +329,7 @@ static void stop_all(struct master *m)
 	for (size_t i = 0; i < ARRAY_LEN(rest); i++)
 		master_signal_role(m, rest[i], SIGTERM);
 	master_wait_gone(m, rest, ARRAY_LEN(rest), STOP_REST_MS);
+	master_spawn_end(m);
 	for (size_t i = 0; i < ROLES; i++)
 		master_signal_role(m, (enum role_id)i, SIGKILL);
 	log_info("stopped");
@@ -354,6 +356,7 @@ static void reload(struct master *m)
 	}
 	accept_conf(m, fresh, services);
 	open_log(m);
+	master_spawn_listen(m);
 	log_info("reload");
 	for (size_t i = 0; i < PROCS_MAX; i++) {
 		struct proc *p = &m->procs[i];
@@ -390,7 +393,7 @@ static bool take_signal(struct master *m)
 static void loop(struct master *m)
 {
 	for (;;) {
-		struct pollfd p[PROCS_MAX + 2] = {
+		struct pollfd p[PROCS_MAX + 3] = {
 			{.fd = m->signals, .events = POLLIN},
 			{.fd = m->socket, .events = POLLIN}};
 		int64_t wait = master_start_due(m);
@@ -400,13 +403,17 @@ static void loop(struct master *m)
 				.fd = m->procs[i].used ? m->procs[i].control
 						       : -1,
 				.events = POLLIN};
-		if (poll(p, PROCS_MAX + 2, (int)wait) < 0)
+		p[PROCS_MAX + 2] = (struct pollfd){
+			.fd = master_spawn_fd(m), .events = POLLIN};
+		if (poll(p, PROCS_MAX + 3, (int)wait) < 0)
 			continue;
 		for (size_t i = 0; i < PROCS_MAX; i++)
 			if (p[i + 2].revents != 0)
 				take_control(m, &m->procs[i]);
 		if (p[1].revents != 0)
 			answer(m);
+		if (p[PROCS_MAX + 2].revents != 0)
+			master_spawn_serve(m);
 		if (p[0].revents != 0 && !take_signal(m))
 			return;
 	}

@@ -50,6 +50,7 @@ struct master {
 	int board_fd;
 	int anvil_fd; /* for smtpd: role/anvil.h */
 	struct listeners listeners;
+	struct spawners *spawners; /* spawn.c */
 	int ipc[ROLES]; /* -1: none */
 	int socket;
 	int signals;
@@ -90,5 +91,17 @@ void master_signal_role(struct master *m, enum role_id role, int sig);
 /* Waits for the ends of all processes of these roles, ms at the most. */
 void master_wait_gone(
 	struct master *m, const enum role_id *roles, size_t n, int64_t ms);
+
+/* ---- spawn.c: programs for connections ---- */
+
+/* As the services say now; children of before go on.  What cannot be listened
+ * on is logged: mail goes on without it. */
+void master_spawn_listen(struct master *m);
+/* Readable when somebody connected: then serve. */
+int master_spawn_fd(const struct master *m);
+void master_spawn_serve(struct master *m);
+/* A child of master ended; it may be one of them. */
+void master_spawn_ended(struct master *m, pid_t pid, int status);
+void master_spawn_end(struct master *m);
 
 #endif

@@ -15,8 +15,7 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 
-/* The account of user=, with the group of user=name:group. */
-static bool take_rights(
+bool local_take_rights(
 	struct local *l, const struct pipe_args *p, struct fault *f)
 {
 	struct passwd *pw = getpwnam(arena_cstr(l->a, p->user));
@@ -24,7 +23,7 @@ static bool take_rights(
 
 	if (pw == NULL)
 		return fault_set(f, FAULT_TEMP, 451, 3, 5,
-			"pipe: there is no account %.*s", STR_ARG(p->user));
+			"there is no account %.*s", STR_ARG(p->user));
 	own = arena_make(l->a, struct passwd);
 	*own = *pw;
 	if (p->group.len > 0) {
@@ -32,7 +31,7 @@ static bool take_rights(
 
 		if (g == NULL || g->gr_gid == 0)
 			return fault_set(f, FAULT_TEMP, 451, 3, 5,
-				"pipe: no group %.*s that may be used",
+				"no group %.*s that may be used",
 				STR_ARG(p->group));
 		own->pw_gid = g->gr_gid;
 	}
@@ -168,7 +167,7 @@ bool local_pipe(struct local *l, struct fault *f)
 		return false;
 	if (!pipe_argv(t->pipe, &mail, l->a, &words, &why))
 		return fault_set(f, FAULT_PERM, 553, 1, 3, "%s", why);
-	if (!take_rights(l, t->pipe, f))
+	if (!local_take_rights(l, t->pipe, f))
 		return false;
 	int in CLEANUP(fd_close) = input(l, t->pipe, f);
 	struct str dir = str_present(t->pipe->directory)

@@ -211,10 +211,12 @@ void master_reap(struct master *m)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		for (size_t i = 0; i < PROCS_MAX; i++)
 			if (m->procs[i].used && m->procs[i].pid == pid)
 				proc_ended(m, &m->procs[i], status);
+		master_spawn_ended(m, pid, status);
+	}
 }
 
 int64_t master_start_due(struct master *m)

@@ -32,11 +32,10 @@ bool sender_xforward(struct delivery *d, struct smtp_client *c, struct fault *f)
 		.name = remote && !str_eqc(name, "unknown")
 				? name
 				: STR("[UNAVAILABLE]"),
-		.addr = !remote ? STR("[UNAVAILABLE]")
-			: len == 16
-				? arena_printf(d->a, "IPv6:%.*s",
-					  STR_ARG(address))
-				: address,
+		.addr = !remote     ? STR("[UNAVAILABLE]")
+			: len == 16 ? arena_printf(d->a, "IPv6:%.*s",
+					      STR_ARG(address))
+				    : address,
 		.helo = str_present(env->helo) ? env->helo
 					       : STR("[UNAVAILABLE]"),
 		.proto = env->protocol,
