@@ -15,8 +15,8 @@ struct checking {
 static void warn(
 	struct checking *x, unsigned line, struct str what, const char *write)
 {
-	problem_add(x->p, x->level, x->s->master_cf, line, what,
-		str_from(write));
+	problem_add(
+		x->p, x->level, x->s->master_cf, line, what, str_from(write));
 }
 
 static void check_one(struct checking *x, unsigned line, struct str name,

@@ -135,6 +135,15 @@ static bool may_go(struct agent *ag)
 	return go;
 }
 
+/* Who ends asks for nothing: what it was given would go back. */
+static bool is_ending(struct agent *ag)
+{
+	pthread_mutex_lock(&ag->lock);
+	bool ending = ag->ending;
+	pthread_mutex_unlock(&ag->lock);
+	return ending;
+}
+
 /* Over one conversation, until the queue or we have enough of it. */
 static void serve(
 	struct agent *ag, int sock, struct ipc_frame *frame, struct arena *a)
@@ -171,7 +180,7 @@ static void *work(void *arg)
 		arena_reset(a);
 		/* It may be being restarted. */
 		nanosleep(&pause, NULL);
-	} while (!may_go(ag));
+	} while (!may_go(ag) && !is_ending(ag));
 	ipc_frame_fini(&frame);
 	arena_free(a);
 	return NULL;

@@ -47,6 +47,8 @@ static enum next serve(struct seat *seat)
 	struct fault f;
 
 	ipc_frame_init(&frame);
+	if (x->server->handlers->frame_max > 0)
+		frame.payload.max = x->server->handlers->frame_max;
 	/* Who has just connected may not have said anything yet; what was said
 	 * before the end is answered. */
 	if (!seat->readable && !ipc_readable(seat->fd))

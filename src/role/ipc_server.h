@@ -22,6 +22,8 @@ struct ipc_handlers {
 	bool (*frame)(struct ipc_session *s, struct ipc_frame *frame);
 	/* The conversation is over; may be NULL. */
 	void (*closed)(struct ipc_session *s);
+	/* Octets of a frame, where anybody may ask; 0: as any role. */
+	size_t frame_max;
 };
 
 /* Serves the listening socket in the crew.  handlers must stay. */

@@ -32,6 +32,12 @@ struct str role_socket_path(
 		a, "%.*s/run/%s.sock", STR_ARG(c->queue_directory), name);
 }
 
+struct str role_showq_path(const struct conf *c, struct arena *a)
+{
+	return arena_printf(
+		a, "%.*s/public/showq", STR_ARG(c->queue_directory));
+}
+
 void role_die(const struct role *r, const struct fault *f)
 {
 	log_error("cannot start", log_z("role", r->name), log_fault(f));

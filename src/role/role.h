@@ -91,6 +91,8 @@ void role_end(struct role *r);
 /* $queue_directory/run/NAME.sock */
 struct str role_socket_path(
 	const struct conf *c, const char *name, struct arena *a);
+/* What any user may ask queue by: role/queue/showq.h */
+struct str role_showq_path(const struct conf *c, struct arena *a);
 
 NORETURN void role_die(const struct role *r, const struct fault *f);
 

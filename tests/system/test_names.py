@@ -6,12 +6,17 @@ import json
 import os
 import pwd
 import re
+import shutil
 import socket
+import struct
 import subprocess
+import tempfile
+from pathlib import Path
+from pathlib import Path
 
 import pytest
 
-from harness import POSTERN, Sink, wait_for
+from harness import POSTERN, Postern, Sink, wait_for
 from test_smtpd import BOB, inbox
 
 
@@ -101,7 +106,6 @@ def test_sendmail_without_a_server_is_temporary(one, run):
 def test_any_user_may_submit_unless_forbidden(postern, run, names):
     if os.geteuid() != 0:
         pytest.skip("only root can become someone else")
-    import shutil
     import tempfile
     with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
         os.chmod(d, 0o755)
@@ -261,3 +265,101 @@ def test_postalias_newaliases_postconf(postern, run, tmp_path):
     assert run(p, "postconf", "-c", str(p.dir), "-e",
                "myorigin=x.test").returncode == 0
     assert run(p, "postconf", "myorigin").stdout == "myorigin = x.test\n"
+
+
+# ---- users of the machine ----
+
+@pytest.fixture
+def shared():
+    """A folder that every account can enter, and a server in it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    made = []
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
+        os.chmod(d, 0o755)
+
+        def make(**options):
+            sink = Sink("127.0.0.5", 0, replies={"MAIL": "450 4.2.1 later"})
+            made.append(sink)
+            p = Postern(Path(d) / "p", users={BOB: "b"}, options={
+                "relayhost": f"[127.0.0.5]:{sink.port}",
+                "minimal_backoff_time": "600s",
+                "maximal_backoff_time": "600s",
+                "mynetworks": "127.0.0.0/8", **options})
+            made.append(p)
+            os.chmod(p.dir, 0o755)
+            p.sink, p.for_all = sink, shutil.copy(POSTERN, d)
+            p.start()
+            for path in (p.dir, *p.dir.glob("*.cf")):
+                os.chmod(path, 0o755)
+            p.send(BOB, ["x@far.example"])
+            wait_for("a try", lambda: p.queue()[0]["recipients"][0]["attempts"])
+            return p
+        yield make
+        for x in reversed(made):
+            x.stop()
+
+
+def as_nobody(p, name, *args):
+    return subprocess.run(
+        [name, *args], executable=p.for_all, capture_output=True, text=True,
+        timeout=60, user="nobody", group="nogroup", extra_groups=[],
+        cwd="/", env={"MAIL_CONFIG": str(p.dir)})
+
+
+def test_any_user_may_see_the_queue(shared):
+    """Without a set-gid bit: who monitors a queue is not root."""
+    p = shared()
+    r = as_nobody(p, "mailq")
+    assert r.returncode == 0 and "x@far.example" in r.stdout, r.stderr
+    r = as_nobody(p, "postqueue", "-j")
+    assert '"x@far.example"' in r.stdout, r.stderr
+    assert as_nobody(p, "postqueue", "-p").stdout == as_nobody(
+        p, "mailq").stdout
+    # And have it tried; nothing else.
+    p.sink.replies.clear()
+    assert as_nobody(p, "postqueue", "-f").returncode == 0
+    wait_for("the mail", lambda: p.sink.mails)
+    for option in "dhHr":
+        r = as_nobody(p, "postsuper", f"-{option}", "ALL")
+        assert r.returncode != 0 and "root" in r.stderr, (option, r)
+
+
+def test_users_who_may_not(shared):
+    p = shared(authorized_mailq_users="root, operator",
+               authorized_flush_users="!nobody, static:all")
+    for name, args, param in (("mailq", (), "authorized_mailq_users"),
+                              ("postqueue", ("-f",),
+                               "authorized_flush_users"),
+                              ("postqueue", ("-s", "far.example"),
+                               "authorized_flush_users")):
+        r = as_nobody(p, name, *args)
+        assert r.returncode != 0 and f"{param} does not name nobody" in \
+            r.stderr, r
+    assert subprocess.run(["mailq"], executable=p.binary, text=True,
+                          env={"MAIL_CONFIG": str(p.dir)},
+                          capture_output=True).returncode == 0
+
+
+def test_who_is_slow_at_that_door_delays_nobody(shared):
+    """Half frames, frames that are too large, listings that nobody reads."""
+    import socket
+    import struct
+    p = shared()
+    path = next(p.dir.rglob("public/showq"))
+    held = []
+    for data in (b"\0", struct.pack("<II", 1 << 24, 45),
+                 b"\xff" * 8, b"") * 8:
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(path))
+        s.sendall(data)
+        held.append(s)
+    p.sink.replies.clear()
+    p.send(BOB, ["y@far.example"])
+    wait_for("the mail", lambda: [m for m in p.sink.mails
+                                  if m["rcpts"] == ["y@far.example"]])
+    assert p.queue()
+    for s in held:
+        s.close()
+    wait_for("the door", lambda: as_nobody(p, "mailq").returncode == 0, 60)
+    assert all(r["restarts"] == 0 for r in p.status()["roles"])

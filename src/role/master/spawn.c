@@ -132,14 +132,13 @@ static void run(const struct master *m, const struct spawn *spec, int sock)
 	struct arena *a = arena_new(SIZE_MAX);
 	const struct strs *words = &spec->args->argv;
 	char **argv = arena_alloc(a, (words->n + 1) * sizeof(*argv));
-	char *env[] = {
-		str_heap(arena_printf(a, "PATH=%s", command_path)),
+	char *env[] = {str_heap(arena_printf(a, "PATH=%s", command_path)),
 		str_heap(arena_printf(
 			a, "MAIL_CONFIG=%.*s", STR_ARG(m->conf->dir))),
 		NULL};
-	const char *dir = arena_cstr(a,
-		str_present(spec->args->directory) ? spec->args->directory
-						   : m->conf->queue_directory);
+	const char *dir = arena_cstr(a, str_present(spec->args->directory)
+						? spec->args->directory
+						: m->conf->queue_directory);
 	struct local l = {.conf = m->conf, .a = a};
 	struct fault f;
 
@@ -147,8 +146,7 @@ static void run(const struct master *m, const struct spawn *spec, int sock)
 		argv[i] = str_heap(words->v[i]);
 	argv[words->n] = NULL;
 	if (!local_take_rights(&l, spec->args, &f)) {
-		log_error("spawn", log_s("service", spec->name),
-			log_fault(&f));
+		log_error("spawn", log_s("service", spec->name), log_fault(&f));
 		_exit(1);
 	}
 	for (int fd = 0; fd < 3; fd++)
@@ -179,14 +177,15 @@ static void start(struct master *m, struct spawner *x, int sock)
 		run(m, x->spec, sock);
 	}
 	if (pid < 0) {
-		log_error("spawn: fork failed", log_s("service", x->spec->name));
+		log_error(
+			"spawn: fork failed", log_s("service", x->spec->name));
 		return;
 	}
 	if (s->n_children == s->cap_children) {
 		s->cap_children =
 			s->cap_children > 0 ? s->cap_children * 2 : 16;
-		s->children = must_realloc(s->children,
-			s->cap_children * sizeof(*s->children));
+		s->children = must_realloc(
+			s->children, s->cap_children * sizeof(*s->children));
 	}
 	s->children[s->n_children++] = (struct child){pid, x};
 	x->running++;

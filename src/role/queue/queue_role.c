@@ -2,17 +2,19 @@
 /* The queue role: owns queue.db, answers smtpd, the agents and people. */
 #include "base/must.h"
 #include "role/queue/sched.h"
+#include "role/queue/showq.h"
 #include "role/queue/verify.h"
 #include "sys/clock.h"
 
 /* A reload waits so long for what agents have in hand. */
-enum { END_WAIT_S = 10 };
+enum { END_WAIT_S = 10, PUBLIC_FRAME_MAX = 65536 };
 
 struct queue_role {
 	struct role *role;
 	struct queue *queue;
 	struct sched *sched;
 	struct verify *verify;
+	struct showq *showq; /* NULL: none */
 };
 
 static bool put(struct ipc_session *s, struct ipc_frame *frame)
@@ -197,6 +199,17 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 	return frame->type == IPC_QUEUE_ACT && act(s, &w);
 }
 
+/* Anybody on this machine. */
+static bool handle_public(struct ipc_session *s, struct ipc_frame *frame)
+{
+	const struct queue_role *q = s->role_ctx;
+	struct fault f;
+
+	return showq_may(q->showq, s->seat.fd, frame, &f)
+		       ? handle(s, frame)
+		       : ipc_answer_fault(s, &f);
+}
+
 static void closed(struct ipc_session *s)
 {
 	struct queue_role *q = s->role_ctx;
@@ -206,7 +219,9 @@ static void closed(struct ipc_session *s)
 
 int role_queue(struct role *r)
 {
-	static const struct ipc_handlers handlers = {handle, closed};
+	static const struct ipc_handlers handlers = {handle, closed, 0};
+	static const struct ipc_handlers for_all = {
+		handle_public, NULL, PUBLIC_FRAME_MAX};
 	struct queue_role *q = must_alloc(sizeof(*q));
 	struct problems ignored = {.a = r->a};
 	const struct conf *c = r->conf;
@@ -228,6 +243,7 @@ int role_queue(struct role *r)
 	/* Nameless files of smtpd are linked from there. */
 	role_may_write(
 		r, arena_printf(r->a, "%.*s/tmp", STR_ARG(c->queue_directory)));
+	q->showq = showq_new(r);
 	/* Before the first thread: a sandbox holds the threads born in it. */
 	role_sandbox(r, false);
 	q->queue = queue_open(dir.ptr, &f);
@@ -242,6 +258,8 @@ int role_queue(struct role *r)
 	if (!sched_start(q->sched, dir.ptr, &f))
 		role_die(r, &f);
 	ipc_serve(r->crew, r->ipc_fd, &handlers, q);
+	if (q->showq != NULL)
+		showq_serve(q->showq, &for_all, q);
 	int rc = role_wait(r, 500);
 	sched_end(q->sched, END_WAIT_S);
 	role_end(r);
