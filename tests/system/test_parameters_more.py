@@ -296,3 +296,15 @@ def test_reports_that_are_no_answers(postern):
     head = mail.split(b"\r\n\r\n", 1)[0]
     assert b"multipart/report" in head
     assert b"References" not in head and b"In-Reply-To" not in head
+
+
+@pytest.mark.parametrize("options, there", [({}, True),
+                                            ({"enable_original_recipient":
+                                              "no"}, False)])
+def test_whom_it_was_for_before_aliases(postern, options, there):
+    p = start(postern, virtual_alias_maps="inline:{sales@example.test=%s}" %
+              BOB, **options)
+    give(p, TEXT, rcpt="Sales@example.test")
+    mail = inbox(p)[0]
+    assert (b"\r\nX-Original-To: Sales@example.test\r\n" in mail) == there
+    assert b"\r\nDelivered-To: bob@example.test\r\n" in mail

@@ -9,11 +9,18 @@
 #include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
 
-struct str mailbox_prefix(
-	const struct envelope *e, const struct recipient *r, struct arena *a)
+struct str mailbox_prefix(const struct conf *c, const struct envelope *e,
+	const struct recipient *r, struct arena *a)
 {
-	return arena_printf(a, "Return-Path: <%.*s>\r\nDelivered-To: %.*s\r\n",
-		STR_ARG(e->sender), STR_ARG(r->address));
+	struct str original =
+		c->enable_original_recipient && str_present(r->original)
+			? arena_printf(a, "X-Original-To: %.*s\r\n",
+				  STR_ARG(r->original))
+			: STR("");
+
+	return arena_printf(a,
+		"Return-Path: <%.*s>\r\n%.*sDelivered-To: %.*s\r\n",
+		STR_ARG(e->sender), STR_ARG(original), STR_ARG(r->address));
 }
 
 /* ---- delivery ---- */
@@ -159,7 +166,7 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		.create = true,
 		.received = clock_unix(),
 		.quota = quota,
-		.prefix = mailbox_prefix(e, r, a),
+		.prefix = mailbox_prefix(m->role->conf, e, r, a),
 		.body = body,
 		.cache = cache,
 		.stamp = summary_stamp(cache),

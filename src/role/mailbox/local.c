@@ -72,7 +72,7 @@ static bool ask_master(
 	struct local_request req = {.action = t->action,
 		.user = t->user,
 		.target = user ? STR("") : t->target,
-		.prefix = mailbox_prefix(x->e, x->r, x->a),
+		.prefix = mailbox_prefix(x->m->role->conf, x->e, x->r, x->a),
 		.sender = x->e->sender,
 		.recipient = x->r->address,
 		.original = x->r->original,

@@ -79,8 +79,9 @@ void mailbox_pipe(struct mailbox_role *m, const struct job *job,
 void mailbox_local(struct mailbox_role *m, const struct job *job,
 	const struct text *body, struct arena *a, struct outcomes *o);
 
-/* Header lines of a delivery: Return-Path, Delivered-To. RFC 5321 4.4 */
-struct str mailbox_prefix(
-	const struct envelope *e, const struct recipient *r, struct arena *a);
+/* Header lines of a delivery: Return-Path (RFC 5321 4.4), X-Original-To
+ * (enable_original_recipient), Delivered-To. */
+struct str mailbox_prefix(const struct conf *c, const struct envelope *e,
+	const struct recipient *r, struct arena *a);
 
 #endif
