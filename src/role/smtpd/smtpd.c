@@ -3,6 +3,7 @@
 #include "role/smtpd/smtpd.h"
 
 #include "base/must.h"
+#include "codec/postfix/lines.h"
 #include "policy/dnsbl_watch.h"
 
 static bool has_certificate(const struct conf *c)
@@ -78,6 +79,7 @@ static struct smtpd_service *service_new(
 		maps_open(r->tables, sv->c, "smtpd_reject_footer_maps",
 			sv->c->smtpd_reject_footer_maps, 0, &ignored);
 	sv->anvil = r->anvil;
+	sv->drop_headers = list_items(sv->c->message_drop_headers, r->a);
 	/* postern check has refused what does not read. */
 	characters_parse(sv->c->message_strip_characters, &sv->strip);
 	characters_parse(sv->c->message_reject_characters, &sv->reject);

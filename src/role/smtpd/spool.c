@@ -118,10 +118,10 @@ static void add_missing(struct session *s, struct str head, struct buf *out)
  * (RFC 5322 3.6.3) */
 static bool is_dropped(struct str name, const struct session *s)
 {
-	struct str rest = s->sv->c->message_drop_headers, item;
+	const struct strs *all = &s->sv->drop_headers;
 
-	while (str_present(item = list_item(&rest)))
-		if (str_ieq(item, name))
+	for (size_t i = 0; i < all->n; i++)
+		if (str_ieq(all->v[i], name))
 			return true;
 	return false;
 }
