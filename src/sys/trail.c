@@ -30,6 +30,7 @@ static struct {
 	int fd; /* -1: not begun */
 	int64_t begun; /* Unix seconds; of the file, or of the last try */
 	int64_t bytes; /* of the file */
+	int64_t looked; /* Unix seconds: when it was there the last time */
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
 
 void trail_open(
@@ -103,11 +104,15 @@ static void sweep(int64_t now)
 	}
 }
 
-/* Another process may have swept our file: who is quiet has an old one. */
-static bool is_gone(void)
+/* Another process may have swept our file: who is quiet has an old one.  Looked
+ * at once a second, not for each line. */
+static bool is_gone(int64_t now)
 {
 	struct stat st;
 
+	if (now == state.looked)
+		return false;
+	state.looked = now;
 	return fstat(state.fd, &st) != 0 || st.st_nlink == 0;
 }
 
@@ -142,7 +147,7 @@ void trail_put(struct str line)
 	if (state.dir == NULL)
 		return;
 	pthread_mutex_lock(&state.lock);
-	if (state.fd < 0 || is_full(now) || is_gone())
+	if (state.fd < 0 || is_full(now) || is_gone(now))
 		begin(now);
 	if (state.fd >= 0 &&
 		write(state.fd, line.ptr, line.len) == (ssize_t)line.len)

@@ -23,25 +23,45 @@ static bool out_of_order(struct session *s)
 	return false;
 }
 
+/* Where the disk has this much more than is needed, it is not looked at again
+ * for a moment. */
+enum { ROOMY_BYTES = 1 << 30, ROOMY_FILES = 10000, ROOMY_MS = 1000 };
+
+static bool is_full(struct session *s, uint64_t size)
+{
+	struct smtpd_service *sv = s->sv;
+	uint64_t least = (uint64_t)sv->c->queue_minfree;
+	int64_t now = clock_mono_ms();
+	struct statvfs fs;
+
+	if (size < ROOMY_BYTES / 2 &&
+		now < __atomic_load_n(&sv->roomy_until_ms, __ATOMIC_RELAXED))
+		return false;
+	if (statvfs(arena_cstr(s->cmd_a, sv->c->queue_directory), &fs) != 0)
+		return false;
+	uint64_t have = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (have > least + ROOMY_BYTES &&
+		(fs.f_files == 0 || fs.f_favail > ROOMY_FILES))
+		__atomic_store_n(
+			&sv->roomy_until_ms, now + ROOMY_MS, __ATOMIC_RELAXED);
+	return have < least || fs.f_bavail == 0 || size > have ||
+	       (fs.f_files > 0 && fs.f_favail == 0);
+}
+
 /* RFC 1870 6.1: the declared size is checked before a byte is sent. */
 static bool too_large(struct session *s, const struct smtp_mail *mail)
 {
 	const struct conf *c = s->sv->c;
-	struct statvfs fs;
+	bool declared = (mail->flags & SMTP_MAIL_SIZE) != 0;
 
-	if ((mail->flags & SMTP_MAIL_SIZE) != 0 && c->message_size_limit > 0 &&
+	if (declared && c->message_size_limit > 0 &&
 		mail->size > (uint64_t)c->message_size_limit) {
 		smtpd_refuse(s, 552,
 			"5.3.4 Message size exceeds the limit of %lld bytes",
 			(long long)c->message_size_limit);
 		return true;
 	}
-	if (statvfs(arena_cstr(s->cmd_a, c->queue_directory), &fs) != 0)
-		return false;
-	uint64_t have = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (have < (uint64_t)c->queue_minfree || fs.f_bavail == 0 ||
-		(fs.f_files > 0 && fs.f_favail == 0) ||
-		((mail->flags & SMTP_MAIL_SIZE) != 0 && mail->size > have)) {
+	if (is_full(s, declared ? mail->size : 0)) {
 		smtpd_refuse(s, 452, "4.3.1 Insufficient system storage");
 		return true;
 	}

@@ -64,6 +64,7 @@ struct smtpd_service {
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
 	size_t screen_n;
+	int64_t roomy_until_ms; /* atomic: the disk has room, mail.c */
 	struct strs drop_headers; /* message_drop_headers */
 	struct characters strip, reject; /* message_strip_characters ... */
 	struct maps *screen_replies; /* postscreen_dnsbl_reply_map */
