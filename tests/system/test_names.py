@@ -304,7 +304,7 @@ def as_nobody(p, name, *args):
     return subprocess.run(
         [name, *args], executable=p.for_all, capture_output=True, text=True,
         timeout=60, user="nobody", group="nogroup", extra_groups=[],
-        cwd="/", env={"MAIL_CONFIG": str(p.dir)})
+        cwd="/", env={**os.environ, "MAIL_CONFIG": str(p.dir)})
 
 
 def test_any_user_may_see_the_queue(shared):
@@ -337,7 +337,7 @@ def test_users_who_may_not(shared):
         assert r.returncode != 0 and f"{param} does not name nobody" in \
             r.stderr, r
     assert subprocess.run(["mailq"], executable=p.binary, text=True,
-                          env={"MAIL_CONFIG": str(p.dir)},
+                          env={**os.environ, "MAIL_CONFIG": str(p.dir)},
                           capture_output=True).returncode == 0
 
 
