@@ -84,10 +84,25 @@ static void same_as_a_list(void **state UNUSED)
 	calendar_free(c);
 }
 
+/* An hour-long wait for mail that was never tried, else. */
+static void what_is_due_at_once_is_something(void **state UNUSED)
+{
+	struct calendar *c = calendar_new();
+	struct calendar_entry e;
+
+	assert_int_equal(calendar_next(c), 0);
+	calendar_set(c, 7, 0, 0);
+	assert_int_equal(calendar_next(c), 1);
+	assert_true(calendar_pop(c, 1, &e) && e.id == 7);
+	assert_int_equal(calendar_next(c), 0);
+	calendar_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_as_a_list),
+		cmocka_unit_test(what_is_due_at_once_is_something),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

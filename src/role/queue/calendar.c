@@ -149,9 +149,11 @@ static void take_out(struct calendar *c, size_t i)
 
 /* ---- what others call ---- */
 
+/* 0 is what calendar_next says of an empty one: what is due at once, as mail
+ * that was never tried is on disk, must not read so. */
 static uint32_t seconds(int64_t due)
 {
-	return due < 0 ? 0 : due > UINT32_MAX ? UINT32_MAX : (uint32_t)due;
+	return due < 1 ? 1 : due > UINT32_MAX ? UINT32_MAX : (uint32_t)due;
 }
 
 void calendar_set(struct calendar *c, uint64_t id, int64_t due, uint32_t flags)

@@ -30,7 +30,7 @@ struct calendar_entry {
 struct calendar *calendar_new(void);
 void calendar_free(struct calendar *c); /* NULL is fine */
 
-/* Sets or changes. */
+/* Sets or changes.  due below 1 is 1. */
 void calendar_set(struct calendar *c, uint64_t id, int64_t due, uint32_t flags);
 bool calendar_remove(struct calendar *c, uint64_t id); /* was it there? */
 /* NULL: not there.  Good until the next change. */
