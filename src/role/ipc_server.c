@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "sys/clock.h"
 
 enum { FRAME_TIMEOUT_MS = 30000 };
 
@@ -39,6 +40,14 @@ static enum next end(struct session *x)
 	return NEXT_CLOSE;
 }
 
+static void may_be_quiet(struct session *x)
+{
+	unsigned quiet_s = x->server->handlers->quiet_s;
+
+	if (quiet_s > 0)
+		x->s.seat.deadline_ms = clock_mono_ms() + quiet_s * 1000;
+}
+
 /* One frame a call: the crew waits a moment for the next one. */
 static enum next serve(struct seat *seat)
 {
@@ -52,23 +61,31 @@ static enum next serve(struct seat *seat)
 	/* Who has just connected may not have said anything yet; what was said
 	 * before the end is answered. */
 	if (!seat->readable && !ipc_readable(seat->fd))
-		return crew_ending(seat->crew) ? end(x) : NEXT_PARK;
+		return crew_ending(seat->crew) || seat->timed_out ? end(x)
+								  : NEXT_PARK;
 	if (!ipc_recv(seat->fd, FRAME_TIMEOUT_MS, &frame, &f) ||
 		!x->server->handlers->frame(&x->s, &frame))
 		return end(x);
+	may_be_quiet(x);
 	return NEXT_PARK;
 }
 
 static void accepted(int fd, void *ctx)
 {
 	struct server *server = ctx;
-	struct session *x = must_alloc(sizeof(*x));
+	unsigned most = server->handlers->sessions_max;
 
+	if (most > 0 && crew_sessions(server->crew) >= most) {
+		close(fd);
+		return;
+	}
+	struct session *x = must_alloc(sizeof(*x));
 	x->server = server;
 	x->s.role_ctx = server->role_ctx;
 	x->s.seat.fd = fd;
 	x->s.seat.serve = serve;
 	pthread_mutex_init(&x->s.write_lock, NULL);
+	may_be_quiet(x);
 	crew_add(server->crew, &x->s.seat);
 }
 

@@ -22,8 +22,12 @@ struct ipc_handlers {
 	bool (*frame)(struct ipc_session *s, struct ipc_frame *frame);
 	/* The conversation is over; may be NULL. */
 	void (*closed)(struct ipc_session *s);
-	/* Octets of a frame, where anybody may ask; 0: as any role. */
+	/* Where anybody may ask: octets of a frame, conversations at a time
+	 * (who comes then is sent away), and seconds that one may be quiet.
+	 * 0: as any role, without such limits. */
 	size_t frame_max;
+	unsigned sessions_max;
+	unsigned quiet_s;
 };
 
 /* Serves the listening socket in the crew.  handlers must stay. */

@@ -12,7 +12,6 @@ import struct
 import subprocess
 import tempfile
 from pathlib import Path
-from pathlib import Path
 
 import pytest
 
@@ -106,7 +105,6 @@ def test_sendmail_without_a_server_is_temporary(one, run):
 def test_any_user_may_submit_unless_forbidden(postern, run, names):
     if os.geteuid() != 0:
         pytest.skip("only root can become someone else")
-    import tempfile
     with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
         os.chmod(d, 0o755)
         shutil.copy(POSTERN, d + "/sendmail")
@@ -317,6 +315,8 @@ def test_any_user_may_see_the_queue(shared):
     assert as_nobody(p, "postqueue", "-p").stdout == as_nobody(
         p, "mailq").stdout
     # And have it tried; nothing else.
+    assert as_nobody(p, "postqueue", "-i",
+                     p.queue()[0]["id"]).returncode == 0
     p.sink.replies.clear()
     assert as_nobody(p, "postqueue", "-f").returncode == 0
     wait_for("the mail", lambda: p.sink.mails)
@@ -343,8 +343,6 @@ def test_users_who_may_not(shared):
 
 def test_who_is_slow_at_that_door_delays_nobody(shared):
     """Half frames, frames that are too large, listings that nobody reads."""
-    import socket
-    import struct
     p = shared()
     path = next(p.dir.rglob("public/showq"))
     held = []
@@ -363,3 +361,30 @@ def test_who_is_slow_at_that_door_delays_nobody(shared):
         s.close()
     wait_for("the door", lambda: as_nobody(p, "mailq").returncode == 0, 60)
     assert all(r["restarts"] == 0 for r in p.status()["roles"])
+
+
+def test_that_door_is_not_for_crowds(shared):
+    """Who is not root takes no descriptors from the queue, and no room from
+    others for long."""
+    p = shared()
+    path = str(next(p.dir.rglob("public/showq")))
+    pid = next(r["pid"] for r in p.status()["roles"] if r["role"] == "queue")
+    open_files = Path(f"/proc/{pid}/fd")
+    before = len(list(open_files.iterdir()))
+    held = []
+    for _ in range(300):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        s.connect(path)
+        held.append(s)
+    # The last one is sent away, so all before it were looked at.
+    assert held[-1].recv(1) == b""
+    assert len(list(open_files.iterdir())) <= before + 64 + 8
+    p.queue()
+    # Quiet ones go by themselves.
+    s = held[0]
+    s.settimeout(60)
+    assert s.recv(1) == b""
+    wait_for("the door", lambda: as_nobody(p, "mailq").returncode == 0, 60)
+    for s in held:
+        s.close()

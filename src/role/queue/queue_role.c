@@ -7,7 +7,13 @@
 #include "sys/clock.h"
 
 /* A reload waits so long for what agents have in hand. */
-enum { END_WAIT_S = 10, PUBLIC_FRAME_MAX = 65536 };
+enum { END_WAIT_S = 10 };
+/* Who is not root takes no more of us than this. */
+enum {
+	PUBLIC_FRAME_MAX = 65536,
+	PUBLIC_SESSIONS_MAX = 64,
+	PUBLIC_QUIET_S = 30
+};
 
 struct queue_role {
 	struct role *role;
@@ -219,9 +225,12 @@ static void closed(struct ipc_session *s)
 
 int role_queue(struct role *r)
 {
-	static const struct ipc_handlers handlers = {handle, closed, 0};
-	static const struct ipc_handlers for_all = {
-		handle_public, NULL, PUBLIC_FRAME_MAX};
+	static const struct ipc_handlers handlers = {
+		.frame = handle, .closed = closed};
+	static const struct ipc_handlers for_all = {.frame = handle_public,
+		.frame_max = PUBLIC_FRAME_MAX,
+		.sessions_max = PUBLIC_SESSIONS_MAX,
+		.quiet_s = PUBLIC_QUIET_S};
 	struct queue_role *q = must_alloc(sizeof(*q));
 	struct problems ignored = {.a = r->a};
 	const struct conf *c = r->conf;

@@ -77,10 +77,12 @@ bool showq_may(const struct showq *s, int sock, const struct ipc_frame *frame,
 	getpwuid_r(cred.uid, &pw, buffer, sizeof(buffer), &found);
 	struct str name = found != NULL ? str_from(pw.pw_name)
 					: arena_printf(a, "%u", cred.uid);
-	if (cred.uid == 0 || cred.uid == geteuid() ||
-		match_name(flush ? s->flush : s->mailq, name, a, f) ==
-			TABLE_FOUND)
+	if (cred.uid == 0 || cred.uid == geteuid())
 		return true;
+	enum table_result r =
+		match_name(flush ? s->flush : s->mailq, name, a, f);
+	if (r != TABLE_NONE)
+		return r == TABLE_FOUND;
 	return fault_set(f, FAULT_PERM, 550, 7, 1, "%s does not name %.*s",
 		flush ? "authorized_flush_users" : "authorized_mailq_users",
 		STR_ARG(name));

@@ -20,7 +20,8 @@ struct showq *showq_new(struct role *r);
 struct ipc_handlers;
 void showq_serve(
 	struct showq *s, const struct ipc_handlers *handlers, void *role_ctx);
-/* May who is at the other end of sock ask that?  False with FAULT_PERM. */
+/* May who is at the other end of sock ask that?  False with FAULT_PERM, or with
+ * that of a table that cannot be asked. */
 bool showq_may(const struct showq *s, int sock, const struct ipc_frame *frame,
 	struct fault *f);
 
