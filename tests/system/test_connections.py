@@ -5,6 +5,7 @@ import pytest
 
 from harness import Sink, make_certificate, wait_for
 from test_sender import ALICE, TlsSink
+from test_smtpd import BOB
 from test_tls_policy import nexthop
 
 
@@ -27,15 +28,16 @@ class Leaver(Sink):
         return reply
 
 
-def waiting(postern, sink, n=12, **options):
-    """A server with n mails that wait for the sink."""
-    p = postern("relay", users={ALICE: "pw"}, options={
+def waiting(postern, sink, n=12, senders=(ALICE,), line="", **options):
+    """A server with n mails that wait for the sink; line: of master.cf."""
+    p = postern("relay", users={a: "pw" for a in senders}, master_extra=line,
+                options={
         "relayhost": nexthop(sink), "minimal_backoff_time": "600s",
         "maximal_backoff_time": "600s", "sender_processes": "1",
         "default_destination_concurrency_limit": "1", **options}).start()
     sink.replies["MAIL"] = "451 4.3.0 later"
     for i in range(n):
-        p.send(ALICE, [f"x{i}@far.example"])
+        p.send(senders[i % len(senders)], [f"x{i}@far.example"])
     wait_for("deferrals", lambda: all(
         m["recipients"][0]["attempts"] for m in p.queue()))
     del sink.replies["MAIL"]
@@ -73,10 +75,21 @@ def test_limits_of_a_connection(postern, options):
     sink.stop()
 
 
-def test_an_idle_connection_is_closed(postern):
-    """Mail for another host is next: nobody takes the first one's."""
+FOR_LONG = {"smtp_connection_cache_time_limit": "600s",
+            "connection_cache_ttl_limit": "600s"}
+
+
+@pytest.mark.parametrize("line, options", [
+    ("", {"smtp_connection_cache_time_limit": "1s"}),
+    ("", FOR_LONG | {"connection_cache_ttl_limit": "1s"}),
+    ("smtp unix - - n - - smtp -o smtp_connection_cache_time_limit=1s\n",
+     FOR_LONG)])
+def test_an_idle_connection_is_closed(postern, line, options):
+    """Each sender has connections of its own, so one is left that nobody
+    takes."""
     sink = Sink("127.0.0.5", 0)
-    waiting(postern, sink, 3, smtp_connection_cache_time_limit="1s")
+    waiting(postern, sink, 3, (ALICE, BOB), line,
+            smtp_sender_dependent_authentication="yes", **options)
     wait_for("QUIT", lambda: sink.commands.count("QUIT") == greetings(sink))
     sink.stop()
 

@@ -287,6 +287,27 @@ def test_groups_of_the_key_exchange(postern):
     assert r.returncode == 78 and "tls_eecdh_auto_curves" in r.stderr
 
 
+def test_groups_of_one_transport(postern, tmp_path):
+    """-o in master.cf: the other server knows this one only."""
+    chain, _ = make_certificate(tmp_path, ["sink.test"], ["127.0.0.5"])
+    sink = TlsSink(chain)
+    sink.context.set_ecdh_curve("prime256v1")
+    p = postern("p", users={ALICE: "pw"}, options={
+        "relayhost": f"[127.0.0.5]:{sink.port}",
+        "smtp_tls_security_level": "encrypt",
+        "tls_eecdh_auto_curves": "secp384r1",
+        "transport_maps":
+        f"inline:{{{{one.example=one:[127.0.0.5]:{sink.port}}}}}"},
+        master_extra="one unix - - n - - smtp "
+                     "-o tls_eecdh_auto_curves=prime256v1\n").start()
+    p.send(ALICE, ["x@one.example", "y@other.example"])
+    for to, status in (("x@one", "sent"), ("y@other", "deferred")):
+        wait_for(status, lambda: re.search(
+            rf" to={to}\.example .*status={status}", p.log()))
+    p.run("queue", "delete", "ALL")
+    sink.stop()
+
+
 def test_reports_that_are_no_answers(postern):
     p = start(postern, enable_threaded_bounces="no",
               default_transport="error:5.1.1 nobody there",

@@ -20,7 +20,6 @@ struct waiting {
 struct connections {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int64_t idle_ms;
 	struct waiting *first; /* the latest first */
 	unsigned n;
 };
@@ -92,14 +91,13 @@ static void *reap(void *arg)
 	return NULL;
 }
 
-struct connections *connections_new(int64_t idle_ms)
+struct connections *connections_new(void)
 {
 	struct connections *c = must_alloc(sizeof(*c));
 	pthread_condattr_t clock;
 	pthread_attr_t attr;
 	pthread_t thread;
 
-	c->idle_ms = idle_ms;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -147,14 +145,14 @@ bool connections_take(struct connections *c, struct str key, struct arena *a,
 	}
 }
 
-void connections_put(
-	struct connections *c, struct str key, struct connection *x)
+void connections_put(struct connections *c, struct str key,
+	struct connection *x, int64_t idle_ms)
 {
 	struct waiting *w = must_alloc(sizeof(*w));
 
 	*w = (struct waiting){.x = *x,
 		.key = str_heap(key),
-		.until_ms = clock_mono_ms() + c->idle_ms};
+		.until_ms = clock_mono_ms() + idle_ms};
 	/* They lay in the last mail's memory. */
 	w->x.client.a = NULL;
 	w->x.client.auth_mechs = w->x.client.xforward = STR_NONE;

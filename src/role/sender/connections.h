@@ -29,13 +29,13 @@ struct connection {
 	unsigned served; /* mails so far */
 };
 
-/* idle_ms: how long one waits.  After the sandbox: it starts a thread. */
-struct connections *connections_new(int64_t idle_ms);
+/* After the sandbox: it starts a thread. */
+struct connections *connections_new(void);
 /* False: there is none.  a: for the next mail. */
 bool connections_take(struct connections *c, struct str key, struct arena *a,
 	struct connection *x_r);
-/* Takes it over. */
-void connections_put(
-	struct connections *c, struct str key, struct connection *x);
+/* Takes it over; idle_ms: how long it waits. */
+void connections_put(struct connections *c, struct str key,
+	struct connection *x, int64_t idle_ms);
 
 #endif

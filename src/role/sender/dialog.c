@@ -293,6 +293,15 @@ static struct str connection_key(struct delivery *d)
 		STR_ARG(by_sender ? d->job->env.sender : STR("")));
 }
 
+/* How long a connection waits for the next mail. */
+static int64_t waits_s(const struct conf *c)
+{
+	int64_t own = c->smtp_connection_cache_time_limit;
+	int64_t most = c->connection_cache_ttl_limit;
+
+	return own < most ? own : most;
+}
+
 /* May it wait for the mail that is next in line? */
 static bool is_worth_keeping(
 	const struct delivery *d, const struct connection *x, struct str key)
@@ -348,7 +357,8 @@ static enum sender_try transfer(struct delivery *d, struct connection *x,
 	if (!broken)
 		sender_tls_keep(d, c);
 	if (sent && !broken && is_worth_keeping(d, x, key))
-		connections_put(d->s->connections, key, x);
+		connections_put(
+			d->s->connections, key, x, waits_s(d->c) * 1000);
 	else
 		smtp_client_close(c, !broken);
 	if (sender_all_settled(d))

@@ -26,15 +26,6 @@ static const char *path_or_none(struct str path, struct arena *a)
 	return path.len > 0 ? arena_cstr(a, path) : NULL;
 }
 
-/* How long a connection waits for the next mail. */
-static int64_t waits_s(const struct conf *c)
-{
-	int64_t own = c->smtp_connection_cache_time_limit;
-	int64_t most = c->connection_cache_ttl_limit;
-
-	return own < most ? own : most;
-}
-
 int role_sender(struct role *r)
 {
 	struct sender *s = arena_make(r->a, struct sender);
@@ -66,7 +57,7 @@ int role_sender(struct role *r)
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		role_may_read_tables(r, lists[i]);
 	role_sandbox(r, true);
-	s->connections = connections_new(waits_s(c) * 1000);
+	s->connections = connections_new();
 	int64_t processes = c->sender_processes > 0 ? c->sender_processes : 1;
 	int64_t threads = (c->default_process_limit + c->smtp_unanswered_limit +
 				  processes - 1) /

@@ -26,7 +26,8 @@ static bool same_tls(const struct conf *a, const struct conf *b)
 		OF(smtp_tls_key_file), OF(smtp_tls_eccert_file),
 		OF(smtp_tls_eckey_file), OF(tls_high_cipherlist),
 		OF(tls_medium_cipherlist), OF(tls_null_cipherlist),
-		OF(tls_ssl_options)};
+		OF(tls_ssl_options), OF(tls_eecdh_auto_curves),
+		OF(tls_ffdhe_auto_groups)};
 #undef OF
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
