@@ -54,16 +54,10 @@ bool store_within(struct db *db, int64_t account,
 {
 	if (quota == NULL || (quota->bytes == 0 && quota->messages == 0))
 		return true;
-	sqlite3_stmt *q = db_query(db, f,
-		"SELECT total(bytes), total(n_exists) FROM mailboxes"
-		" WHERE account=? AND mailbox>0",
-		"i", account);
-	if (db_step(db, q, f) <= 0)
-		return false;
-	bytes += (uint64_t)db_int(q, 0);
-	messages += (uint64_t)db_int(q, 1);
-	db_reset(q);
-	return store_quota_fits(quota, bytes, messages, f);
+	struct store_mailbox all;
+	return store_read_together(db, account, &all, f) &&
+	       store_quota_fits(
+		       quota, all.bytes + bytes, all.n_exists + messages, f);
 }
 
 /* ---- one body ---- */

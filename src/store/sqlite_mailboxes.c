@@ -224,7 +224,7 @@ static bool read_by_name(struct db *db, int64_t account, struct str name,
 	return r >= 0;
 }
 
-static bool read_together(struct db *db, int64_t account,
+bool store_read_together(struct db *db, int64_t account,
 	struct store_mailbox *all_r, struct fault *f)
 {
 	sqlite3_stmt *q = db_query(db, f,
@@ -249,7 +249,7 @@ static bool read_which(struct db *db, int64_t account,
 		return read_by_id(db, account, which->id, box_r, f);
 	return str_present(which->name)
 		       ? read_by_name(db, account, which->name, box_r, f)
-		       : read_together(db, account, box_r, f);
+		       : store_read_together(db, account, box_r, f);
 }
 
 static bool count_deleted(struct db *db, int64_t account,

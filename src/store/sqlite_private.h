@@ -37,6 +37,9 @@ void store_blob_path(
 /* Fills in STORE_FIRST_UNSEEN of a mailbox that was just read. */
 bool store_find_unseen(struct store_shard *shard, int64_t account,
 	struct store_mailbox *box, struct fault *f);
+/* How much all of an account is: n_exists and bytes. */
+bool store_read_together(struct db *db, int64_t account,
+	struct store_mailbox *all_r, struct fault *f);
 /* STORE_TOLD */
 bool store_tell(struct store_shard *shard, int64_t account, int64_t mailbox,
 	uint32_t below, struct fault *f);
