@@ -23,6 +23,7 @@
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "conf/service_addrs.h"
 #include "net/endpoint.h"
 #include "net/milter_def.h"
 #include "net/resolver.h"

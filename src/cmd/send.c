@@ -13,6 +13,7 @@
 #include "cmd/cmd.h"
 #include "cmd/compose.h"
 #include "codec/mail/header.h"
+#include "conf/service_addrs.h"
 #include "net/smtp_client.h"
 #include "net/tls.h"
 #include "sys/file.h"

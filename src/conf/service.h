@@ -75,7 +75,5 @@ void services_free(struct services *s); /* the confs of the lines */
 /* The Unix socket that takes the mail of this machine's users. */
 struct str service_pickup_path(const struct conf *c, struct arena *a);
 
-/* "smtp", "submission", "587" to a number; 0 for an unknown name. */
-unsigned service_port(struct str name);
 const char *service_kind_name(enum service_kind kind);
 #endif

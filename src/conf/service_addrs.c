@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "codec/postfix/lines.h"
-#include "conf/service.h"
 
 enum { ADDRS_MAX = 64 };
 

@@ -5,6 +5,7 @@
 
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "conf/service_addrs.h"
 #include "role/sender/sender.h"
 #include "sys/clock.h"
 

@@ -135,15 +135,12 @@ bool smtpd_greet(struct session *s)
 	}
 	find_name(s);
 	arena_reset(s->cmd_a);
-	if (c->smtpd_client_port_logging)
-		log_info("connect", log_s("client", s->client),
-			log_n("client_port", s->client_port),
-			log_s("client_name", s->client_name),
-			log_s("listener", s->sv->service->name));
-	else
-		log_info("connect", log_s("client", s->client),
-			log_s("client_name", s->client_name),
-			log_s("listener", s->sv->service->name));
+	log_info("connect", log_s("client", s->client),
+		log_s("client_name", s->client_name),
+		log_s("listener", s->sv->service->name),
+		c->smtpd_client_port_logging
+			? log_n("client_port", s->client_port)
+			: (struct log_kv){0});
 	if (c->smtpd_tls_wrappermode && !smtpd_tls_handshake(s))
 		return false;
 	if (s->sv->service->screen && s->addr_len > 0 &&
