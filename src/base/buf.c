@@ -7,6 +7,9 @@
 
 #include "base/must.h"
 
+/* Most hold no more: a line, a name, an answer. */
+enum { FIRST_BYTES = 256 };
+
 void buf_init(struct buf *b, size_t max_bytes)
 {
 	must(max_bytes > 0);
@@ -41,7 +44,7 @@ bool buf_reserve(struct buf *b, size_t n)
 	}
 	if (b->cap - b->len >= n)
 		return true;
-	size_t cap = b->cap > 0 ? b->cap : 64;
+	size_t cap = b->cap > 0 ? b->cap : FIRST_BYTES;
 	while (cap < b->len + n)
 		cap *= 2;
 	if (cap > b->max)
