@@ -18,7 +18,8 @@ struct work {
 	db_work_f *fn;
 	void *ctx;
 	struct fault *fault;
-	bool ok;
+	bool ok; /* until it fails, or its batch does */
+	bool tidy;
 	bool leads; /* turn has come to lead; else it is done */
 	sem_t turn;
 	db_done_f *done; /* nobody waits: told by this; the work is our own */
@@ -38,30 +39,52 @@ struct committer {
 	sem_t only_posted; /* waits, and the keeper is to lead */
 };
 
-static void run_one(struct db *db, struct work *w)
+/* False: the batch cannot be committed. */
+static bool run_one(struct db *db, struct work *w)
 {
+	int64_t before = db_total_changes(db);
 	struct fault ignored;
 
-	w->ok = db_run(db, w->fault, "SAVEPOINT work", "") &&
+	w->ok = (w->tidy || db_run(db, w->fault, "SAVEPOINT work", "")) &&
 		w->fn(db, w->ctx, w->fault);
+	/* A savepoint would begin a transaction of its own then. */
+	if (!db_in_transaction(db))
+		return false;
+	if (w->tidy)
+		return w->ok || db_total_changes(db) == before;
 	if (!w->ok)
 		db_run(db, &ignored, "ROLLBACK TO work", "");
 	if (!db_run(db, w->ok ? w->fault : &ignored, "RELEASE work", ""))
 		w->ok = false;
+	return true;
+}
+
+static bool run_all(struct db *db, struct work *batch, struct fault *f)
+{
+	if (!db_run(db, f, "BEGIN IMMEDIATE", ""))
+		return false;
+	for (struct work *w = batch; w != NULL; w = w->next) {
+		if (run_one(db, w))
+			continue;
+		if (w->ok)
+			return fault_set(f, FAULT_TEMP, 451, 3, 0,
+				"storage: the transaction has ended");
+		*f = *w->fault;
+		return false;
+	}
+	return db_run(db, f, "COMMIT", "");
 }
 
 static void run_batch(struct db *db, struct work *batch)
 {
 	struct fault f, ignored;
-	bool begun = db_run(db, &f, "BEGIN IMMEDIATE", "");
 
-	for (struct work *w = batch; w != NULL && begun; w = w->next)
-		run_one(db, w);
-	bool ok = begun && db_run(db, &f, "COMMIT", "");
-	if (begun && !ok)
+	if (run_all(db, batch, &f))
+		return;
+	if (db_in_transaction(db))
 		db_exec(db, "ROLLBACK", &ignored);
-	for (struct work *w = batch; w != NULL && !ok; w = w->next) {
-		if (w->ok || !begun)
+	for (struct work *w = batch; w != NULL; w = w->next) {
+		if (w->ok)
 			*w->fault = f;
 		w->ok = false;
 	}
@@ -178,10 +201,11 @@ static bool line_up(struct committer *c, struct work *w)
 	return first;
 }
 
-bool committer_run(
-	struct committer *c, db_work_f *work, void *ctx, struct fault *f)
+static bool run(struct committer *c, bool tidy, db_work_f *work, void *ctx,
+	struct fault *f)
 {
-	struct work w = {.fn = work, .ctx = ctx, .fault = f};
+	struct work w = {
+		.fn = work, .ctx = ctx, .ok = true, .tidy = tidy, .fault = f};
 
 	sem_init(&w.turn, 0, 0);
 	bool first = line_up(c, &w);
@@ -193,28 +217,33 @@ bool committer_run(
 	return w.ok;
 }
 
-static bool line_up_posted(
-	struct committer *c, db_work_f *work, void *ctx, db_done_f *done)
+bool committer_run(
+	struct committer *c, db_work_f *work, void *ctx, struct fault *f)
+{
+	return run(c, false, work, ctx, f);
+}
+
+bool committer_run_tidy(
+	struct committer *c, db_work_f *work, void *ctx, struct fault *f)
+{
+	return run(c, true, work, ctx, f);
+}
+
+void committer_post(struct committer *c, unsigned how, db_work_f *work,
+	void *ctx, db_done_f *done)
 {
 	struct work *w = must_alloc(sizeof(*w));
 
 	w->fn = work;
 	w->ctx = ctx;
+	w->ok = true;
+	w->tidy = (how & POST_TIDY) != 0;
 	w->done = done;
 	w->fault = &w->own_fault;
-	return line_up(c, w);
-}
-
-void committer_post(
-	struct committer *c, db_work_f *work, void *ctx, db_done_f *done)
-{
-	if (line_up_posted(c, work, ctx, done))
-		lead(c, NULL);
-}
-
-void committer_post_later(
-	struct committer *c, db_work_f *work, void *ctx, db_done_f *done)
-{
-	if (line_up_posted(c, work, ctx, done))
+	if (!line_up(c, w))
+		return;
+	if ((how & POST_LATER) != 0)
 		sem_post(&c->only_posted);
+	else
+		lead(c, NULL);
 }

@@ -12,7 +12,9 @@
  *    thread that leads: the first that came while nobody did.
  * 3. committer_run returns true only after the transaction that holds its
  *    work is on disk; one flush serves everybody who waited.
- * 4. Work that fails is rolled back alone; its neighbours commit.
+ * 4. Work that fails is rolled back alone; its neighbours commit.  Tidy work,
+ *    which fails before its first change, has no savepoint for that: where it
+ *    fails behind one, by the disk, the batch fails.
  * 5. Who is told that its work is done may post more.
  */
 
@@ -60,6 +62,10 @@ void db_reset(sqlite3_stmt *stmt);
  * is none? */
 bool db_damaged(const struct db *db);
 int64_t db_changes(struct db *db);
+/* Rows that were changed since the db was opened. */
+int64_t db_total_changes(struct db *db);
+/* An error of the disk may have ended the transaction. */
+bool db_in_transaction(struct db *db);
 int64_t db_last_rowid(struct db *db);
 
 /* Column n as a view, good until the next step. */
@@ -98,17 +104,22 @@ void committer_free(struct committer *c); /* after everybody is gone */
 bool committer_run(
 	struct committer *c, db_work_f *work, void *ctx, struct fault *f);
 
+bool committer_run_tidy(
+	struct committer *c, db_work_f *work, void *ctx, struct fault *f);
+
 /* The same for who does not wait: done is called when the work is on disk, or
  * has failed, by the caller or another thread that commits; it holds nothing of
- * the committer then, and may block.  Starts a thread of the committer's own at
- * the first call: it leads where only such work waits. */
+ * the committer then, and may block, but not for other work of the committer.
+ * Starts a thread of the committer's own at the first call: it leads where only
+ * such work waits. */
+enum committer_how {
+	POST_TIDY = 1, /* the work is tidy */
+	POST_LATER = 2, /* the caller does not lead: for who is in no hurry, and
+			   for done, which would call itself without end */
+};
 typedef void db_done_f(void *ctx, bool ok, const struct fault *f);
-void committer_post(
-	struct committer *c, db_work_f *work, void *ctx, db_done_f *done);
-/* The same, and the caller does not lead: for who is in no hurry, and for done,
- * which would call itself without end. */
-void committer_post_later(
-	struct committer *c, db_work_f *work, void *ctx, db_done_f *done);
+void committer_post(struct committer *c, unsigned how, db_work_f *work,
+	void *ctx, db_done_f *done);
 
 /* ---- readers ---- */
 

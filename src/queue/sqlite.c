@@ -41,8 +41,7 @@ static const char schema_2[] =
 	"CREATE INDEX marked ON messages(hold) WHERE hold<>0";
 /* What is put is most often taken out again soon: then its pages need neither
  * be read again nor be overwritten on disk. */
-static const char tuning[] =
-	"PRAGMA secure_delete=FAST; PRAGMA cache_size=-16384";
+static const char tuning[] = "PRAGMA cache_size=-16384";
 static const char *const schema[] = {schema_1, schema_2};
 
 void queue_body_path(const struct queue *q, uint64_t id, char *out, size_t len)
@@ -197,7 +196,7 @@ bool queue_put(struct queue *q, const struct envelope *env,
 	if (in_file && !link_body(q, env->id, text, map.bytes, f))
 		return false;
 	put.body = in_file ? STR_NONE : map.bytes;
-	if (committer_run(q->committer, put_work, &put, f))
+	if (committer_run_tidy(q->committer, put_work, &put, f))
 		return true;
 	if (in_file) {
 		queue_body_path(q, env->id, path, sizeof(path));
@@ -255,7 +254,7 @@ static void updated(void *ctx, bool ok, const struct fault *f)
 void queue_update(struct queue *q, struct queue_update *u)
 {
 	u->q = q;
-	committer_post(q->committer, update_work, u, updated);
+	committer_post(q->committer, POST_TIDY, update_work, u, updated);
 }
 
 struct change {

@@ -34,7 +34,12 @@ static enum next end(struct session *x)
 {
 	if (x->server->handlers->closed != NULL)
 		x->server->handlers->closed(&x->s);
+	pthread_mutex_lock(&x->s.write_lock);
+	while (x->s.owed > 0)
+		pthread_cond_wait(&x->s.paid, &x->s.write_lock);
+	pthread_mutex_unlock(&x->s.write_lock);
 	close(x->s.seat.fd);
+	pthread_cond_destroy(&x->s.paid);
 	pthread_mutex_destroy(&x->s.write_lock);
 	free(x);
 	return NEXT_CLOSE;
@@ -85,6 +90,7 @@ static void accepted(int fd, void *ctx)
 	x->s.seat.fd = fd;
 	x->s.seat.serve = serve;
 	pthread_mutex_init(&x->s.write_lock, NULL);
+	pthread_cond_init(&x->s.paid, NULL);
 	may_be_quiet(x);
 	crew_add(server->crew, &x->s.seat);
 }
@@ -116,4 +122,19 @@ bool ipc_answer_fault(struct ipc_session *s, const struct fault *f)
 	buf_init(&b, 4096);
 	ipc_put_fault(&b, f);
 	return ipc_answer(s, IPC_NO, buf_str(&b), -1);
+}
+
+void ipc_owe(struct ipc_session *s)
+{
+	pthread_mutex_lock(&s->write_lock);
+	s->owed++;
+	pthread_mutex_unlock(&s->write_lock);
+}
+
+void ipc_paid(struct ipc_session *s)
+{
+	pthread_mutex_lock(&s->write_lock);
+	if (--s->owed == 0)
+		pthread_cond_signal(&s->paid);
+	pthread_mutex_unlock(&s->write_lock);
 }

@@ -15,6 +15,8 @@ struct ipc_session {
 	void *role_ctx; /* as given to ipc_serve */
 	void *own; /* the handler's, for this conversation */
 	pthread_mutex_t write_lock; /* for who writes from other threads */
+	pthread_cond_t paid;
+	unsigned owed;
 };
 
 struct ipc_handlers {
@@ -38,5 +40,10 @@ void ipc_serve(struct crew *crew, int listen_fd,
 bool ipc_answer(
 	struct ipc_session *s, enum ipc_type type, struct str payload, int fd);
 bool ipc_answer_fault(struct ipc_session *s, const struct fault *f);
+
+/* The answer comes later, from another thread, which says ipc_paid behind it: a
+ * conversation that is over stays until then. */
+void ipc_owe(struct ipc_session *s);
+void ipc_paid(struct ipc_session *s);
 
 #endif

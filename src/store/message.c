@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "store/message.h"
 
+#include <semaphore.h>
 #include <stdlib.h>
 
 bool store_message(struct store *s, int64_t account, int64_t mailbox,
@@ -19,4 +20,20 @@ void store_message_fini(struct store_message *m)
 {
 	free(m->memory);
 	*m = (struct store_message){0};
+}
+
+static void told(void *ctx)
+{
+	sem_post(ctx);
+}
+
+void store_deliver(struct store *s, struct store_target *targets, size_t n)
+{
+	sem_t done;
+
+	sem_init(&done, 0, 0);
+	store_post(s, targets, n, told, &done);
+	while (sem_wait(&done) != 0)
+		continue; /* a signal */
+	sem_destroy(&done);
 }

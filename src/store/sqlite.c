@@ -225,15 +225,16 @@ static void make_shards(struct store *s, const struct store_settings *settings)
 	}
 }
 
-/* Each shard has a writer of its own.  More of them than CPUs wait for each
- * other, and what they commit together is less. */
+/* Each shard has a writer of its own, which commits for all that came while it
+ * wrote.  More writers share less: on two CPUs one takes a tenth less work for
+ * each message than two, and is as fast. */
 static unsigned for_this_machine(void)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	long half = sysconf(_SC_NPROCESSORS_ONLN) / 2;
 
-	return cpus < 1                      ? 1
-	       : cpus > SHARDS_MAX_BY_ITSELF ? SHARDS_MAX_BY_ITSELF
-					     : (unsigned)cpus;
+	return half < 1                      ? 1
+	       : half > SHARDS_MAX_BY_ITSELF ? SHARDS_MAX_BY_ITSELF
+					     : (unsigned)half;
 }
 
 /* The number of shards is fixed by the first start. */

@@ -31,21 +31,23 @@ bool store_count_new(struct db *db, int64_t account, int64_t mailbox,
 	int64_t modseq, uint32_t flags, int64_t bytes, int64_t *uid_r,
 	int64_t *uidvalidity_r, struct fault *f)
 {
-	sqlite3_stmt *s = db_query(db, f,
-		"UPDATE mailboxes SET uidnext=uidnext+1, modseq=?,"
-		" n_exists=n_exists+1, n_unseen=n_unseen+?,"
-		" n_deleted=n_deleted+?, bytes=bytes+?"
-		" WHERE account=? AND mailbox=?"
-		" RETURNING uidnext-1, uidvalidity",
-		"iiiiii", modseq, (int64_t)((flags & FLAG_SEEN) == 0),
-		(int64_t)((flags & FLAG_DELETED) != 0), bytes, account,
-		mailbox);
+	sqlite3_stmt *q = db_query(db, f,
+		"SELECT uidnext, uidvalidity FROM mailboxes"
+		" WHERE account=? AND mailbox=?",
+		"ii", account, mailbox);
 
-	if (db_step(db, s, f) <= 0)
+	if (db_step(db, q, f) <= 0)
 		return fault_set(f, FAULT_TEMP, 451, 3, 0, "mailbox is gone");
-	*uid_r = db_int(s, 0);
-	*uidvalidity_r = db_int(s, 1);
-	return db_step(db, s, f) == 0;
+	*uid_r = db_int(q, 0);
+	*uidvalidity_r = db_int(q, 1);
+	db_reset(q);
+	return store_count(db, account, mailbox, modseq,
+		&(struct store_count){.exists = 1,
+			.unseen = (flags & FLAG_SEEN) == 0,
+			.deleted = (flags & FLAG_DELETED) != 0,
+			.bytes = bytes,
+			.uids = 1},
+		f);
 }
 
 bool store_within(struct db *db, int64_t account,
@@ -67,6 +69,7 @@ struct body {
 	struct str cache;
 	int64_t blob;
 	bool in_file;
+	bool one; /* of one target: its prefix stands in front of it */
 	bool stored; /* its row is there */
 };
 
@@ -105,6 +108,8 @@ struct delivery {
 	size_t *body_of; /* of each target */
 	size_t n_bodies;
 	struct strs gone; /* blob files of what was replaced */
+	bool tidy; /* its work is: deliver_tidy */
+	bool mixed_up; /* it cannot be, after all */
 	struct arena *a;
 };
 
@@ -119,7 +124,7 @@ static bool insert_row(struct db *db, struct delivery *d,
 		.saved = clock_unix(),
 		.blob = body->blob,
 		.stamp = m->stamp,
-		.prefix = m->prefix};
+		.prefix = body->one ? STR_NONE : m->prefix};
 	int64_t uid, uidvalidity, modseq = 0;
 
 	if (!store_keywords_fit(row.keywords, f) ||
@@ -290,6 +295,42 @@ static bool deliver_one(
 		       insert_row(db, d, t, body, f));
 }
 
+/* One message as most are: nothing is changed before it is sure that it comes.
+ * A retry finds what was delivered before, also where the mailbox is full now.
+ */
+static bool deliver_tidy(struct db *db, struct delivery *d, struct fault *f)
+{
+	struct store_target *t = &d->targets[0];
+	uint64_t bytes = t->m->prefix.len + t->m->body.len;
+	int64_t n = 0;
+	bool have;
+
+	t->uid = t->uidvalidity = 0;
+	if (!find_target(db, t, f))
+		return false;
+	d->mixed_up = t->mailbox == 0;
+	if (d->mixed_up)
+		return store_no_such(t->m->mailbox, f);
+	if (!store_within(db, t->account, &t->m->quota, bytes, 1, f))
+		return f->class == FAULT_PERM && t->m->msg != 0 &&
+		       db_number(db, f, &n,
+			       "SELECT count(*) FROM deliveries"
+			       " WHERE msg=? AND account=? AND mailbox=?",
+			       "iii", t->m->msg, t->account, t->mailbox) &&
+		       n > 0;
+	return note_delivery(db, t, &have, f) &&
+	       (have || (store_body(db, &d->bodies[0], f) &&
+				insert_row(db, d, t, &d->bodies[0], f)));
+}
+
+static bool may_be_tidy(const struct delivery *d)
+{
+	const struct store_new *m = d->targets[0].m;
+
+	return d->n == 1 && m->keywords.n == 0 && m->uid == 0 &&
+	       m->instead_uid == 0;
+}
+
 /* Now and then: the ids are made of the time. */
 static bool prune(struct db *db, struct store_shard *shard, struct fault *f)
 {
@@ -307,7 +348,9 @@ static bool deliver_work(struct db *db, void *ctx, struct fault *f)
 	for (size_t i = 0; i < d->n_bodies; i++)
 		d->bodies[i].stored = false;
 	d->gone = (struct strs){0};
-	for (size_t i = 0; i < d->n; i++)
+	if (d->tidy && !deliver_tidy(db, d, f))
+		return false;
+	for (size_t i = 0; i < d->n && !d->tidy; i++)
 		if (!deliver_one(db, d, i, f))
 			return false;
 	return prune(db, d->shard, f);
@@ -318,22 +361,35 @@ static bool same_body(const struct store_new *a, const struct store_new *b)
 	return a->body.ptr == b->body.ptr && a->body.len == b->body.len;
 }
 
+/* A row of messages that is narrow: what is of one target alone stands in the
+ * body, which has pages of its own. */
+static struct body make_body(struct delivery *d, size_t i)
+{
+	const struct store_new *m = d->targets[i].m;
+	bool in_file = m->body.len > STORE_ROW_MAX;
+	bool one = !in_file &&
+		   (i + 1 == d->n || !same_body(m, d->targets[i + 1].m));
+
+	return (struct body){
+		.bytes = one ? arena_concat(d->a, m->prefix, m->body) : m->body,
+		.cache = m->cache,
+		.blob = (int64_t)id_new(),
+		.in_file = in_file,
+		.one = one};
+}
+
 static bool collect_bodies(struct delivery *d, struct fault *f)
 {
 	d->bodies = arena_alloc(d->a, d->n * sizeof(*d->bodies));
 	d->body_of = arena_alloc(d->a, d->n * sizeof(*d->body_of));
 	for (size_t i = 0; i < d->n; i++) {
-		const struct store_new *m = d->targets[i].m;
-
-		if (i == 0 || !same_body(m, d->targets[i - 1].m)) {
+		if (i == 0 ||
+			!same_body(d->targets[i].m, d->targets[i - 1].m)) {
 			struct body *b = &d->bodies[d->n_bodies++];
 
-			*b = (struct body){.bytes = m->body,
-				.cache = m->cache,
-				.blob = (int64_t)id_new(),
-				.in_file = m->body.len > STORE_ROW_MAX};
+			*b = make_body(d, i);
 			if (b->in_file &&
-				!write_file(d->shard, b->blob, m->body, f))
+				!write_file(d->shard, b->blob, b->bytes, f))
 				return false;
 		}
 		d->body_of[i] = d->n_bodies - 1;
@@ -341,28 +397,18 @@ static bool collect_bodies(struct delivery *d, struct fault *f)
 	return true;
 }
 
-static bool deliver_shard(struct store_shard *shard,
-	struct store_target *targets, size_t n, struct fault *f)
-{
-	struct delivery d = {.shard = shard,
-		.targets = targets,
-		.n = n,
-		.a = arena_new(SIZE_MAX)};
-	char path[4096];
+/* ---- all targets: group by group, nobody waits ---- */
 
-	bool ok = collect_bodies(&d, f) &&
-		  committer_run(shard->committer, deliver_work, &d, f);
-	for (size_t i = 0; i < d.n_bodies; i++)
-		if (d.bodies[i].in_file && (!ok || !d.bodies[i].stored)) {
-			store_blob_path(
-				shard, d.bodies[i].blob, path, sizeof(path));
-			unlink(path);
-		}
-	if (ok)
-		store_unlink(&d.gone);
-	arena_free(d.a);
-	return ok;
-}
+struct posted {
+	struct store *store;
+	struct store_target *targets;
+	size_t n;
+	size_t at, end; /* the group in hand: targets of one transaction */
+	size_t split_to; /* before it, an account is a group */
+	struct delivery d; /* of the group in hand */
+	store_done_f *done;
+	void *ctx;
+};
 
 static int by_shard(const void *x, const void *y, void *ctx)
 {
@@ -376,45 +422,115 @@ static int by_shard(const void *x, const void *y, void *ctx)
 	return (a->account > b->account) - (a->account < b->account);
 }
 
-static void deliver_group(
-	struct store_shard *shard, struct store_target *targets, size_t n)
+static bool same_group(const struct posted *p, size_t i)
 {
-	struct fault f = {0};
-	bool ok = deliver_shard(shard, targets, n, &f);
-	bool alone = targets[n - 1].account == targets[0].account;
+	int64_t first = p->targets[p->at].account;
+	int64_t account = p->targets[i].account;
 
-	for (size_t i = 0; i < n; i++) {
-		targets[i].ok = ok;
-		targets[i].fault = f;
-	}
-	if (ok || alone || f.class != FAULT_PERM)
-		return;
-	/* The mailbox of one is full: the others get their mail. */
-	for (size_t i = 0, end; i < n; i = end) {
-		for (end = i + 1;
-			end < n && targets[end].account == targets[i].account;)
-			end++;
-		deliver_group(shard, targets + i, end - i);
-	}
+	return p->at < p->split_to ? account == first
+				   : store_shard_of(p->store, account) ==
+					     store_shard_of(p->store, first);
 }
 
-void store_deliver(struct store *s, struct store_target *targets, size_t n)
+static void take_group(struct posted *p)
 {
-	/* The order within one account matters: MULTIAPPEND. */
+	for (p->end = p->at + 1; p->end < p->n && same_group(p, p->end);)
+		p->end++;
+	p->d = (struct delivery){
+		.shard = store_shard_of(p->store, p->targets[p->at].account),
+		.targets = p->targets + p->at,
+		.n = p->end - p->at,
+		.a = arena_new(SIZE_MAX)};
+}
+
+/* What became of the group; the next one begins behind it. */
+static void settle(struct posted *p, bool ok, const struct fault *f)
+{
+	struct delivery *d = &p->d;
+	bool alone = d->targets[d->n - 1].account == d->targets[0].account;
+	char path[4096];
+
+	for (size_t i = 0; i < d->n_bodies; i++)
+		if (d->bodies[i].in_file && (!ok || !d->bodies[i].stored)) {
+			store_blob_path(d->shard, d->bodies[i].blob, path,
+				sizeof(path));
+			unlink(path);
+		}
+	if (ok)
+		store_unlink(&d->gone);
+	arena_free(d->a);
+	for (size_t i = 0; i < d->n; i++) {
+		d->targets[i].ok = ok;
+		d->targets[i].fault = *f;
+	}
+	if (ok || alone || f->class != FAULT_PERM)
+		p->at = p->end;
+	else /* The mailbox of one is full: the others get their mail. */
+		p->split_to = p->end;
+}
+
+static bool group_work(struct db *db, void *ctx, struct fault *f)
+{
+	struct posted *p = ctx;
+
+	return deliver_work(db, &p->d, f);
+}
+
+static void post_next(struct posted *p, unsigned how);
+
+static void post_group(struct posted *p, unsigned how);
+
+static void group_done(void *ctx, bool ok, const struct fault *f)
+{
+	struct posted *p = ctx;
+
+	if (p->d.tidy && p->d.mixed_up) {
+		p->d.tidy = false;
+		post_group(p, POST_LATER);
+		return;
+	}
+	settle(p, ok, f);
+	post_next(p, POST_LATER);
+}
+
+static void post_group(struct posted *p, unsigned how)
+{
+	committer_post(p->d.shard->committer,
+		how | (p->d.tidy ? POST_TIDY : 0u), group_work, p, group_done);
+}
+
+static void post_next(struct posted *p, unsigned how)
+{
+	struct fault f = {0};
+
+	while (p->at < p->n) {
+		take_group(p);
+		p->d.tidy = may_be_tidy(&p->d);
+		if (collect_bodies(&p->d, &f)) {
+			post_group(p, how);
+			return;
+		}
+		settle(p, false, &f);
+	}
+	p->done(p->ctx);
+	free(p);
+}
+
+void store_post(struct store *s, struct store_target *targets, size_t n,
+	store_done_f *done, void *ctx)
+{
+	struct posted *p = must_alloc(sizeof(*p));
 	bool mixed = false;
 
+	*p = (struct posted){.store = s,
+		.targets = targets,
+		.n = n,
+		.done = done,
+		.ctx = ctx};
+	/* The order within one account matters: MULTIAPPEND. */
 	for (size_t i = 1; i < n; i++)
 		mixed |= targets[i].account != targets[0].account;
 	if (mixed)
 		qsort_r(targets, n, sizeof(*targets), by_shard, s);
-	for (size_t i = 0, end; i < n; i = end) {
-		struct store_shard *shard =
-			store_shard_of(s, targets[i].account);
-
-		for (end = i + 1;
-			end < n &&
-			store_shard_of(s, targets[end].account) == shard;)
-			end++;
-		deliver_group(shard, targets + i, end - i);
-	}
+	post_next(p, 0);
 }

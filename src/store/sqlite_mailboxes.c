@@ -21,47 +21,46 @@ static bool insert_mailbox(struct db *db, int64_t account, int64_t mailbox,
 		modseq);
 }
 
-static bool number_back(
-	struct db *db, sqlite3_stmt *s, int64_t *value_r, struct fault *f)
+/* Two statements: one with RETURNING makes a table of its own each time. */
+static bool count_on(struct db *db, int64_t account, const char *read,
+	const char *write, int64_t least, int64_t *value_r, struct fault *f)
 {
-	if (db_step(db, s, f) <= 0)
+	int64_t have = -1;
+
+	if (!db_number(db, f, &have, read, "i", account))
+		return false;
+	if (have < 0)
 		return fault_set(f, FAULT_TEMP, 451, 3, 0, "account is gone");
-	*value_r = db_int(s, 0);
-	return db_step(db, s, f) == 0;
+	*value_r = have + 1 > least ? have + 1 : least;
+	return db_run(db, f, write, "ii", *value_r, account);
 }
 
 bool store_next_modseq(
 	struct db *db, int64_t account, int64_t *modseq_r, struct fault *f)
 {
-	return number_back(db,
-		db_query(db, f,
-			"UPDATE mailboxes SET modseq=modseq+1"
-			" WHERE account=? AND mailbox=0 RETURNING modseq",
-			"i", account),
-		modseq_r, f);
+	return count_on(db, account,
+		"SELECT modseq FROM mailboxes WHERE account=? AND mailbox=0",
+		"UPDATE mailboxes SET modseq=? WHERE account=? AND mailbox=0",
+		0, modseq_r, f);
 }
 
 /* Invariant 7; at least the time, so that a restored backup moves on. */
 bool store_next_uidvalidity(
 	struct db *db, int64_t account, int64_t *v_r, struct fault *f)
 {
-	return number_back(db,
-		db_query(db, f,
-			"UPDATE mailboxes SET uidnext=max(uidnext+1, ?)"
-			" WHERE account=? AND mailbox=0 RETURNING uidnext",
-			"ii", clock_unix(), account),
-		v_r, f);
+	return count_on(db, account,
+		"SELECT uidnext FROM mailboxes WHERE account=? AND mailbox=0",
+		"UPDATE mailboxes SET uidnext=? WHERE account=? AND mailbox=0",
+		clock_unix(), v_r, f);
 }
 
 static bool next_mailbox(
 	struct db *db, int64_t account, int64_t *id_r, struct fault *f)
 {
-	return number_back(db,
-		db_query(db, f,
-			"UPDATE mailboxes SET n_exists=n_exists+1"
-			" WHERE account=? AND mailbox=0 RETURNING n_exists",
-			"i", account),
-		id_r, f);
+	return count_on(db, account,
+		"SELECT n_exists FROM mailboxes WHERE account=? AND mailbox=0",
+		"UPDATE mailboxes SET n_exists=? WHERE account=? AND mailbox=0",
+		0, id_r, f);
 }
 
 bool store_make_mailbox(struct db *db, int64_t account, struct str name,

@@ -113,8 +113,8 @@ static void sweep_done(void *ctx, bool ok, const struct fault *f)
 	}
 	pthread_mutex_unlock(&shard->lock);
 	if (again)
-		committer_post_later(
-			shard->committer, sweep_work, s, sweep_done);
+		committer_post(shard->committer, POST_LATER, sweep_work, s,
+			sweep_done);
 }
 
 void store_sweep(struct store_shard *shard)
@@ -129,5 +129,5 @@ void store_sweep(struct store_shard *shard)
 	struct sweep *s = must_alloc(sizeof(*s));
 	s->shard = shard;
 	s->a = arena_new(SIZE_MAX);
-	committer_post_later(shard->committer, sweep_work, s, sweep_done);
+	committer_post(shard->committer, POST_LATER, sweep_work, s, sweep_done);
 }

@@ -172,8 +172,15 @@ struct store_target {
 	uint32_t uidvalidity;
 };
 /* All targets of one shard in one transaction: all of one account come, or
- * none.  Neighbours with the same body pointer share it on disk.  Sorts. */
-void store_deliver(struct store *s, struct store_target *targets, size_t n);
+ * none.  Neighbours with the same body pointer share it on disk.  Sorts.
+ *
+ * done is called when all are told, by the caller or by a thread that commits
+ * for others, too: it may not wait for a change of the store.  Until then
+ * targets, and what they point to, stay.  Who waits: store_deliver of
+ * message.h. */
+typedef void store_done_f(void *ctx);
+void store_post(struct store *s, struct store_target *targets, size_t n,
+	store_done_f *done, void *ctx);
 
 struct store_row {
 	uint32_t uid;

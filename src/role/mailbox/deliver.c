@@ -8,6 +8,7 @@
 #include "role/mailbox/mailbox.h"
 #include "role/mailbox/quota.h"
 #include "role/mailbox/summary.h"
+#include "store/message.h"
 
 struct str mailbox_prefix(const struct conf *c, const struct envelope *e,
 	const struct recipient *r, struct arena *a)
@@ -121,18 +122,30 @@ static void no_account(struct mailbox_role *m, struct str address,
 			STR_ARG(address));
 }
 
-struct batch {
+/* One message on its way into the store; in the caller's arena. */
+struct delivery {
+	struct mailbox_role *m;
+	const struct envelope *e;
+	struct arena *a;
+	struct outcomes *o;
+	struct file_map map; /* of the text */
 	struct store_target *targets;
-	uint32_t *index; /* of the recipient, as .m->msg order is lost */
+	const struct store_new **asked; /* in the order that was asked for */
+	uint32_t *index; /* of the recipient, in the same order */
 	struct str *names; /* of the account */
 	uint32_t n;
+	store_done_f *done; /* NULL: somebody waits */
+	void *ctx;
 };
 
-static void add_target(struct batch *b, struct mailbox_role *m,
-	const struct envelope *e, uint32_t n, struct str body, struct str cache,
-	struct arena *a, struct outcomes *o)
+static void add_target(
+	struct delivery *d, uint32_t n, struct str body, struct str cache)
 {
+	struct mailbox_role *m = d->m;
+	const struct envelope *e = d->e;
 	const struct recipient *r = &e->rcpts[n];
+	struct outcomes *o = d->o;
+	struct arena *a = d->a;
 	struct store_quota quota;
 	struct str name;
 	int64_t account;
@@ -171,9 +184,10 @@ static void add_target(struct batch *b, struct mailbox_role *m,
 		.cache = cache,
 		.stamp = summary_stamp(cache),
 		.msg = (int64_t)e->id};
-	b->names[b->n] = name;
-	b->targets[b->n] = (struct store_target){.account = account, .m = msg};
-	b->index[b->n++] = n;
+	d->names[d->n] = name;
+	d->asked[d->n] = msg;
+	d->targets[d->n] = (struct store_target){.account = account, .m = msg};
+	d->index[d->n++] = n;
 }
 
 static void log_delivered(const struct envelope *e, const struct recipient *r,
@@ -209,49 +223,85 @@ static void delivered(struct mailbox_role *m, const struct store_target *t,
 	indexer_note(m->indexer, t->account);
 }
 
+/* store_post has sorted the targets. */
+static const struct store_target *target_of(
+	const struct delivery *d, const struct store_new *asked)
+{
+	const struct store_target *t = d->targets;
+
+	while (t->m != asked)
+		t++;
+	return t;
+}
+
+static void finish(void *ctx)
+{
+	struct delivery *d = ctx;
+
+	for (uint32_t i = 0; i < d->n; i++) {
+		const struct store_target *t = target_of(d, d->asked[i]);
+		struct outcome_of one = {.n = d->index[i],
+			.kind = DELIVERED,
+			.text = STR("delivered to mailbox")};
+
+		if (!t->ok)
+			outcome_fault(&one, d->index[i], &t->fault, d->a);
+		log_delivered(
+			d->e, &d->e->rcpts[d->index[i]], t->ok, &t->fault);
+		if (t->ok)
+			delivered(d->m, t, d->names[i], d->a);
+		add(d->o, one);
+	}
+	file_unmap(&d->map);
+	if (d->done != NULL)
+		d->done(d->ctx);
+}
+
+static struct delivery *prepare(struct mailbox_role *m,
+	const struct envelope *e, const uint32_t *pick, uint32_t n,
+	const struct text *body, struct arena *a, struct outcomes *o)
+{
+	struct delivery *d = arena_make(a, struct delivery);
+	struct fault f;
+
+	*d = (struct delivery){.m = m,
+		.e = e,
+		.a = a,
+		.o = o,
+		.targets = arena_alloc(a, (n + 1) * sizeof(*d->targets)),
+		.asked = arena_alloc(a, (n + 1) * sizeof(struct store_new *)),
+		.index = arena_alloc(a, (n + 1) * sizeof(*d->index)),
+		.names = arena_alloc(a, (n + 1) * sizeof(*d->names))};
+	if (!text_map(body, &d->map, &f)) {
+		for (uint32_t i = 0; i < n; i++)
+			outcome_fault(&o->v[o->n++], pick[i], &f, a);
+		return d;
+	}
+	struct str cache = summary_make(d->map.bytes, a);
+	for (uint32_t i = 0; i < n; i++)
+		add_target(d, pick[i], d->map.bytes, cache);
+	return d;
+}
+
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 	const uint32_t *pick, uint32_t n, const struct text *body,
 	struct arena *a, struct outcomes *o)
 {
-	struct file_map map CLEANUP(file_unmap) = {0};
-	struct batch b = {
-		.targets = arena_alloc(a, (n + 1) * sizeof(*b.targets)),
-		.index = arena_alloc(a, (n + 1) * sizeof(*b.index)),
-		.names = arena_alloc(a, (n + 1) * sizeof(*b.names))};
-	struct fault f;
+	struct delivery *d = prepare(m, e, pick, n, body, a, o);
 
-	if (!text_map(body, &map, &f)) {
-		for (uint32_t i = 0; i < n; i++)
-			outcome_fault(&o->v[o->n++], pick[i], &f, a);
-		return;
-	}
-	struct str cache = summary_make(map.bytes, a);
-	for (uint32_t i = 0; i < n; i++)
-		add_target(&b, m, e, pick[i], map.bytes, cache, a, o);
-	/* store_deliver sorts: the index travels in the same order. */
-	struct store_target *sorted =
-		arena_alloc(a, (b.n + 1) * sizeof(*sorted));
-	for (uint32_t i = 0; i < b.n; i++)
-		sorted[i] = b.targets[i];
-	store_deliver(m->store, sorted, b.n);
-	for (uint32_t i = 0; i < b.n; i++) {
-		struct outcome_of one = {.n = b.index[i],
-			.kind = DELIVERED,
-			.text = STR("delivered to mailbox")};
+	store_deliver(m->store, d->targets, d->n);
+	finish(d);
+}
 
-		for (uint32_t j = 0; j < b.n; j++) {
-			if (sorted[j].m != b.targets[i].m)
-				continue;
-			if (!sorted[j].ok)
-				outcome_fault(
-					&one, b.index[i], &sorted[j].fault, a);
-			log_delivered(e, &e->rcpts[b.index[i]], sorted[j].ok,
-				&sorted[j].fault);
-			if (sorted[j].ok)
-				delivered(m, &sorted[j], b.names[i], a);
-		}
-		add(o, one);
-	}
+void mailbox_post(struct mailbox_role *m, const struct envelope *e,
+	const uint32_t *pick, uint32_t n, const struct text *body,
+	struct arena *a, struct outcomes *o, store_done_f *done, void *ctx)
+{
+	struct delivery *d = prepare(m, e, pick, n, body, a, o);
+
+	d->done = done;
+	d->ctx = ctx;
+	store_post(m->store, d->targets, d->n, finish, d);
 }
 
 void mailbox_job(const struct job *job, const struct text *body,

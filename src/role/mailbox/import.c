@@ -7,6 +7,7 @@
 #include "role/mailbox/indexer.h"
 #include "role/mailbox/mailbox.h"
 #include "role/mailbox/summary.h"
+#include "store/message.h"
 
 enum { KEYWORD_MAX = 200 };
 

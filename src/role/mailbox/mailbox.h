@@ -55,6 +55,11 @@ void bells_ring(struct bells *b, int64_t account);
 void mailbox_deliver(struct mailbox_role *m, const struct envelope *e,
 	const uint32_t *pick, uint32_t n, const struct text *body,
 	struct arena *a, struct outcomes *o);
+/* The same for who does not wait: all that is given stays until done, which is
+ * called as by store_post. */
+void mailbox_post(struct mailbox_role *m, const struct envelope *e,
+	const uint32_t *pick, uint32_t n, const struct text *body,
+	struct arena *a, struct outcomes *o, store_done_f *done, void *ctx);
 /* Is there no room for so many bytes?  An address without an account has no
  * quota. */
 bool mailbox_is_full(struct mailbox_role *m, struct str address, uint64_t bytes,

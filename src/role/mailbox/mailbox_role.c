@@ -11,25 +11,52 @@
 
 enum { AGENTS = 32 };
 
-static bool handle_deliver(
-	struct ipc_session *s, struct ipc_frame *frame, struct arena *a)
-{
-	struct buf b CLEANUP(buf_fini);
-	struct wire w = {.rest = buf_str(&frame->payload)};
-	struct text text CLEANUP(text_fini) = {.fd = -1};
-	struct outcomes o = {0};
+/* A delivery that is asked for, until it is answered. */
+struct asked {
+	struct ipc_session *s;
+	struct arena *a; /* holds this, too */
+	struct buf payload; /* what envelope and text lean on */
+	struct text text;
 	struct envelope e;
+	struct outcomes o;
+};
 
-	if (!envelope_read(&w, a, &e) || !text_read(&w, frame, &text))
-		return false;
-	uint32_t *all = arena_alloc(a, (e.n_rcpts + 1) * sizeof(*all));
-	for (uint32_t i = 0; i < e.n_rcpts; i++)
-		all[i] = i;
-	o.v = arena_alloc(a, (e.n_rcpts + 1) * sizeof(*o.v));
-	mailbox_deliver(s->role_ctx, &e, all, e.n_rcpts, &text, a, &o);
+static void delivered(void *ctx)
+{
+	struct asked *x = ctx;
+	struct buf b CLEANUP(buf_fini);
+
 	buf_init(&b, IPC_PAYLOAD_MAX);
-	outcomes_put(&b, &o);
-	return ipc_answer(s, IPC_OK, buf_str(&b), -1);
+	outcomes_put(&b, &x->o);
+	ipc_answer(x->s, IPC_OK, buf_str(&b), -1);
+	ipc_paid(x->s);
+	text_fini(&x->text);
+	buf_fini(&x->payload);
+	arena_free(x->a);
+}
+
+/* No thread waits for the disk: who commits answers. */
+static bool handle_deliver(struct ipc_session *s, struct ipc_frame *frame)
+{
+	struct arena *a = arena_new(SIZE_MAX);
+	struct asked *x = arena_make(a, struct asked);
+	struct wire w = {.rest = buf_str(&frame->payload)};
+
+	*x = (struct asked){.s = s, .a = a, .text = {.fd = -1}};
+	if (!envelope_read(&w, a, &x->e) || !text_read(&w, frame, &x->text)) {
+		arena_free(a);
+		return false;
+	}
+	x->payload = frame->payload;
+	buf_init(&frame->payload, IPC_PAYLOAD_MAX);
+	uint32_t *all = arena_alloc(a, (x->e.n_rcpts + 1) * sizeof(*all));
+	for (uint32_t i = 0; i < x->e.n_rcpts; i++)
+		all[i] = i;
+	x->o.v = arena_alloc(a, (x->e.n_rcpts + 1) * sizeof(*x->o.v));
+	ipc_owe(s);
+	mailbox_post(s->role_ctx, &x->e, all, x->e.n_rcpts, &x->text, a, &x->o,
+		delivered, x);
+	return true;
 }
 
 /* Is there room?  The answer of one moment: delivery looks again. */
@@ -72,10 +99,9 @@ static bool handle_import(
 
 static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 {
-	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
-
 	if (frame->type == IPC_DELIVER)
-		return handle_deliver(s, frame, a);
+		return handle_deliver(s, frame);
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	if (frame->type == IPC_IMPORT)
 		return handle_import(s, frame, a);
 	return frame->type == IPC_MAILBOX_ROOM && handle_room(s, frame, a);

@@ -210,6 +210,45 @@ static struct str warning(const struct conf *c, struct str address,
 	return arena_str(a, buf_str(&b));
 }
 
+/* On its way into the mailbox; who delivered does not wait for it. */
+struct notice {
+	struct arena *a; /* holds this, too */
+	struct str address;
+	unsigned mark;
+	struct store_new message;
+	struct store_target target;
+};
+
+static void notified(void *ctx)
+{
+	struct notice *w = ctx;
+
+	if (w->target.ok)
+		log_info("quota", log_s("address", w->address),
+			log_n("percent", (int64_t)w->mark));
+	else
+		log_warn("quota", log_s("address", w->address),
+			log_fault(&w->target.fault));
+	arena_free(w->a);
+}
+
+static struct notice *notice_new(struct str text)
+{
+	struct arena *a = arena_new(SIZE_MAX);
+	struct notice *w = arena_make(a, struct notice);
+
+	*w = (struct notice){.a = a};
+	text = arena_str(a, text);
+	w->message = (struct store_new){.mailbox = STR("INBOX"),
+		.create = true,
+		.received = clock_unix(),
+		.body = text,
+		.cache = summary_make(text, a)};
+	w->message.stamp = summary_stamp(w->message.cache);
+	w->target.m = &w->message;
+	return w;
+}
+
 void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
 	const struct store_quota *quota, const struct store_mailbox *used,
 	uint64_t added, struct arena *a)
@@ -222,19 +261,9 @@ void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
 
 	if (mark == 0)
 		return;
-	struct str text = warning(c, address, mark, a);
-	struct store_new message = {.mailbox = STR("INBOX"),
-		.create = true,
-		.received = clock_unix(),
-		.body = text,
-		.cache = summary_make(text, a)};
-	message.stamp = summary_stamp(message.cache);
-	struct store_target t = {.account = account, .m = &message};
-	store_deliver(m->store, &t, 1);
-	if (t.ok)
-		log_info("quota", log_s("address", address),
-			log_n("percent", (int64_t)mark));
-	else
-		log_warn("quota", log_s("address", address),
-			log_fault(&t.fault));
+	struct notice *w = notice_new(warning(c, address, mark, a));
+	w->address = arena_str(w->a, address);
+	w->mark = mark;
+	w->target.account = account;
+	store_post(m->store, &w->target, 1, notified, w);
 }

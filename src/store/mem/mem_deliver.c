@@ -272,7 +272,8 @@ static int by_account(const void *x, const void *y)
 	return (a->account > b->account) - (a->account < b->account);
 }
 
-void store_deliver(struct store *s, struct store_target *targets, size_t n)
+void store_post(struct store *s, struct store_target *targets, size_t n,
+	store_done_f *done, void *ctx)
 {
 	/* The order within one account matters: MULTIAPPEND. */
 	bool mixed = false;
@@ -287,4 +288,5 @@ void store_deliver(struct store *s, struct store_target *targets, size_t n)
 			end++;
 		deliver_account(s, targets + i, end - i);
 	}
+	done(ctx);
 }
