@@ -19,6 +19,7 @@
 #include "cmd/check_programs.h"
 #include "cmd/check_screen.h"
 #include "cmd/check_tls.h"
+#include "cmd/check_transports.h"
 #include "cmd/check_words.h"
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
@@ -30,7 +31,6 @@
 #include "net/tls.h"
 #include "policy/content.h"
 #include "policy/restrict.h"
-#include "policy/sources.h"
 
 struct checker {
 	struct conf *c;
@@ -85,39 +85,6 @@ static void check_identity(struct checker *x)
 			"mail_owner: there is no such account; the roles keep "
 			"uid 0 without any power",
 			"useradd --system --no-create-home postern");
-}
-
-/* c: of a transport, or main.cf's. */
-static void check_sources(struct checker *x, const struct conf *c)
-{
-	bool warming = false, known[2] = {false, false};
-	struct sources sources;
-	struct str what;
-	const char *why;
-
-	if (!sources_parse(c, c->a, &sources, &what, &why)) {
-		conf_problem(c, x->p, PROBLEM_ERROR, "smtp_source_addresses",
-			arena_printf(c->a,
-				"smtp_source_addresses, smtp_source_warmup: "
-				"cannot read \"%.*s\"",
-				STR_ARG(what)),
-			arena_printf(c->a, "write %s", why));
-		return;
-	}
-	for (size_t i = 0; i < sources.n; i++) {
-		warming |= sources.v[i].warmup != 0;
-		known[sources.v[i].six] |= sources.v[i].warmup == 0;
-	}
-	for (size_t i = 0; i < sources.n && warming; i++)
-		if (!known[sources.v[i].six]) {
-			say(x, c, PROBLEM_WARNING, "smtp_source_addresses",
-				"smtp_source_addresses: each address of a "
-				"family is warming up; what is over their "
-				"schedule goes out by the largest all the "
-				"same",
-				"keep one without warmup= beside them");
-			return;
-		}
 }
 
 /* Mail that local(8) hands to itself comes back for ever. */
@@ -296,6 +263,8 @@ static void check_smtpd_extras(struct checker *x, const struct conf *c)
 	content_checks_milter(c, x->tables, x->p);
 	maps_open(x->tables, c, "smtpd_reject_footer_maps",
 		c->smtpd_reject_footer_maps, 0, x->p);
+	maps_open(x->tables, c, "smtpd_reject_filter_maps",
+		c->smtpd_reject_filter_maps, 0, x->p);
 	match_list_new(x->tables, c, "smtpd_account_limit_exceptions",
 		c->smtpd_account_limit_exceptions, MATCH_NAMES, false, x->p);
 	if (c->smtpd_proxy_filter.len > 0 &&
@@ -399,17 +368,6 @@ static void check_resolver(struct checker *x)
 	resolver_free(r);
 }
 
-static void check_transport(struct checker *x, const struct transport *t)
-{
-	check_overrides(t->conf, x->p);
-	if (!str_eqc(t->command, "smtp") && !str_eqc(t->command, "lmtp"))
-		return;
-	check_sources(x, t->conf);
-	check_client_tls(t->conf, x->tables, x->p);
-	policy_new(t->conf, x->tables, NULL, x->p);
-	content_checks_smtp(t->conf, x->tables, x->p);
-}
-
 static void check_all(const char *dir, struct problems *p)
 {
 	struct table_env env = {0};
@@ -423,12 +381,11 @@ static void check_all(const char *dir, struct problems *p)
 	check_identity(&x);
 	check_values(&x);
 	check_local(&x);
-	check_sources(&x, x.c);
+	check_main_transport(x.c, x.tables, p);
 	check_log(&x);
 	check_resolver(&x);
 	check_aliases(x.c, x.tables, p);
 	check_sni(x.c, x.tables, p);
-	check_client_tls(x.c, x.tables, p);
 	check_mailboxes(x.c, x.tables, p);
 	check_programs(x.services, x.c->a, p);
 	check_authentication(x.c, x.tables, p);
@@ -448,7 +405,7 @@ static void check_all(const char *dir, struct problems *p)
 			"smtpd_upstream_proxy_protocol: unknown protocol",
 			"write haproxy");
 	for (size_t i = 0; i < x.services->n_transports; i++)
-		check_transport(&x, &x.services->transports[i]);
+		check_transport(&x.services->transports[i], x.tables, p);
 	for (size_t i = 0; i < x.services->n; i++) {
 		if (x.services->v[i].local)
 			continue;

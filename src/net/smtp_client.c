@@ -48,6 +48,8 @@ bool smtp_client_read_lines(struct smtp_client *c, int64_t ms,
 				"the server sent an endless line");
 		if (r != LINE_OK)
 			return smtp_client_lost(c, f);
+		if (c->line_filter != NULL)
+			line = c->line_filter(line, c->line_filter_ctx);
 		enum smtp_reply_state state = smtp_reply_feed(&c->reply, line);
 		if (state == SMTP_REPLY_BAD)
 			return fault_set(f, FAULT_TEMP, 451, 5, 0,

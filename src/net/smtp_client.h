@@ -56,6 +56,10 @@ struct smtp_client {
 	enum smtp_ehlo ehlo;
 	bool esmtp; /* it greeted with that word */
 	struct str discard; /* EHLO keywords that are not looked at */
+	/* What is read instead of a line of a reply, good until the next call;
+	 * NULL: as it came. */
+	struct str (*line_filter)(struct str line, void *ctx);
+	void *line_filter_ctx;
 	struct str auth_mechs;
 	struct str xforward; /* attributes on offer */
 	struct smtp_reply reply; /* the last one */

@@ -12,6 +12,7 @@
 #include "codec/smtp/command.h"
 #include "role/queue/reports.h"
 #include "role/queue/sched_private.h"
+#include "role/queue/status_filter.h"
 #include "sys/clock.h"
 
 /* Lives until what it says is on disk. */
@@ -408,6 +409,8 @@ static void settle_all(struct finish *x)
 	x->reports.rcpts =
 		arena_alloc(x->a, (o->n + 1) * sizeof(*x->reports.rcpts));
 	for (uint32_t i = 0; i < o->n; i++) {
+		if (!x->expired)
+			status_filter(x->s->filters, x->via, &o->v[i], x->a);
 		settle(x, &o->v[i]);
 		changed[i] = x->states[o->v[i].n];
 	}

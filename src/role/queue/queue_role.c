@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "role/queue/sched.h"
 #include "role/queue/showq.h"
+#include "role/queue/status_filter.h"
 #include "role/queue/verify.h"
 #include "sys/clock.h"
 
@@ -253,12 +254,13 @@ int role_queue(struct role *r)
 	role_may_write(
 		r, arena_printf(r->a, "%.*s/tmp", STR_ARG(c->queue_directory)));
 	q->showq = showq_new(r);
+	struct status_filters *filters = status_filters_new(r);
 	/* Before the first thread: a sandbox holds the threads born in it. */
 	role_sandbox(r, false);
 	q->queue = queue_open(dir.ptr, &f);
 	if (q->queue == NULL)
 		role_die(r, &f);
-	q->sched = sched_new(r, q->queue, p);
+	q->sched = sched_new(r, q->queue, p, filters);
 	q->verify = verify_new(r, q->sched, dir.ptr, &f);
 	if (q->verify == NULL)
 		role_die(r, &f);

@@ -334,13 +334,15 @@ static void *load(void *arg)
 	return NULL;
 }
 
-struct sched *sched_new(struct role *r, struct queue *q, struct policy *p)
+struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
+	const struct status_filters *filters)
 {
 	struct sched *s = must_alloc(sizeof(*s));
 
 	s->role = r;
 	s->queue = q;
 	s->policy = p;
+	s->filters = filters;
 	pthread_mutex_init(&s->people, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);

@@ -31,8 +31,10 @@
 #include "role/role.h"
 
 struct sched;
+struct status_filters;
 
-struct sched *sched_new(struct role *r, struct queue *q, struct policy *p);
+struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
+	const struct status_filters *filters);
 /* Starts the thread that loads what is on disk and looks at what is due. */
 bool sched_start(struct sched *s, const char *dir, struct fault *f);
 

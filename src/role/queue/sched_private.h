@@ -144,6 +144,7 @@ struct sched {
 	struct role *role;
 	struct queue *queue;
 	struct policy *policy;
+	const struct status_filters *filters;
 	pthread_mutex_t people; /* before .lock: invariant 4 */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* something may be due */

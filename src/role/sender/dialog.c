@@ -274,6 +274,32 @@ static bool send_open(
 	return ok;
 }
 
+/* postconf(5) smtp_reply_filter: a line is what the tables make of it. */
+static struct str filter_line(struct str line, void *ctx)
+{
+	struct delivery *d = ctx;
+	struct str value;
+	struct fault f;
+
+	switch (maps_lookup(d->t->reply_filter, line, d->a, &value, &f)) {
+	case TABLE_FOUND:
+		return value;
+	case TABLE_NONE:
+		break;
+	case TABLE_ERROR:
+		log_warn("lookup", log_z("of", "smtp_reply_filter"),
+			log_fault(&f));
+		break;
+	}
+	return line;
+}
+
+static void set_line_filter(struct delivery *d, struct smtp_client *c)
+{
+	c->line_filter = d->t->reply_filter != NULL ? filter_line : NULL;
+	c->line_filter_ctx = d;
+}
+
 /* What two mails must have in common to share a connection; absent: this one
  * shares none. */
 static struct str connection_key(struct delivery *d)
@@ -356,11 +382,13 @@ static enum sender_try transfer(struct delivery *d, struct connection *x,
 		reused && !sent && !none && !c->text_begun && f->code == 421;
 	if (!broken)
 		sender_tls_keep(d, c);
-	if (sent && !broken && is_worth_keeping(d, x, key))
+	if (sent && !broken && is_worth_keeping(d, x, key)) {
+		c->line_filter = NULL; /* leans on d */
 		connections_put(
 			d->s->connections, key, x, waits_s(d->c) * 1000);
-	else
+	} else {
 		smtp_client_close(c, !broken);
+	}
 	if (sender_all_settled(d))
 		return TRY_DONE;
 	/* Its limits leave some of them for another session. */
@@ -393,6 +421,7 @@ enum sender_try sender_converse(
 	smtp_client_init(&x.client, fd, d->a,
 		str_present(helo) ? helo : c->smtp_helo_name, d->site.lmtp, &t);
 	x.client.discard = c->smtp_discard_ehlo_keywords;
+	set_line_filter(d, &x.client);
 	x.client.ehlo = c->smtp_never_send_ehlo    ? SMTP_EHLO_NEVER
 			: c->smtp_always_send_ehlo ? SMTP_EHLO_ALWAYS
 						   : SMTP_EHLO_IF_GREETED;
@@ -427,6 +456,7 @@ enum sender_try sender_try_waiting(struct delivery *d, struct fault *f)
 	if (!str_present(key) ||
 		!connections_take(d->s->connections, key, d->a, &x))
 		return TRY_FRESH;
+	set_line_filter(d, &x.client);
 	d->tls_version = x.tls_version;
 	d->verified = x.verified;
 	d->o->source = d->job->source[family_of(d->host)];

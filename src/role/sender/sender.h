@@ -28,6 +28,7 @@ struct sender_transport {
 	SSL_CTX *tls, *tls_mandatory; /* for level may, and above it */
 	struct tls_pair_paths own; /* the certificates that we show */
 	struct content_checks *content; /* NULL: none */
+	struct maps *reply_filter; /* smtp_reply_filter; NULL: none */
 };
 
 struct sender {

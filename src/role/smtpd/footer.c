@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* smtpd_reject_footer and its maps: postconf(5). */
+/* smtpd_reject_footer and its maps, smtpd_reject_filter_maps: postconf(5). */
 #include <stdio.h>
 #include <time.h>
 
@@ -90,6 +90,32 @@ static struct str lines_of(struct session *s, struct str text)
 		}
 	}
 	return str_of(out, n);
+}
+
+/* "550 5.1.1 text" in a table, both ways. */
+void smtpd_reject_filter(struct session *s, int *code, char *text, size_t room)
+{
+	struct str key = arena_printf(s->cmd_a, "%d %s", *code, text), value;
+	struct fault f;
+	uint64_t fresh;
+
+	enum table_result r =
+		maps_lookup(s->sv->reject_filter, key, s->cmd_a, &value, &f);
+	if (r == TABLE_ERROR)
+		log_warn("lookup", log_z("of", "smtpd_reject_filter_maps"),
+			log_fault(&f));
+	if (r != TABLE_FOUND)
+		return;
+	struct str rest = value;
+	if (!str_u64(str_word(&rest, " "), &fresh) || fresh < 400 ||
+		fresh > 599) {
+		log_warn("smtpd_reject_filter_maps", log_s("reply", key),
+			log_s("value", value),
+			log_z("problem", "not a reply of 4xx or 5xx"));
+		return;
+	}
+	*code = (int)fresh;
+	snprintf(text, room, "%.*s", STR_ARG(str_trim(rest)));
 }
 
 struct str smtpd_reject_footer(struct session *s, int code, const char *text)

@@ -42,6 +42,8 @@ static void put_reply(
 	char text[900];
 
 	vsnprintf(text, sizeof(text), fmt, args);
+	if (code >= 400 && s->sv->reject_filter != NULL)
+		smtpd_reject_filter(s, &code, text, sizeof(text));
 	for (char *p = text; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';

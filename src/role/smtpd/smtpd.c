@@ -78,6 +78,9 @@ static struct smtpd_service *service_new(
 	sv->reject_footer_maps =
 		maps_open(r->tables, sv->c, "smtpd_reject_footer_maps",
 			sv->c->smtpd_reject_footer_maps, 0, &ignored);
+	sv->reject_filter =
+		maps_open(r->tables, sv->c, "smtpd_reject_filter_maps",
+			sv->c->smtpd_reject_filter_maps, 0, &ignored);
 	sv->anvil = r->anvil;
 	sv->drop_headers = list_items(sv->c->message_drop_headers, r->a);
 	/* postern check has refused what does not read. */
@@ -141,9 +144,9 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->sender_bcc_maps, c->recipient_bcc_maps,
 		c->smtpd_discard_ehlo_keyword_address_maps,
 		c->smtpd_command_filter, c->smtpd_reject_footer_maps,
-		c->milter_header_checks, c->smtpd_authorized_xforward_hosts,
-		c->header_checks, c->mime_header_checks,
-		c->nested_header_checks, c->body_checks};
+		c->smtpd_reject_filter_maps, c->milter_header_checks,
+		c->smtpd_authorized_xforward_hosts, c->header_checks,
+		c->mime_header_checks, c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file,
 		c->smtpd_tls_eccert_file, c->smtpd_tls_eckey_file};
 

@@ -60,6 +60,7 @@ struct smtpd_service {
 	struct maps *ehlo_maps; /* smtpd_discard_ehlo_keyword_address_maps */
 	struct maps *command_filter;
 	struct maps *reject_footer_maps;
+	struct maps *reject_filter; /* smtpd_reject_filter_maps */
 	struct str reject_footer; /* not expanded */
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
@@ -178,7 +179,9 @@ smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
 	smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
 	smtpd_starttls, smtpd_auth, smtpd_xclient, smtpd_xforward, smtpd_etrn;
 
-/* footer.c: smtpd_reject_footer for a reply; absent: none.  Lines end in LF,
+/* footer.c: smtpd_reject_filter_maps on a reply of 4xx or 5xx. */
+void smtpd_reject_filter(struct session *s, int *code, char *text, size_t room);
+/* smtpd_reject_footer for a reply; absent: none.  Lines end in LF,
  * "\\c" in front: the first belongs to the reply's own line. */
 struct str smtpd_reject_footer(struct session *s, int code, const char *text);
 
