@@ -66,8 +66,7 @@ static void check_client(
 {
 	check_sources(c, p);
 	check_client_tls(c, tables, p);
-	maps_open(
-		tables, c, "smtp_reply_filter", c->smtp_reply_filter, 0, p);
+	maps_open(tables, c, "smtp_reply_filter", c->smtp_reply_filter, 0, p);
 }
 
 void check_main_transport(

@@ -30,6 +30,7 @@ struct sendmail {
 	const char *from; /* -f */
 	const char *full_name; /* -F */
 	const char *notify, *ret, *envid; /* -N -R -V */
+	const char *verp; /* -XV...: the delimiters, or "" */
 	const char *flush; /* -q... */
 	char mode; /* -bX; m by default */
 	bool from_header; /* -t */
@@ -58,7 +59,7 @@ static void set_o(struct sendmail *s, const char *value)
 
 static int read_options(struct sendmail *s, int argc, char **argv)
 {
-	/* -B, -O, -L, -o, ... take values that change nothing here. */
+	/* -B, -O, -L, ... take values that change nothing here. */
 	static const char options[] =
 		"A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:q::r:stvx:E";
 	int ch;
@@ -105,11 +106,15 @@ static int read_options(struct sendmail *s, int argc, char **argv)
 		case 'v':
 			s->verbose = true;
 			break;
+		case 'X': /* elsewhere the name of a log */
+			if (optarg[0] == 'V')
+				s->verp = optarg + 1;
+			break;
 		case '?':
 			return name_usage("sendmail",
 				"[-bm|-bs|-bp|-bi] [-t] [-i] [-f sender] "
 				"[-F name] [-N dsn] [-R full|hdrs] [-V envid] "
-				"[recipient ...]");
+				"[-XV[delimiters]] [recipient ...]");
 		default:
 			break;
 		}
@@ -259,7 +264,8 @@ static struct str complete(
 static bool are_clean(const struct sendmail *s, struct str sender)
 {
 	bool ok = smtp_address_clean(sender) &&
-		  smtp_address_clean(str_from(s->envid));
+		  smtp_address_clean(str_from(s->envid)) &&
+		  smtp_address_clean(str_from(s->verp));
 
 	for (size_t i = 0; i < s->rcpts.n; i++)
 		ok &= smtp_address_clean(s->rcpts.v[i]);
@@ -342,6 +348,8 @@ static int mail(struct sendmail *s)
 			EX_TEMPFAIL);
 	struct smtp_client_mail m = {.sender = sender,
 		.envid = str_from(s->envid),
+		.with_verp = s->verp != NULL,
+		.verp = str_from(s->verp),
 		.ret_hdrs =
 			s->ret != NULL && str_ieqc(str_from(s->ret), "hdrs"),
 		.size = text.len,

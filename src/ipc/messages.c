@@ -3,8 +3,12 @@
 
 #include <sys/stat.h>
 
-/* 2: with the content filter; 3: with priority and times */
-enum { ENVELOPE_VERSION = 4, ENVELOPE_OLDEST = 1 };
+#include "codec/smtp/verp.h"
+
+/* 2: with the content filter; 3: with priority and times; 4: the client; 5:
+ * VERP
+ */
+enum { ENVELOPE_VERSION = 5, ENVELOPE_OLDEST = 1 };
 
 void ipc_put_fault(struct buf *b, const struct fault *f)
 {
@@ -55,6 +59,17 @@ bool text_read(struct wire *w, struct ipc_frame *frame, struct text *text_r)
 	return true;
 }
 
+struct str envelope_sender(
+	const struct envelope *e, const struct recipient *r, struct arena *a)
+{
+	return str_present(e->verp)
+		       ? verp_sender(e->verp, e->sender,
+				 str_present(r->original) ? r->original
+							  : r->address,
+				 a)
+		       : e->sender;
+}
+
 int64_t envelope_release(const struct envelope *e)
 {
 	return e->hold_until > e->arrival ? e->hold_until : e->arrival;
@@ -80,6 +95,7 @@ void envelope_put(struct buf *b, const struct envelope *e)
 	wire_put_str(b, e->sasl_method);
 	wire_put_str(b, e->sasl_sender);
 	wire_put_u32(b, e->port);
+	wire_put_str(b, e->verp);
 	wire_put_u32(b, e->n_rcpts);
 	for (uint32_t i = 0; i < e->n_rcpts; i++) {
 		wire_put_str(b, e->rcpts[i].address);
@@ -117,6 +133,8 @@ bool envelope_read(struct wire *w, struct arena *a, struct envelope *e_r)
 		e.sasl_sender = wire_str(w);
 		e.port = wire_u32(w);
 	}
+	e.verp = version >= 5 ? wire_str(w) : STR_NONE;
+	w->bad |= str_present(e.verp) && e.verp.len != 2;
 	e.n_rcpts = wire_count(w, 16);
 	e.rcpts = arena_alloc(a, e.n_rcpts * sizeof(*e.rcpts));
 	for (uint32_t i = 0; i < e.n_rcpts; i++) {

@@ -64,12 +64,16 @@ struct envelope {
 	uint32_t port;
 	struct str sasl_method, sasl_sender; /* AUTH; MAIL FROM's AUTH= */
 	struct str filter; /* content_filter "transport:nexthop"; absent */
+	struct str verp; /* two delimiters; absent: the sender as it is */
 	int32_t priority; /* RFC 6710: -9 to 9 */
 	int64_t hold_until; /* RFC 4865, Unix seconds; 0: not given */
 	int64_t deliver_by; /* RFC 2852, Unix seconds; 0: not given */
 	struct recipient *rcpts;
 	uint32_t n_rcpts;
 };
+/* What stands in MAIL, or Return-Path, for this recipient: VERP. */
+struct str envelope_sender(
+	const struct envelope *e, const struct recipient *r, struct arena *a);
 /* When the first try is due. */
 int64_t envelope_release(const struct envelope *e);
 void envelope_put(struct buf *b, const struct envelope *e);

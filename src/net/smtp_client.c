@@ -165,6 +165,9 @@ static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
 	if ((c->caps & CAP_DSN) != 0 && m->envid.len > 0)
 		stream_putf(c->stream, " ENVID=%.*s",
 			STR_ARG(smtp_xtext_encode(m->envid, c->a)));
+	if (m->with_verp)
+		stream_putf(c->stream, " XVERP%s%.*s",
+			m->verp.len > 0 ? "=" : "", STR_ARG(m->verp));
 	if (m->requiretls)
 		stream_puts(c->stream, " REQUIRETLS");
 	if (m->priority != 0 && (c->caps & CAP_PRIORITY) != 0)

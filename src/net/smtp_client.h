@@ -118,6 +118,8 @@ struct smtp_client_mail {
 	bool ret_hdrs;
 	bool utf8; /* needs SMTPUTF8 */
 	bool has_8bit;
+	bool with_verp; /* XVERP, by the delimiters; "": the server's own */
+	struct str verp;
 	bool probe; /* ends behind RCPT: would the server take it? */
 	bool all; /* refused for one recipient is refused for all */
 	bool requiretls; /* the caller has seen CAP_REQUIRETLS */

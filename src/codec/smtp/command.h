@@ -47,6 +47,7 @@ enum smtp_mail_flags {
 	SMTP_MAIL_BY_TRACE = 1u << 10,
 	SMTP_MAIL_HOLDFOR = 1u << 11,
 	SMTP_MAIL_HOLDUNTIL = 1u << 12,
+	SMTP_MAIL_VERP = 1u << 13,
 };
 
 /* The parameters that are known only where EHLO named their extension. */
@@ -57,6 +58,7 @@ enum smtp_offer {
 	SMTP_OFFER_PRIORITY = 1u << 3,
 	SMTP_OFFER_DELIVERBY = 1u << 4,
 	SMTP_OFFER_FUTURERELEASE = 1u << 5,
+	SMTP_OFFER_VERP = 1u << 6,
 };
 
 struct smtp_mail {
@@ -70,6 +72,7 @@ struct smtp_mail {
 	int64_t hold_until; /* with SMTP_MAIL_HOLDUNTIL: Unix seconds */
 	struct str envid; /* decoded; absent without */
 	struct str auth; /* decoded AUTH=; absent without */
+	struct str verp; /* XVERP's delimiters; absent: by default */
 };
 
 enum smtp_notify {

@@ -127,6 +127,15 @@ static bool read_holduntil(
 	       (m->flags & SMTP_MAIL_HOLDFOR) == 0;
 }
 
+/* VERP_README: nothing, or the two delimiters */
+static bool read_verp(
+	struct str value, struct arena *a UNUSED, struct smtp_mail *m)
+{
+	m->flags |= SMTP_MAIL_VERP;
+	m->verp = value;
+	return !str_present(value) || value.len == 2;
+}
+
 static const struct {
 	const char *name;
 	param_f *read;
@@ -143,6 +152,7 @@ static const struct {
 	{"BY", read_by, SMTP_OFFER_DELIVERBY},
 	{"HOLDFOR", read_holdfor, SMTP_OFFER_FUTURERELEASE},
 	{"HOLDUNTIL", read_holduntil, SMTP_OFFER_FUTURERELEASE},
+	{"XVERP", read_verp, SMTP_OFFER_VERP},
 };
 
 static bool refuse(struct smtp_refusal *r, int code, const char *text)

@@ -21,7 +21,8 @@ struct str mailbox_prefix(const struct conf *c, const struct envelope *e,
 
 	return arena_printf(a,
 		"Return-Path: <%.*s>\r\n%.*sDelivered-To: %.*s\r\n",
-		STR_ARG(e->sender), STR_ARG(original), STR_ARG(r->address));
+		STR_ARG(envelope_sender(e, r, a)), STR_ARG(original),
+		STR_ARG(r->address));
 }
 
 /* ---- delivery ---- */

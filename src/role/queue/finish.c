@@ -138,6 +138,10 @@ static void tell(struct finish *x, const struct outcome_of *o,
 {
 	const struct recipient *r = &x->m->env.rcpts[o->n];
 
+	x->reports.to[x->reports.n_rcpts] =
+		x->s->role->conf->disable_verp_bounces
+			? x->m->env.sender
+			: envelope_sender(&x->m->env, r, x->a);
 	x->reports.rcpts[x->reports.n_rcpts++] =
 		(struct dsn_rcpt){.address = r->address,
 			.orcpt = r->orcpt,
@@ -408,6 +412,7 @@ static void settle_all(struct finish *x)
 		arena_alloc(x->a, (x->m->env.n_rcpts + 1) * sizeof(*x->states));
 	x->reports.rcpts =
 		arena_alloc(x->a, (o->n + 1) * sizeof(*x->reports.rcpts));
+	x->reports.to = arena_alloc(x->a, (o->n + 1) * sizeof(*x->reports.to));
 	for (uint32_t i = 0; i < o->n; i++) {
 		if (!x->expired)
 			status_filter(x->s->filters, x->via, &o->v[i], x->a);

@@ -18,7 +18,9 @@ static void take_job(struct sched *s, struct agent *agent, struct dest *d)
 {
 	struct line *l = line_next(d);
 	struct message *m = l->first->m;
-	uint32_t limit = (uint32_t)d->recipient_limit;
+	/* With VERP each recipient has a sender of its own. */
+	uint32_t limit =
+		str_present(m->env.verp) ? 1 : (uint32_t)d->recipient_limit;
 
 	agent->pick = must_alloc((m->env.n_rcpts + 1) * sizeof(*agent->pick));
 	agent->n_pick = 0;
@@ -68,6 +70,7 @@ static uint32_t patience(const struct sched *s, const struct agent *agent)
 
 static bool send_job(const struct sched *s, struct agent *agent)
 {
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
 	struct buf b CLEANUP(buf_fini);
 	struct job job = {.env = agent->job->env,
 		.pick = agent->pick,
@@ -83,6 +86,9 @@ static bool send_job(const struct sched *s, struct agent *agent)
 			job.source[six] = agent->source[six]->address;
 			job.helo[six] = agent->source[six]->helo;
 		}
+	job.env.sender =
+		envelope_sender(&job.env, &job.env.rcpts[agent->pick[0]], a);
+	job.env.verp = STR_NONE;
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	job_put(&b, &job);
 	return ipc_answer(agent->session, IPC_JOB, buf_str(&b), -1);

@@ -41,7 +41,8 @@ static const struct dsn_words *words_for(
 struct addressee {
 	struct str to; /* as it is written */
 	struct str sender; /* "": nobody is told if it is lost */
-	bool headers_only; /* a copy */
+	bool copy; /* of what all are told */
+	bool headers_only;
 	const char *about; /* for the log */
 };
 
@@ -56,15 +57,14 @@ static bool is_whole(const struct making *x, enum dsn_action action,
 	       message.len <= (size_t)x->s->role->conf->bounce_size_limit;
 }
 
-/* The aliases of the postmaster, or the sender as it is. */
+/* As with any mail that comes in, aliases say who it is. */
 static uint32_t find_rcpts(const struct making *x, const struct addressee *who,
 	struct recipient **v_r)
 {
 	struct strs found = {0};
 	struct fault f;
 
-	if (str_eq(who->to, x->env->sender) ||
-		!rewrite_virtual(x->s->policy, who->to, x->a, &found, &f)) {
+	if (!rewrite_virtual(x->s->policy, who->to, x->a, &found, &f)) {
 		found = (struct strs){0};
 		strs_add(&found, x->a, who->to);
 	}
@@ -95,6 +95,14 @@ static void enqueue(struct making *x, const struct addressee *who, uint64_t id,
 		.body = buf_str(body)};
 }
 
+/* With VERP each recipient has a sender, who is told of that one. */
+static bool is_about(const struct reports *r, size_t i, enum dsn_action action,
+	const struct addressee *who)
+{
+	return r->rcpts[i].action == action &&
+	       (who->copy || str_eq(r->to[i], who->to));
+}
+
 static void report(struct making *x, enum dsn_action action, struct str message,
 	const struct addressee *who)
 {
@@ -107,7 +115,7 @@ static void report(struct making *x, enum dsn_action action, struct str message,
 	size_t n = 0;
 
 	for (size_t i = 0; i < x->r->n_rcpts; i++)
-		if (x->r->rcpts[i].action == action)
+		if (is_about(x->r, i, action, who))
 			mine[n++] = x->r->rcpts[i];
 	if (n == 0)
 		return;
@@ -156,6 +164,7 @@ static void copy(struct making *x, enum dsn_action action, struct str message,
 	struct addressee who = {
 		.to = rewrite_trivial(x->s->policy, notice_recipient, x->a),
 		.sender = double_bounce(x),
+		.copy = true,
 		.headers_only =
 			action != DSN_FAILED || strcmp(class, "2bounce") != 0,
 		.about = class};
@@ -178,6 +187,19 @@ static void tell_of_lost(struct making *x, struct str message)
 			c->double_bounce_notice_recipient);
 }
 
+/* Of the i-th, and with it of the others that the same one is told of. */
+static void tell_senders(struct making *x, size_t i, struct str message)
+{
+	enum dsn_action action = x->r->rcpts[i].action;
+	struct addressee who = {
+		.to = x->r->to[i], .sender = STR(""), .about = abouts[action]};
+
+	for (size_t j = 0; j < i; j++)
+		if (is_about(x->r, j, action, &who))
+			return;
+	report(x, action, message, &who);
+}
+
 void reports_make(struct reports *r, struct sched *s,
 	const struct envelope *env, int64_t now, struct arena *a)
 {
@@ -189,6 +211,9 @@ void reports_make(struct reports *r, struct sched *s,
 
 	if (r->n_rcpts == 0)
 		return;
+	/* One for each at most, and the postmaster's copies. */
+	r->v = arena_alloc(a, (r->n_rcpts + 2) * sizeof(*r->v));
+	r->bodies = arena_alloc(a, (r->n_rcpts + 2) * sizeof(*r->bodies));
 	if (!queue_text(s->queue, env->id, &text, &f) ||
 		!text_map(&text, &map, &f))
 		map.bytes = STR("");
@@ -196,11 +221,8 @@ void reports_make(struct reports *r, struct sched *s,
 		tell_of_lost(&x, map.bytes);
 		return;
 	}
-	for (int action = DSN_FAILED; action <= DSN_RELAYED; action++)
-		report(&x, (enum dsn_action)action, map.bytes,
-			&(struct addressee){.to = env->sender,
-				.sender = STR(""),
-				.about = abouts[action]});
+	for (size_t i = 0; i < r->n_rcpts; i++)
+		tell_senders(&x, i, map.bytes);
 	copy(&x, DSN_FAILED, map.bytes, "bounce", c->bounce_notice_recipient);
 	copy(&x, DSN_DELAYED, map.bytes, "delay", c->delay_notice_recipient);
 }

@@ -9,16 +9,14 @@
 
 struct sched;
 
-/* One for each of failed, delayed, delivered, relayed, and the postmaster's
- * copies. */
-enum { REPORTS_MAX = 6 };
-
 struct reports {
-	struct dsn_rcpt *rcpts; /* told about; the caller fills them in */
+	/* Told about, and who is told: the caller fills them in. */
+	struct dsn_rcpt *rcpts;
+	struct str *to;
 	size_t n_rcpts;
-	struct queue_report v[REPORTS_MAX];
+	struct queue_report *v;
 	uint32_t n;
-	struct buf bodies[REPORTS_MAX];
+	struct buf *bodies;
 };
 
 /* The envelopes lean on env and the arena, the bodies stay until the end. */

@@ -22,9 +22,8 @@ struct choice {
 static struct maps *open_for(
 	struct role *r, const struct conf *c, struct str command)
 {
-	const struct choice all[] = {
-		{"smtp", "smtp_delivery_status_filter",
-			c->smtp_delivery_status_filter},
+	const struct choice all[] = {{"smtp", "smtp_delivery_status_filter",
+					     c->smtp_delivery_status_filter},
 		{"lmtp", "smtp_delivery_status_filter",
 			c->smtp_delivery_status_filter},
 		{"local", "local_delivery_status_filter",
@@ -47,8 +46,7 @@ static struct maps *open_for(
 static void add(struct role *r, struct status_filters *f, struct str transport,
 	const struct conf *c, struct str command)
 {
-	f->v[f->n++] =
-		(struct filter){transport, open_for(r, c, command)};
+	f->v[f->n++] = (struct filter){transport, open_for(r, c, command)};
 }
 
 struct status_filters *status_filters_new(struct role *r)

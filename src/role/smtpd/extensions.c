@@ -5,13 +5,15 @@
  * (MT-PRIORITY), RFC 2852 (DELIVERBY), RFC 4865 (FUTURERELEASE)
  */
 #include "codec/mail/date.h"
+#include "codec/smtp/verp.h"
 #include "policy/rewrite.h"
 #include "role/smtpd/smtpd.h"
 
 /* What a proxy filter would take as said and not carry on. */
 enum {
 	NOT_THROUGH_A_FILTER = SMTP_OFFER_REQUIRETLS | SMTP_OFFER_PRIORITY |
-			       SMTP_OFFER_DELIVERBY | SMTP_OFFER_FUTURERELEASE
+			       SMTP_OFFER_DELIVERBY | SMTP_OFFER_FUTURERELEASE |
+			       SMTP_OFFER_VERP
 };
 
 static struct str discarded(struct session *s)
@@ -36,6 +38,15 @@ static bool is_own_client(const struct session *s)
 	return s->sv->submission || str_present(s->login) || s->trusted;
 }
 
+static bool may_verp(struct session *s)
+{
+	struct fault f;
+
+	return s->sv->service->local ||
+	       match_address(s->sv->verp_hosts, s->addr, s->addr_len, s->client,
+		       s->cmd_a, &f) == TABLE_FOUND;
+}
+
 unsigned smtpd_offered(struct session *s)
 {
 	static const struct {
@@ -47,7 +58,8 @@ unsigned smtpd_offered(struct session *s)
 		{"REQUIRETLS", SMTP_OFFER_REQUIRETLS},
 		{"MT-PRIORITY", SMTP_OFFER_PRIORITY},
 		{"DELIVERBY", SMTP_OFFER_DELIVERBY},
-		{"FUTURERELEASE", SMTP_OFFER_FUTURERELEASE}};
+		{"FUTURERELEASE", SMTP_OFFER_FUTURERELEASE},
+		{"XVERP", SMTP_OFFER_VERP}};
 	const struct conf *c = s->sv->c;
 	unsigned offered = 0;
 
@@ -64,6 +76,8 @@ unsigned smtpd_offered(struct session *s)
 		if (c->smtpd_future_release_limit > 0)
 			offered |= SMTP_OFFER_FUTURERELEASE;
 	}
+	if (may_verp(s) && !s->sv->lmtp)
+		offered |= SMTP_OFFER_VERP;
 	if (s->sv->proxy_filter.text.len > 0)
 		offered &= ~(unsigned)NOT_THROUGH_A_FILTER;
 	struct str words = discarded(s);
@@ -118,6 +132,27 @@ static bool take_times(struct session *s)
 	return true;
 }
 
+static bool take_verp(struct session *s)
+{
+	const struct conf *c = s->sv->c;
+	const struct smtp_mail *m = &s->tx.mail;
+	struct str delimiters =
+		str_present(m->verp) ? m->verp : c->default_verp_delimiters;
+
+	if ((m->flags & SMTP_MAIL_VERP) == 0)
+		return true;
+	if (m->from.whole.len == 0) {
+		smtpd_refuse(s, 503, "5.5.4 Error: XVERP needs a sender");
+		return false;
+	}
+	if (!verp_delimiters_fit(delimiters, c->verp_delimiter_filter)) {
+		smtpd_refuse(s, 501, "5.5.4 Bad XVERP delimiters");
+		return false;
+	}
+	s->tx.verp = delimiters;
+	return true;
+}
+
 bool smtpd_take_extensions(struct session *s)
 {
 	const struct smtp_mail *m = &s->tx.mail;
@@ -128,7 +163,7 @@ bool smtpd_take_extensions(struct session *s)
 		smtpd_refuse(s, 530, "5.7.0 Authentication required");
 		return false;
 	}
-	if (!take_times(s))
+	if (!take_verp(s) || !take_times(s))
 		return false;
 	s->tx.priority = m->priority;
 	/* RFC 6710 4: nobody but our own users may push in front. */

@@ -93,6 +93,8 @@ static void offered_keywords(struct session *s, struct strs *list)
 		keyword(s, list, "DELIVERBY");
 	if ((offered & SMTP_OFFER_FUTURERELEASE) != 0)
 		keyword(s, list, smtpd_future_release_keyword(s));
+	if ((offered & SMTP_OFFER_VERP) != 0)
+		keyword(s, list, "XVERP");
 }
 
 void smtpd_ehlo(struct session *s, struct str args)

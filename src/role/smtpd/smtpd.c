@@ -69,6 +69,10 @@ static struct smtpd_service *service_new(
 		"smtpd_authorized_xforward_hosts",
 		sv->c->smtpd_authorized_xforward_hosts, MATCH_ADDRESSES, false,
 		&ignored);
+	sv->verp_hosts = match_list_new(r->tables, sv->c,
+		"smtpd_authorized_verp_clients",
+		sv->c->smtpd_authorized_verp_clients, MATCH_ADDRESSES, false,
+		&ignored);
 	sv->ehlo_maps = maps_open(r->tables, sv->c,
 		"smtpd_discard_ehlo_keyword_address_maps",
 		sv->c->smtpd_discard_ehlo_keyword_address_maps, 0, &ignored);
@@ -145,7 +149,8 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_discard_ehlo_keyword_address_maps,
 		c->smtpd_command_filter, c->smtpd_reject_footer_maps,
 		c->smtpd_reject_filter_maps, c->milter_header_checks,
-		c->smtpd_authorized_xforward_hosts, c->header_checks,
+		c->smtpd_authorized_xforward_hosts,
+		c->smtpd_authorized_verp_clients, c->header_checks,
 		c->mime_header_checks, c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file,
 		c->smtpd_tls_eccert_file, c->smtpd_tls_eckey_file};

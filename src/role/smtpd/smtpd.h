@@ -70,7 +70,7 @@ struct smtpd_service {
 	struct characters strip, reject; /* message_strip_characters ... */
 	struct maps *screen_replies; /* postscreen_dnsbl_reply_map */
 	struct match_list *screen_interfaces; /* where one may pass */
-	struct match_list *xclient_hosts, *xforward_hosts;
+	struct match_list *xclient_hosts, *xforward_hosts, *verp_hosts;
 	struct anvil *anvil;
 	struct match_list *sasl_exceptions; /* to whom AUTH is not offered */
 	struct match_list *limit_exceptions;
@@ -109,6 +109,7 @@ struct transaction {
 	bool by_certificate; /* the client's let a recipient in */
 	int priority; /* RFC 6710 */
 	int64_t hold_until, deliver_by; /* Unix seconds; 0: not said */
+	struct str verp; /* XVERP; absent without */
 	struct str redirect;
 	struct str filter; /* of a list or check; empty: content_filter's */
 	struct strs prepend;
