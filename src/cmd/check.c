@@ -389,6 +389,8 @@ static void check_all(const char *dir, struct problems *p)
 	check_mailboxes(x.c, x.tables, p);
 	check_programs(x.services, x.c->a, p);
 	check_authentication(x.c, x.tables, p);
+	maps_open(x.tables, x.c, "local_login_sender_maps",
+		x.c->local_login_sender_maps, 0, p);
 	maps_open(x.tables, x.c, "mailbox_quota_maps", x.c->mailbox_quota_maps,
 		0, p);
 	match_list_new(x.tables, x.c, "imap_quota_admins",

@@ -155,6 +155,33 @@ def test_why_it_was_late_outlives_the_time(postern, sink):
     wait_for("an empty queue", lambda: p.queue() == [])
 
 
+@pytest.mark.parametrize("confirmed", ["yes", "no"])
+def test_a_delay_that_is_over(postern, sink, confirmed):
+    def reports(action):
+        return [m for m in sink.mails if m["rcpts"] == [ALICE]
+                and b"Action: " + action in m["data"]]
+
+    sink.replies["RCPT x@far.test"] = "450 4.2.0 not now"
+    p = start(postern, sink, delay_warning_time="1s",
+              minimal_backoff_time="1s", confirm_delay_cleared=confirmed)
+    send(p, HEAD + "\nhello\n")
+    wait_for("a warning", lambda: reports(b"delayed"))
+    # One that was never late is not confirmed.
+    send(p, HEAD + "\nhello\n", rcpt="y@far.test")
+    # Who asked for other reports was not told of the delay either.
+    sink.replies["RCPT z@far.test"] = "450 4.2.0 not now"
+    send(p, HEAD + "\nhello\n", rcpt="z@far.test",
+         rcpt_args=" NOTIFY=FAILURE")
+    wait_for("z's tries", lambda: [
+        r["attempts"] for m in p.queue() for r in m["recipients"]
+        if r["address"] == "z@far.test"] >= [3])
+    del sink.replies["RCPT x@far.test"], sink.replies["RCPT z@far.test"]
+    wait_for("an empty queue", lambda: p.queue() == [])
+    about = [r for r in "xyz" for m in reports(b"relayed")
+             if f"Final-Recipient: rfc822; {r}@far.test".encode() in m["data"]]
+    assert about == (["x"] if confirmed == "yes" else [])
+
+
 def test_utf8_reports(postern, sink):
     """RFC 6533: an address that is not ASCII, in a report that says so; the
     same mail without it gets a 7-bit status."""

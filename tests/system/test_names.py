@@ -130,6 +130,35 @@ def test_any_user_may_submit_unless_forbidden(postern, run, names):
         p.stop()
 
 
+def test_as_whom_a_user_may_send(postern, run):
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    p = postern("one", users={BOB: "b"}, options={
+        "myorigin": "example.test", "local_login_sender_maps":
+        f"inline:{{{{{me} = {me}, news@example.test @lists.test}}}}"}).start()
+
+    def change(maps):
+        p.stop()
+        p.run("conf", "-e", f"local_login_sender_maps={maps}")
+        p.start(add_users=False)
+
+    for sender, may in (("NEWS@example.test", True), ("a@lists.test", True),
+                        (f"{me}@example.test", True), (me, True),
+                        ("a@example.test", False), ("<>", False),
+                        (f"{me}@elsewhere.test", False)):
+        r = run(p, "sendmail", "-f", sender, BOB, input=TEXT)
+        assert (r.returncode == 0) == may, (sender, r.stderr)
+        if not may:
+            assert r.returncode == 77 and "may not send as" in r.stderr
+    assert run(p, "sendmail", BOB, input=TEXT).returncode == 0
+    assert len(inbox(p)) == 5
+    # Nobody else is in the table; other ways in know nothing of it.
+    change("inline:{{nobody-at-all = *}}")
+    assert run(p, "sendmail", BOB, input=TEXT).returncode == 77
+    change(f"inline:{{{{{me} = <>}}}}")
+    assert run(p, "sendmail", "-f", "<>", BOB, input=TEXT).returncode == 0
+    assert run(p, "sendmail", BOB, input=TEXT).returncode == 77
+
+
 def test_unknown_recipient_comes_back_as_a_bounce(one, run):
     assert run(one, "sendmail", "-f", BOB, "nobody-here@example.test",
                input=TEXT).returncode == 0

@@ -223,6 +223,17 @@ static bool by_trail(const struct finish *x, const struct outcome_of *o,
 	       (o->by_unknown || (env->flags & ENV_BY_TRACE) != 0);
 }
 
+/* Was its sender told that it is late?  postconf(5) confirm_delay_cleared */
+static bool delay_ends(const struct finish *x, const struct item *it,
+	const struct recipient *r)
+{
+	const struct conf *c = x->s->role->conf;
+
+	return c->confirm_delay_cleared && c->delay_warning_time > 0 &&
+	       it->attempts > 0 && x->m->env.sender.len > 0 &&
+	       !warning_is_ahead(x->s, x->m, it) && wants(r, SMTP_NOTIFY_DELAY);
+}
+
 static void settle(struct finish *x, struct outcome_of *o)
 {
 	struct item *it = &x->m->items[o->n];
@@ -239,7 +250,8 @@ static void settle(struct finish *x, struct outcome_of *o)
 	case DELIVERED:
 		st->status = RCPT_DONE;
 		log_outcome(x, o, "sent");
-		if (wants(r, SMTP_NOTIFY_SUCCESS) || by_trail(x, o, r))
+		if (wants(r, SMTP_NOTIFY_SUCCESS) || by_trail(x, o, r) ||
+			delay_ends(x, it, r))
 			tell(x, o,
 				o->code != 0 || o->relayed ? DSN_RELAYED
 							   : DSN_DELIVERED,

@@ -86,6 +86,8 @@ static bool greet_local(struct session *s)
 	getpwuid_r(cred.uid, &pw, buffer, sizeof(buffer), &found);
 	struct str name = found != NULL ? str_from(pw.pw_name)
 					: arena_printf(s->a, "%u", cred.uid);
+	s->local_user = found != NULL ? arena_str(s->a, name)
+				      : arena_printf(s->a, "uid:%u", cred.uid);
 	log_info("connect", log_z("client", "local"), log_s("user", name),
 		log_n("uid", cred.uid));
 	if (cred.uid != 0 && match_name(s->sv->submit_users, name, s->cmd_a,

@@ -124,7 +124,8 @@ void smtpd_mail(struct session *s, struct str args)
 	s->tx.mail = mail;
 	s->tx.sender_said =
 		rewrite_trivial(s->sv->policy, mail.from.whole, s->tx_a);
-	if (!smtpd_take_extensions(s) || refused_now(s)) {
+	if (!smtpd_take_extensions(s) || smtpd_local_sender_refused(s) ||
+		refused_now(s)) {
 		transaction_reset(s);
 		return;
 	}

@@ -93,6 +93,9 @@ static struct smtpd_service *service_new(
 	sv->submit_users = match_list_new(r->tables, sv->c,
 		"authorized_submit_users", sv->c->authorized_submit_users,
 		MATCH_NAMES, false, &ignored);
+	sv->local_login_senders =
+		maps_open(r->tables, sv->c, "local_login_sender_maps",
+			sv->c->local_login_sender_maps, 0, &ignored);
 	sv->sasl_exceptions = match_list_new(r->tables, sv->c,
 		"smtpd_sasl_exceptions_networks",
 		sv->c->smtpd_sasl_exceptions_networks, MATCH_ADDRESSES, false,
@@ -150,8 +153,9 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->smtpd_command_filter, c->smtpd_reject_footer_maps,
 		c->smtpd_reject_filter_maps, c->milter_header_checks,
 		c->smtpd_authorized_xforward_hosts,
-		c->smtpd_authorized_verp_clients, c->header_checks,
-		c->mime_header_checks, c->nested_header_checks, c->body_checks};
+		c->smtpd_authorized_verp_clients, c->local_login_sender_maps,
+		c->header_checks, c->mime_header_checks,
+		c->nested_header_checks, c->body_checks};
 	struct str files[] = {c->smtpd_tls_cert_file, c->smtpd_tls_key_file,
 		c->smtpd_tls_eccert_file, c->smtpd_tls_eckey_file};
 

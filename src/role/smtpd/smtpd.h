@@ -61,6 +61,7 @@ struct smtpd_service {
 	struct maps *command_filter;
 	struct maps *reject_footer_maps;
 	struct maps *reject_filter; /* smtpd_reject_filter_maps */
+	struct maps *local_login_senders;
 	struct str reject_footer; /* not expanded */
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
@@ -143,6 +144,7 @@ struct session {
 	int64_t login_id;
 	bool trusted; /* in mynetworks */
 	bool xclient_allowed, xforward_allowed; /* the real client may */
+	struct str local_user; /* its name, or "uid:N"; of a local service */
 	unsigned uid; /* of sendmail's user, on pickup */
 	bool pipelined;
 	struct milter **milters; /* milters.h; NULL: none */
@@ -180,6 +182,8 @@ smtpd_command_f smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data,
 	smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_quit, smtpd_vrfy, smtpd_help,
 	smtpd_starttls, smtpd_auth, smtpd_xclient, smtpd_xforward, smtpd_etrn;
 
+/* local_sender.c: true: answered. */
+bool smtpd_local_sender_refused(struct session *s);
 /* footer.c: smtpd_reject_filter_maps on a reply of 4xx or 5xx. */
 void smtpd_reject_filter(struct session *s, int *code, char *text, size_t room);
 /* smtpd_reject_footer for a reply; absent: none.  Lines end in LF,
