@@ -167,6 +167,20 @@ static const struct shape {
 		"INSERT OR IGNORE INTO acl VALUES(?1,?2,?3,?4,?5)"},
 	[RAW_METADATA] = {"iitb", false, "SELECT ?1>0 AND ?2>=0",
 		"INSERT OR IGNORE INTO metadata VALUES(?1,?2,?3,?4)"},
+	[RAW_DELIVERIES] = {"iii", false, "SELECT ?1<>0 AND ?2>0 AND ?3>0",
+		"INSERT OR IGNORE INTO deliveries VALUES(?1,?2,?3)"},
+	/* Both have an account and a text: an address is who shares something,
+	 * but where a mailbox is called so. */
+	[RAW_SUBSCRIPTIONS] = {"it", false,
+		"SELECT ?1>0 AND ?2<>'' AND (instr(?2,'@')=0"
+		" OR instr(?2,'/')>0 OR EXISTS (SELECT 1 FROM mailboxes"
+		" WHERE account=?1 AND mailbox>0 AND name=?2))",
+		"INSERT OR IGNORE INTO subscriptions VALUES(?1,?2)"},
+	[RAW_SHARERS] = {"it", false,
+		"SELECT instr(?2,'@')>0 AND instr(?2,'/')=0"
+		" AND NOT EXISTS (SELECT 1 FROM mailboxes"
+		" WHERE account=?1 AND mailbox>0 AND name=?2)",
+		"INSERT OR IGNORE INTO sharers VALUES(?1,?2)"},
 	[RAW_BLOBS] = {"NiiBB", true,
 		"SELECT count(*) FROM named WHERE blob=?1",
 		"INSERT OR IGNORE INTO blobs VALUES(?1,?2,?3,?4,?5)"},

@@ -28,6 +28,9 @@ enum raw_table {
 	RAW_REMOVED,
 	RAW_ACL,
 	RAW_METADATA,
+	RAW_DELIVERIES,
+	RAW_SUBSCRIPTIONS,
+	RAW_SHARERS,
 	RAW_BLOBS, /* those that the table "named" of to has */
 	RAW_TABLES
 };

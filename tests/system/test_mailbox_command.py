@@ -269,6 +269,53 @@ def test_repair_where_free_pages_are_not_known(sound, kind, n, lost_max):
     repair(sound, kind, n, lost_max, free=7)
 
 
+@pytest.mark.parametrize("table,value", [
+    ("subscriptions", "account, name"), ("sharers", "account, owner"),
+    ("deliveries", "msg, account, mailbox")])
+def test_repair_of_what_hangs_from_a_damaged_root(sound, table, value):
+    """What stands beside the messages, and as many rows as want several
+    pages: each is taken from its page, into its own table and no other."""
+    p, path, _ = sound
+    whole = path.read_bytes()
+    others = {f: f.read_bytes() for f in path.parent.glob("mail.?.db*")}
+    db = sqlite3.connect(path)
+    me, = db.execute("SELECT min(account) FROM mailboxes").fetchone()
+    db.executemany("INSERT INTO subscriptions VALUES(?,?)", [
+        (me, f"list/number {i}") for i in range(400)] + [
+        (me, f"Other Users/u{i}@example.test/INBOX") for i in range(50)])
+    db.executemany("INSERT INTO sharers VALUES(?,?)", [
+        (me, f"a person of number {i}@example.test") for i in range(300)])
+    db.executemany("INSERT INTO deliveries VALUES(?,?,?)", [
+        ((i << 40) - (1 << 48), me, 1) for i in range(1, 900)])
+    db.commit()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    tables = ("subscriptions", "sharers", "deliveries")
+    before = {t: set(db.execute(f"SELECT * FROM {t}")) for t in tables}
+    root, = db.execute("SELECT rootpage FROM sqlite_master WHERE name=?",
+                       (table,)).fetchone()
+    db.close()
+    data = bytearray(path.read_bytes())
+    assert data[(root - 1) * PAGE] == INSIDE_OF_ROWS
+    data[(root - 1) * PAGE:root * PAGE] = random.Random(1).randbytes(PAGE)
+    try:
+        path.write_bytes(data)
+        r = p.run("mailbox", "repair", check=False)
+        assert "was damaged below its rows" in r.stdout, r
+        db = sqlite3.connect(path)
+        after = {t: set(db.execute(f"SELECT * FROM {t}")) for t in tables}
+        db.close()
+        for t in tables:
+            assert after[t] <= before[t], t
+            # What stood in the root itself has gone with it.
+            assert len(before[t] - after[t]) <= (20 if t == table else 0), t
+    finally:
+        for f in path.parent.glob("mail.?.db*"):
+            f.unlink()
+        for f, was in others.items():
+            f.write_bytes(was)
+        path.write_bytes(whole)
+
+
 def repair(sound, kind, n, lost_max, free=None):
     """What stood in a page that cannot be read is lost, and nothing else."""
     p, path, have = sound

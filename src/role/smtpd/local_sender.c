@@ -5,15 +5,15 @@
 #include "codec/smtp/path.h"
 #include "role/smtpd/smtpd.h"
 
-static bool matches(
-	const struct conf *c, struct str pattern, struct str sender)
+static bool matches(const struct conf *c, struct str pattern, struct str sender)
 {
 	struct str local, domain;
 
 	smtp_address_split(sender, &local, &domain);
 	if (str_eqc(pattern, "*"))
 		return true;
-	if (str_eq(pattern, c->empty_address_local_login_sender_maps_lookup_key))
+	if (str_eq(pattern,
+		    c->empty_address_local_login_sender_maps_lookup_key))
 		return sender.len == 0;
 	if (str_starts(pattern, "@"))
 		return str_ieq(str_from_at(pattern, 1), domain);
