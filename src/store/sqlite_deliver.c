@@ -295,6 +295,24 @@ static bool deliver_one(
 		       insert_row(db, d, t, body, f));
 }
 
+/* Invariant 12, for a delivery that is one of several. */
+static bool note_whole(struct db *db, const struct delivery *d, struct fault *f)
+{
+	const struct store_target *first = &d->targets[0];
+	struct store_given part = {first->uid, d->targets[d->n - 1].uid};
+
+	if (first->m->more &&
+		!store_note_part(db, first->account, first->mailbox, &part, f))
+		return false;
+	for (size_t i = 0; i < first->m->n_parts; i++) {
+		part.first = first->m->parts[i];
+		if (!store_forget_part(
+			    db, first->account, first->mailbox, &part, f))
+			return false;
+	}
+	return true;
+}
+
 /* One message as most are: nothing is changed before it is sure that it comes.
  * A retry finds what was delivered before, also where the mailbox is full now.
  */
@@ -328,7 +346,7 @@ static bool may_be_tidy(const struct delivery *d)
 	const struct store_new *m = d->targets[0].m;
 
 	return d->n == 1 && m->keywords.n == 0 && m->uid == 0 &&
-	       m->instead_uid == 0;
+	       m->instead_uid == 0 && !m->more && m->n_parts == 0;
 }
 
 /* Now and then: the ids are made of the time. */
@@ -353,6 +371,8 @@ static bool deliver_work(struct db *db, void *ctx, struct fault *f)
 	for (size_t i = 0; i < d->n && !d->tidy; i++)
 		if (!deliver_one(db, d, i, f))
 			return false;
+	if (!note_whole(db, d, f))
+		return false;
 	return prune(db, d->shard, f);
 }
 

@@ -72,8 +72,11 @@ static bool forget_left(struct db *db, void *ctx, struct fault *f)
 static bool take_back(
 	struct store_shard *shard, struct left_part *x, struct fault *f)
 {
-	log_info("a copy that a crash cut off is taken back",
-		log_n("account", x->account), log_n("messages", (int64_t)x->n));
+	/* One that failed was taken back at once. */
+	if (x->n > 0)
+		log_info("a copy that a crash cut off is taken back",
+			log_n("account", x->account),
+			log_n("messages", (int64_t)x->n));
 	return store_end_uids(shard, x->account, x->mailbox, x->uids, x->n,
 		       false, f) &&
 	       committer_run(shard->committer, forget_left, x, f);

@@ -160,6 +160,13 @@ struct store_new {
 	/* REPLACE of RFC 8508: goes in the same transaction; 0: none */
 	int64_t instead_mailbox;
 	uint32_t instead_uid;
+	/* Said by the first target, for all of its delivery: one of several
+	 * that belong together, into one mailbox.  Where .more are to come, it
+	 * is taken back when the store is opened again; the last one names the
+	 * first UID of each of those. */
+	bool more;
+	const uint32_t *parts;
+	size_t n_parts;
 };
 struct store_target {
 	int64_t account;

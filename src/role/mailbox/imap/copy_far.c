@@ -15,16 +15,19 @@ struct far {
 	const struct imap_place *to;
 	const struct store_quota *quota;
 	struct arena *a; /* of the batch */
-	struct store_message held[BATCH_MESSAGES];
+	struct store_message held[BATCH_MESSAGES + 1];
 	struct store_new v[BATCH_MESSAGES];
 	uint32_t *to_r[BATCH_MESSAGES]; /* where the new UID goes */
 	size_t n, bytes;
 	uint32_t *made; /* new UIDs, ascending */
 	size_t n_made;
+	uint32_t *parts; /* the first of each batch but the last */
+	size_t n_parts, parts_cap;
 	int64_t mailbox; /* where they are */
 	uint32_t uidvalidity;
 };
 
+/* But for one that was read and is not described yet. */
 static void drop_held(struct far *x)
 {
 	for (size_t i = 0; i < x->n; i++)
@@ -33,12 +36,16 @@ static void drop_held(struct far *x)
 	arena_reset(x->a);
 }
 
-static bool put_batch(struct far *x, struct fault *f)
+/* more: it is not the last. */
+static bool put_batch(struct far *x, bool more, struct fault *f)
 {
 	struct store_target *t = arena_alloc(x->a, (x->n + 1) * sizeof(*t));
 
 	if (x->n == 0)
 		return true;
+	x->v[0].more = more;
+	x->v[0].parts = x->parts;
+	x->v[0].n_parts = more ? 0 : x->n_parts;
 	for (size_t i = 0; i < x->n; i++)
 		t[i] = (struct store_target){
 			.account = x->to->account, .m = &x->v[i]};
@@ -50,6 +57,11 @@ static bool put_batch(struct far *x, struct fault *f)
 		*x->to_r[i] = x->made[x->n_made++] = t[i].uid;
 		x->uidvalidity = t[i].uidvalidity;
 		x->mailbox = t[i].mailbox;
+	}
+	if (ok && more) {
+		x->parts = arena_grown(x->s->cmd_a, x->parts, x->n_parts,
+			&x->parts_cap, sizeof(*x->parts));
+		x->parts[x->n_parts++] = t[0].uid;
 	}
 	drop_held(x);
 	return ok;
@@ -86,11 +98,22 @@ static bool take(struct far *x, uint32_t uid, uint32_t *to_r, struct fault *f)
 	if (!store_message(s->sv->m->store, s->view.box->account,
 		    s->view.box->mailbox, uid, STORE_BYTES | STORE_CACHE, m, f))
 		return f->class == FAULT_PERM;
+	/* Only now it is sure that the last batch was not the last. */
+	if (x->n == BATCH_MESSAGES || x->bytes >= BATCH_BYTES) {
+		struct store_message next = *m;
+		bool ok = put_batch(x, true, f);
+
+		x->held[0] = next;
+		if (!ok) {
+			store_message_fini(&x->held[0]);
+			return false;
+		}
+		m = &x->held[0];
+	}
 	describe(x, &p, m);
 	x->to_r[x->n++] = to_r;
 	x->bytes += m->bytes.len;
-	return (x->n < BATCH_MESSAGES && x->bytes < BATCH_BYTES) ||
-	       put_batch(x, f);
+	return true;
 }
 
 /* All or none: RFC 9051 6.4.7. */
@@ -130,7 +153,7 @@ bool imap_copy_far(struct imap *s, const uint32_t *uids, size_t n,
 		.made = arena_alloc(s->cmd_a, (n + 1) * sizeof(*x->made))};
 	for (size_t i = 0; ok && i < n; i++)
 		ok = take(x, uids[i], &to_r[i], f);
-	ok = ok && put_batch(x, f);
+	ok = ok && put_batch(x, false, f);
 	if (!ok)
 		take_back(x);
 	*uidvalidity_r = x->uidvalidity;
