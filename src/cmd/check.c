@@ -24,6 +24,7 @@
 #include "cmd/cmd.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
+#include "conf/bounce_texts.h"
 #include "conf/service_addrs.h"
 #include "net/endpoint.h"
 #include "net/milter_def.h"
@@ -372,6 +373,7 @@ static void check_all(const char *dir, struct problems *p)
 {
 	struct table_env env = {0};
 	struct checker x = {.p = p, .tables = tables_new(&env)};
+	struct bounce_template bounces[BOUNCE_KINDS];
 
 	x.c = conf_load(dir, p);
 	x.services = services_load(x.c, p);
@@ -389,6 +391,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_mailboxes(x.c, x.tables, p);
 	check_programs(x.services, x.c->a, p);
 	check_authentication(x.c, x.tables, p);
+	bounce_texts_load(x.c, p, bounces);
 	maps_open(x.tables, x.c, "local_login_sender_maps",
 		x.c->local_login_sender_maps, 0, p);
 	maps_open(x.tables, x.c, "mailbox_quota_maps", x.c->mailbox_quota_maps,

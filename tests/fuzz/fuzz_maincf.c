@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "codec/postfix/aliases.h"
+#include "codec/postfix/bounce_template.h"
 #include "codec/postfix/characters.h"
 #include "codec/postfix/expand.h"
 #include "codec/postfix/lines.h"
@@ -75,6 +76,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		while (str_present(list_item(&value)))
 			;
 	}
+	struct bounce_template templates[BOUNCE_KINDS];
+	unsigned at;
+	if (bounce_templates_parse(in, templates, &at, &why))
+		for (int i = 0; i < BOUNCE_KINDS; i++)
+			if (str_present(templates[i].text))
+				expand(templates[i].text, nothing, NULL, a,
+					&out, &why);
 	struct str rest = alias_lines_join(in, a);
 	while (alias_target_next(&rest, a, &target))
 		command_words(target.value, nothing, NULL, a, &words, &why);

@@ -155,6 +155,85 @@ def test_why_it_was_late_outlives_the_time(postern, sink):
     wait_for("an empty queue", lambda: p.queue() == [])
 
 
+TEMPLATES = """
+# bounce(5)
+failure_template = <<EOF
+Charset: iso-8859-1
+From: Postamt (Briefträger)
+Subject: Unzustellbar für Sie
+Postmaster-Subject: Kopie: unzustellbar
+
+Hier ist $myhostname, nach ${maximal_queue_lifetime_days} Tagen.
+Das kostet $$ 5, Herr Müller.
+
+  Eingerückt.
+EOF
+
+delay_template = <<END-OF-IT
+Subject: It is late
+
+After $delay_warning_time_seconds seconds: $notify_classes
+END-OF-IT
+"""
+
+
+def test_templates(postern, sink, tmp_path):
+    (tmp_path / "bounce.cf").write_text(TEMPLATES, encoding="latin-1")
+    for rcpt, reply in (("x", "550 5.1.1 no such user"), ("y", "450 4.2.0 no"),
+                        ("postmaster", "250 2.1.5 ok")):
+        sink.replies[f"RCPT {rcpt}@far.test"] = reply
+    p = start(postern, sink, bounce_template_file=str(tmp_path / "bounce.cf"),
+              notify_classes="bounce", bounce_notice_recipient="pm@far.test",
+              delay_warning_time="2s", minimal_backoff_time="1s")
+    send(p, HEAD + "\nhello\n")
+    r = report(sink)
+    assert r["Subject"] == "Unzustellbar für Sie"
+    assert r["From"].addresses[0].addr_spec == "Postamt@mail.example.test"
+    assert r["From"].addresses[0].display_name == "Briefträger"
+    text = r.get_payload(0).get_content().replace("\r\n", "\n")
+    assert text.startswith(
+        "Hier ist mail.example.test, nach 5 Tagen.\n"
+        "Das kostet $ 5, Herr Müller.\n\n  Eingerückt.\n\n<x@far.test>:\n")
+    assert "550 5.1.1 no such user" in text
+    assert r.get_payload(1).get_payload()[1]["Action"] == "failed"
+    copy, = wait_for("the postmaster's", lambda: [
+        m for m in sink.mails if m["rcpts"] == ["pm@far.test"]])
+    copy = email.message_from_bytes(copy["data"], policy=email.policy.default)
+    assert copy["Subject"] == "Kopie: unzustellbar"
+    sink.mails.clear()
+    send(p, HEAD + "\nhello\n", rcpt="y@far.test")
+    r = report(sink)
+    assert r["Subject"] == "It is late"
+    assert "MAILER-DAEMON@mail.example.test" in str(r["From"])
+    assert r.get_payload(0).get_content().startswith(
+        "After 2 seconds: bounce")
+    # What has no template has our words.
+    sink.mails.clear()
+    send(p, HEAD + "\nhello\n", rcpt="z@far.test", rcpt_args=" NOTIFY=SUCCESS")
+    assert report(sink)["Subject"] == "Successful Mail Delivery Report"
+    p.run("queue", "delete", "ALL")
+
+
+@pytest.mark.parametrize("text, line, what", [
+    ("failure_template = <<EOF\nSubject: x\n\nbody\n", 4, "does not end"),
+    ("failure_template = <<EOF\nSubject: x\nEOF\n", 3, "has no text"),
+    ("\nfailed = <<EOF\n\nx\nEOF\n", 2, "not failure_template"),
+    ("delay_template = x\n", 1, "begins with <<EOF"),
+    ("delay_template = <<EOF\nTo: x\n\nx\nEOF\n", 2, "unknown header"),
+    ("delay_template = <<EOF\nhello\nEOF\n", 2, "no header"),
+    ("delay_template = <<E\nCharset: klingon\n\nx\nE\n", 1, "charset"),
+    ("delay_template = <<E\n\nä\nE\n", 1, "needs Charset"),
+    ("delay_template = <<E\n\n${x\nE\n", 1, "bounce_template_file")])
+def test_check_reads_templates(postern, tmp_path, text, line, what):
+    path = tmp_path / "bounce.cf"
+    path.write_text(text)
+    p = postern("p", options={"bounce_template_file": str(path)})
+    r = p.run("check", check=False)
+    assert r.returncode == 78
+    said, = [w for w in r.stderr.splitlines() if "bounce_template_file" in w]
+    assert said.startswith(f"{path}:{line}: error: ") and what in said
+
+
 @pytest.mark.parametrize("confirmed", ["yes", "no"])
 def test_a_delay_that_is_over(postern, sink, confirmed):
     def reports(action):

@@ -139,6 +139,7 @@ static void emit(struct parser *p, struct mail_address address)
 		list->cap = cap;
 	}
 	list->v[list->n++] = address;
+	p->x.comment = STR_NONE; /* it is of nobody else */
 }
 
 /*
@@ -256,6 +257,8 @@ static void flush_word(struct parser *p)
 		struct mail_address address = {.kind = MAIL_MAILBOX};
 
 		address.local = arena_str(p->a, buf_str(&p->phrase));
+		if (str_present(p->x.comment) && p->x.comment.len > 0)
+			address.name = mail_unfold(p->x.comment, p->a);
 		address.spec = str_sub(
 			p->x.in, p->spec_start, p->spec_end - p->spec_start);
 		emit(p, address);

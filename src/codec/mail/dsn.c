@@ -2,7 +2,9 @@
 #include "codec/mail/dsn.h"
 
 #include "base/utf8.h"
+#include "codec/mail/address.h"
 #include "codec/mail/date.h"
+#include "codec/mail/encword.h"
 #include "codec/mail/header.h"
 
 enum { REFERENCES_MAX = 20 };
@@ -79,10 +81,32 @@ static void put_words(
 	}
 }
 
+/* Lines as they stand, each with CRLF. */
+static void put_lines(struct str text, struct buf *out)
+{
+	while (text.len > 0) {
+		struct str line = str_cut(&text, '\n');
+
+		buf_put(out, str_ends(line, "\r")
+				     ? str_sub(line, 0, line.len - 1)
+				     : line);
+		buf_puts(out, "\r\n");
+		if (!str_present(text))
+			break;
+	}
+}
+
 static void put_text(const struct dsn *d, struct buf *out)
 {
 	const struct dsn_words *w = d->words;
 
+	if (d->template != NULL) {
+		put_lines(d->template->text, out);
+		for (size_t i = 0; i < d->n_rcpts; i++)
+			put_words(d, &d->rcpts[i], out);
+		buf_puts(out, "\r\n");
+		return;
+	}
 	put_template(w->from_system, d->reporting_mta, out);
 	buf_putf(out, "\r\n\r\n%s\r\n", w->lead[d->rcpts[0].action]);
 	for (size_t i = 0; i < d->n_rcpts; i++)
@@ -209,6 +233,43 @@ static const char *original_type(const struct dsn *d)
 	return d->utf8 ? "message/global" : "message/rfc822";
 }
 
+/* "MAILER-DAEMON (Mail Delivery System)": a name alone is of this host. */
+static void put_from(const struct dsn *d, struct buf *out)
+{
+	struct str from = d->template != NULL ? d->template->from : STR_NONE;
+	struct mail_address_list list = {0};
+	struct arena *a CLEANUP(arena_freep) = arena_new(65536);
+
+	if (!str_present(from) || !mail_address_parse(from, 1, a, &list) ||
+		list.n == 0) {
+		buf_putf(out,
+			"From: MAILER-DAEMON@%.*s (Mail Delivery System)\r\n",
+			STR_ARG(d->reporting_mta));
+		return;
+	}
+	const struct mail_address *m = &list.v[0];
+	bool bare = str_find(m->spec, '@') < 0;
+	buf_puts(out, "From: ");
+	if (str_present(m->name) && m->name.len > 0) {
+		encword_put_phrase(m->name, 6, out);
+		buf_putc(out, ' ');
+	}
+	buf_putf(out, "<%.*s%s%.*s>\r\n", STR_ARG(m->spec), bare ? "@" : "",
+		STR_ARG(bare ? d->reporting_mta : STR("")));
+}
+
+static void put_subject(const struct dsn *d, struct buf *out)
+{
+	bool own = d->template == NULL || !str_present(d->template->subject);
+
+	buf_puts(out, "Subject: ");
+	if (own)
+		buf_puts(out, d->words->subject[d->rcpts[0].action]);
+	else
+		encword_put(d->template->subject, 9, out);
+	buf_puts(out, "\r\n");
+}
+
 void dsn_put(const struct dsn *d, struct buf *out)
 {
 	struct str head, body;
@@ -216,10 +277,9 @@ void dsn_put(const struct dsn *d, struct buf *out)
 	mail_split(d->original, &head, &body);
 	buf_puts(out, "Date: ");
 	put_date(d, d->now, out);
-	buf_putf(out, "From: MAILER-DAEMON@%.*s (Mail Delivery System)\r\n",
-		STR_ARG(d->reporting_mta));
-	buf_putf(out,
-		"Subject: %s\r\nTo: ", d->words->subject[d->rcpts[0].action]);
+	put_from(d, out);
+	put_subject(d, out);
+	buf_puts(out, "To: ");
 	put_line(d->to, 900, out);
 	buf_putf(out, "\r\nMessage-ID: <%.*s>\r\n", STR_ARG(d->message_id));
 	if (d->threaded)

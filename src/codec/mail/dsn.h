@@ -28,6 +28,12 @@ struct dsn_rcpt {
 	enum dsn_cause cause; /* in plain words; of FAILED and DELAYED */
 };
 
+/* In place of our own words, in UTF-8: bounce(5). */
+struct dsn_template {
+	struct str from, subject; /* absent: ours */
+	struct str text; /* what stands above the recipients */
+};
+
 struct dsn {
 	struct str reporting_mta; /* myhostname */
 	struct str mail_name;
@@ -45,6 +51,7 @@ struct dsn {
 	bool threaded; /* an answer to the message: References */
 	bool utf8; /* the message, or an address, needs SMTPUTF8 */
 	const struct dsn_words *words;
+	const struct dsn_template *template; /* NULL: none */
 };
 
 void dsn_put(const struct dsn *d, struct buf *out);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* The queue role: owns queue.db, answers smtpd, the agents and people. */
 #include "base/must.h"
+#include "codec/mail/charset.h"
+#include "conf/bounce_texts.h"
 #include "role/queue/sched.h"
 #include "role/queue/showq.h"
 #include "role/queue/status_filter.h"
@@ -255,12 +257,17 @@ int role_queue(struct role *r)
 		r, arena_printf(r->a, "%.*s/tmp", STR_ARG(c->queue_directory)));
 	q->showq = showq_new(r);
 	struct status_filters *filters = status_filters_new(r);
+	struct bounce_template *bounces =
+		arena_alloc(r->a, BOUNCE_KINDS * sizeof(*bounces));
+	charset_prepare();
+	/* postern check has refused what does not read. */
+	bounce_texts_load(c, &ignored, bounces);
 	/* Before the first thread: a sandbox holds the threads born in it. */
 	role_sandbox(r, false);
 	q->queue = queue_open(dir.ptr, &f);
 	if (q->queue == NULL)
 		role_die(r, &f);
-	q->sched = sched_new(r, q->queue, p, filters);
+	q->sched = sched_new(r, q->queue, p, filters, bounces);
 	q->verify = verify_new(r, q->sched, dir.ptr, &f);
 	if (q->verify == NULL)
 		role_die(r, &f);

@@ -7,6 +7,7 @@
 #include "codec/mail/header.h"
 #include "codec/postfix/lines.h"
 #include "codec/smtp/command.h"
+#include "conf/bounce_texts.h"
 #include "policy/rewrite.h"
 #include "role/queue/sched_private.h"
 #include "sys/clock.h"
@@ -103,6 +104,27 @@ static bool is_about(const struct reports *r, size_t i, enum dsn_action action,
 	       (who->copy || str_eq(r->to[i], who->to));
 }
 
+/* bounce_template_file; NULL: our own words. */
+static const struct dsn_template *template_for(const struct making *x,
+	enum dsn_action action, const struct addressee *who)
+{
+	const struct bounce_template *t =
+		&x->s->bounces[action == DSN_FAILED    ? BOUNCE_FAILURE
+			       : action == DSN_DELAYED ? BOUNCE_DELAY
+						       : BOUNCE_SUCCESS];
+	struct dsn_template *own;
+
+	if (!str_present(t->text))
+		return NULL;
+	own = arena_make(x->a, struct dsn_template);
+	*own = (struct dsn_template){.from = t->from,
+		.subject = who->copy && str_present(t->postmaster_subject)
+				   ? t->postmaster_subject
+				   : t->subject,
+		.text = t->text};
+	return own;
+}
+
 static void report(struct making *x, enum dsn_action action, struct str message,
 	const struct addressee *who)
 {
@@ -137,7 +159,8 @@ static void report(struct making *x, enum dsn_action action, struct str message,
 		.headers_only = !is_whole(x, action, who, message),
 		.threaded = c->enable_threaded_bounces,
 		.utf8 = (env->flags & ENV_UTF8) != 0,
-		.words = words_for(c, message)};
+		.words = words_for(c, message),
+		.template = template_for(x, action, who)};
 	struct buf *body = &x->r->bodies[x->r->n];
 	buf_init(body, (8u << 20) + message.len);
 	dsn_put(&d, body);

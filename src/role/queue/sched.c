@@ -335,7 +335,8 @@ static void *load(void *arg)
 }
 
 struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
-	const struct status_filters *filters)
+	const struct status_filters *filters,
+	const struct bounce_template *bounces)
 {
 	struct sched *s = must_alloc(sizeof(*s));
 
@@ -343,6 +344,7 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
 	s->queue = q;
 	s->policy = p;
 	s->filters = filters;
+	s->bounces = bounces;
 	pthread_mutex_init(&s->people, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);

@@ -145,6 +145,7 @@ struct sched {
 	struct queue *queue;
 	struct policy *policy;
 	const struct status_filters *filters;
+	const struct bounce_template *bounces; /* BOUNCE_KINDS of them */
 	pthread_mutex_t people; /* before .lock: invariant 4 */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* something may be due */
