@@ -19,7 +19,8 @@ static bool acts_per_transport(struct str name)
 {
 	static const char *const suffixes[] = {"_destination_concurrency_limit",
 		"_destination_recipient_limit", "_destination_rate_delay",
-		"_initial_destination_concurrency", "_time_limit"};
+		"_transport_rate_delay", "_initial_destination_concurrency",
+		"_time_limit"};
 
 	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
 }

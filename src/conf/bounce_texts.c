@@ -107,15 +107,15 @@ void bounce_texts_load(const struct conf *c, struct problems *p,
 	if (c->bounce_template_file.len == 0)
 		return;
 	buf_init(&text, FILE_MAX);
-	bool ok = file_read(arena_cstr(c->a, c->bounce_template_file), FILE_MAX,
-		&text, &f);
+	bool ok = file_read(
+		arena_cstr(c->a, c->bounce_template_file), FILE_MAX, &text, &f);
 	if (!ok) {
 		conf_problem(c, p, PROBLEM_ERROR, "bounce_template_file",
 			arena_printf(c->a, "bounce_template_file: %s", f.text),
 			STR_NONE);
 	} else {
-		ok = bounce_templates_parse(arena_str(c->a, buf_str(&text)),
-			all_r, &line, &why);
+		ok = bounce_templates_parse(
+			arena_str(c->a, buf_str(&text)), all_r, &line, &why);
 		if (!ok)
 			say(&x, line, why);
 	}

@@ -387,7 +387,7 @@ static struct body make_body(struct delivery *d, size_t i)
 {
 	const struct store_new *m = d->targets[i].m;
 	bool in_file = m->body.len > STORE_ROW_MAX;
-	bool one = !in_file &&
+	bool one = !in_file && m->prefix.len > 0 &&
 		   (i + 1 == d->n || !same_body(m, d->targets[i + 1].m));
 
 	return (struct body){

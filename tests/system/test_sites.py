@@ -2,6 +2,7 @@
 """Destinations and sites: how many deliveries at a time, learned from what
 the servers say; the selections of postern queue."""
 
+import datetime
 import json
 import threading
 
@@ -130,6 +131,34 @@ def test_limits_of_a_transport(postern):
     wait_for("all", lambda: p.queue() == [])
     assert sorted(len(m["rcpts"]) for m in sink.mails) == [1, 2, 2]
     sink.stop()
+
+
+def test_the_rate_of_a_transport(postern):
+    """NAME_transport_rate_delay: one delivery each so often, wherever to;
+    other transports do not wait."""
+    sinks = [Sink(f"127.0.0.{i}", 0) for i in range(5, 9)]
+    p = postern("relay", users={ALICE: "pw"}, options={
+        "slow_transport_rate_delay": "2s", "transport_maps":
+        "inline:{%s}" % ", ".join(
+            f"{{d{i}.test = {'slow' if i < 3 else 'fast'}:"
+            f"[127.0.0.{5 + i}]:{sink.port}}}"
+            for i, sink in enumerate(sinks))},
+        master_extra="slow unix - - n - - smtp\nfast unix - - n - - smtp\n")
+    assert "slow_" not in p.run("check").stderr
+    p.start()
+    p.send(ALICE, [f"x@d{i}.test" for i in range(4)])
+    wait_for("all", lambda: p.queue() == [])
+    at = {}
+    for line in p.log().splitlines():
+        if "status=sent" in line:
+            at[line.split(" to=x@d")[1][0]] = datetime.datetime.fromisoformat(
+                line.split()[0][:-1])
+    slow = sorted(at[i] for i in "012")
+    # The clock of the scheduler has seconds.
+    assert all((b - a).total_seconds() > 1 for a, b in zip(slow, slow[1:]))
+    assert at["3"] < slow[1]
+    for sink in sinks:
+        sink.stop()
 
 
 # ---- selections ----

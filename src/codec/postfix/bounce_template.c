@@ -109,8 +109,8 @@ static bool take_all(struct reader *r, struct bounce_template *all)
 		value = str_present(value) ? str_trim(value) : STR("");
 		if (!str_starts(value, "<<") || value.len == 2)
 			return wrong(r, "a template begins with <<EOF");
-		if (!take_template(r, &all[kind],
-			    str_trim(str_from_at(value, 2))))
+		if (!take_template(
+			    r, &all[kind], str_trim(str_from_at(value, 2))))
 			return false;
 	}
 	return true;

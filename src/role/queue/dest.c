@@ -29,11 +29,27 @@ enum agent_kind dest_kind(const struct sched *s, struct str transport)
 		       : AGENT_SENDER;
 }
 
-static void take_settings(
-	const struct sched *s, struct dest *d, struct arena *a)
+static struct rate *rate_of(
+	struct sched *s, struct str transport, struct arena *a)
+{
+	const struct conf *c = s->role->conf;
+	struct rate *r = map_get(s->rate_by_transport, transport);
+	int64_t delay = transport_setting(c, transport, "transport_rate_delay",
+		true, c->default_transport_rate_delay, a);
+
+	if (r != NULL || delay <= 0)
+		return r;
+	r = must_alloc(sizeof(*r));
+	r->delay = delay;
+	map_set(s->rate_by_transport, transport, r);
+	return r;
+}
+
+static void take_settings(struct sched *s, struct dest *d, struct arena *a)
 {
 	const struct conf *c = s->role->conf;
 
+	d->rate = rate_of(s, d->transport, a);
 	if (is_ours(d->transport)) {
 		/* They commit in groups: the more wait, the cheaper each. */
 		d->limit = d->initial = MAILBOX_LIMIT;
@@ -147,8 +163,10 @@ enum pool dest_pool(const struct dest *d)
 
 int64_t dest_opens(const struct dest *d)
 {
-	return d->site->closed_until > d->next_start ? d->site->closed_until
-						     : d->next_start;
+	int64_t rate = d->rate != NULL ? d->rate->next_start : 0;
+	int64_t own = d->next_start > rate ? d->next_start : rate;
+
+	return d->site->closed_until > own ? d->site->closed_until : own;
 }
 
 bool dest_is_closed(const struct dest *d, int64_t now)
@@ -205,6 +223,8 @@ void dest_started(struct sched *s, struct dest *d, int64_t now)
 	/* One delivery asks a site that was down, not all of them. */
 	if (d->site->closed_until != 0)
 		d->site->closed_until = now + PROBE_S;
+	if (d->rate != NULL)
+		d->rate->next_start = now + d->rate->delay;
 	d->in_flight++;
 	d->site->in_flight++;
 	s->in_flight[dest_pool(d)]++;

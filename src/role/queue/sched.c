@@ -266,7 +266,11 @@ static void wait_due(struct sched *s)
 		s->n_active >= (size_t)s->role->conf->qmgr_message_active_limit;
 	struct timespec until = {.tv_sec = now + FAR};
 
+	/* What is put off now says so by sched_wake. */
+	s->next_due = 0;
 	jobs_dispatch(s);
+	if (s->next_due != 0 && (opens == 0 || s->next_due < opens))
+		opens = s->next_due;
 	if (s->hungry != NULL && !full)
 		return;
 	if (opens != 0 && opens < until.tv_sec)
@@ -353,6 +357,7 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
 	s->calendar = calendar_new();
 	s->by_id = map_new();
 	s->dest_by_key = map_new();
+	s->rate_by_transport = map_new();
 	s->line_by_key = map_new();
 	s->site_by_name = map_new();
 	s->carried = map_new();

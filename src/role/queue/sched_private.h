@@ -65,6 +65,11 @@ struct dest_list {
 	struct dest *first, *last;
 };
 
+/* Of a transport, whatever the next hop: transport_rate_delay. */
+struct rate {
+	int64_t delay, next_start; /* seconds; Unix seconds */
+};
+
 struct dest {
 	struct str transport, nexthop; /* in its own memory, behind */
 	enum agent_kind kind;
@@ -77,6 +82,7 @@ struct dest {
 	int64_t limit, initial; /* deliveries at a time; at the beginning */
 	int64_t recipient_limit;
 	int64_t rate_delay, next_start; /* seconds between two deliveries */
+	struct rate *rate; /* NULL: its transport has none */
 	struct dest_list *list; /* ready, later, full; NULL: nothing to do */
 	struct dest *next, *prev; /* in that list */
 	struct dest *next_of_site, *prev_of_site;
@@ -157,6 +163,7 @@ struct sched {
 	size_t n_active;
 	size_t text_bytes; /* of all of them */
 	struct map *dest_by_key;
+	struct map *rate_by_transport;
 	struct map *line_by_key;
 	struct map *site_by_name;
 	struct site *sites;
