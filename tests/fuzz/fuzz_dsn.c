@@ -45,6 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.threaded = true,
 		.utf8 = size % 5 == 0,
 		.words = words != NULL ? words : &dsn_words_en};
+	struct str first = in;
+	first = str_cut(&first, '\n');
+	struct dsn_template own = {.from = first, .subject = first, .text = in};
+	if (size % 7 < 3)
+		d.template = &own;
 
 	buf_init(&out, SIZE_MAX);
 	dsn_put(&d, &out);

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "codec/smtp/command.h"
+#include "codec/smtp/verp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool last;
 
 	if (smtp_command_parse(in, &cmd)) {
-		smtp_mail_parse(cmd.args, ~0u, false, a, &mail, &why);
+		if (smtp_mail_parse(cmd.args, ~0u, false, a, &mail, &why))
+			verp_sender(STR("+="), mail.from.whole, in, a);
 		smtp_bdat_parse(cmd.args, &octets, &last);
 		smtp_rcpt_parse(cmd.args, true, true, a, &rcpt, &why);
 	}
