@@ -111,6 +111,7 @@ void check_words(const struct conf *c, struct problems *p)
 		"2bounce", "bounce", "delay"};
 	static const char *const dns[WORDS_MAX] = {
 		"enabled", "disabled", "dnssec"};
+	static const char *const froms[WORDS_MAX] = {"standard", "obsolete"};
 	static const char *const languages[WORDS_MAX] = {"en", "de"};
 	static const char *const indexes[WORDS_MAX] = {"auto", "always", "no"};
 	static const char *const dmarc[WORDS_MAX] = {"none", "mark", "enforce"};
@@ -135,6 +136,8 @@ void check_words(const struct conf *c, struct problems *p)
 			PROBLEM_ERROR, screen);
 	check_one(c, p, "notify_classes", c->notify_classes, PROBLEM_WARNING,
 		classes);
+	check_one(c, p, "header_from_format", c->header_from_format,
+		PROBLEM_ERROR, froms);
 	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
 		languages);
 	check_one(c, p, "smtp_dns_support_level", c->smtp_dns_support_level,

@@ -220,15 +220,20 @@ static struct str sender_of(struct sendmail *s, struct str user)
 	return list.n > 0 ? at_origin(s, list.v[0].spec) : text;
 }
 
-/* A display name that needs no quoting is not quoted. */
-static void put_from(struct buf *out, struct str name, struct str address)
+/* A display name that needs no quoting is not quoted.  postconf(5)
+ * header_from_format: obsolete puts it behind the address. */
+static void put_from(
+	struct buf *out, struct str format, struct str name, struct str address)
 {
 	bool plain = utf8_is_ascii(name);
 
 	buf_puts(out, "From: ");
 	for (size_t i = 0; i < name.len; i++)
 		plain &= ascii_is_alnum(name.ptr[i]) || name.ptr[i] == ' ';
-	if (name.len > 0 && plain)
+	if (name.len > 0 && plain && str_ieqc(format, "obsolete"))
+		buf_putf(out, "%.*s (%.*s)\r\n", STR_ARG(address),
+			STR_ARG(name));
+	else if (name.len > 0 && plain)
 		buf_putf(out, "%.*s <%.*s>\r\n", STR_ARG(name),
 			STR_ARG(address));
 	else
@@ -247,7 +252,7 @@ static struct str complete(
 	if (!str_present(mail_field_value(head, "From")) &&
 		!str_present(mail_field_value(head, "Resent-From")) &&
 		sender.len > 0)
-		put_from(out,
+		put_from(out, s->c->header_from_format,
 			s->full_name != NULL ? str_from(s->full_name) : full,
 			sender);
 	while (mail_field_next(&head, &field))

@@ -134,8 +134,22 @@ static int any_certificate(int ok UNUSED, X509_STORE_CTX *store UNUSED)
 	return 1;
 }
 
-static bool load_authorities(
-	SSL_CTX *ctx, struct str file, struct str dir, struct fault *f)
+/* postconf(5) counts the authority at the end too: 1 is one that signed it
+ * itself.  OpenSSL counts what is between. */
+static void set_verify_depth(SSL_CTX *ctx, int64_t depth)
+{
+	SSL_CTX_set_verify_depth(ctx, depth < 1     ? 0
+				      : depth > 100 ? 99
+						    : (int)depth - 1);
+}
+
+static bool append_default(const struct tls_options *o)
+{
+	return o->c != NULL && o->c->tls_append_default_CA;
+}
+
+static bool load_authorities(SSL_CTX *ctx, struct str file, struct str dir,
+	bool and_default, struct fault *f)
 {
 	char path[4096], why[160];
 	bool ok = true;
@@ -148,6 +162,8 @@ static bool load_authorities(
 		snprintf(path, sizeof(path), "%.*s", STR_ARG(dir));
 		ok = SSL_CTX_load_verify_dir(ctx, path) == 1;
 	}
+	if (ok && and_default)
+		SSL_CTX_set_default_verify_paths(ctx);
 	return ok || fault_set(f, FAULT_TEMP, 451, 7, 0, "%s: %s", path,
 			     tls_error_text(why, sizeof(why)));
 }
@@ -160,13 +176,14 @@ static bool ask_for_certificates(
 
 	if (!x->ask_ccert && !x->require_ccert)
 		return true;
-	if (!load_authorities(ctx, x->ca_file, x->ca_path, f))
+	if (!load_authorities(ctx, x->ca_file, x->ca_path,
+		    append_default(&x->options), f))
 		return false;
 	if (x->ca_file.len > 0) {
 		snprintf(path, sizeof(path), "%.*s", STR_ARG(x->ca_file));
 		SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(path));
 	}
-	SSL_CTX_set_verify_depth(ctx, x->verify_depth);
+	set_verify_depth(ctx, x->verify_depth);
 	if (x->require_ccert)
 		SSL_CTX_set_verify(ctx,
 			SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
@@ -312,6 +329,8 @@ static SSL_CTX *client_ctx(struct str protocols,
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
+	if (options->c != NULL)
+		set_verify_depth(ctx, options->c->smtp_tls_scert_verifydepth);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	must(SSL_CTX_dane_enable(ctx) == 1);
 	return ctx;
@@ -331,7 +350,8 @@ SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 		SSL_CTX_set_default_verify_paths(ctx);
 		return ctx;
 	}
-	if (load_authorities(ctx, trust->ca_file, trust->ca_path, f))
+	if (load_authorities(ctx, trust->ca_file, trust->ca_path,
+		    append_default(&trust->options), f))
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;

@@ -130,6 +130,20 @@ def test_any_user_may_submit_unless_forbidden(postern, run, names):
         p.stop()
 
 
+@pytest.mark.parametrize("form, line", [
+    ("standard", b"From: A Person <a@b.test>\r\n"),
+    ("obsolete", b"From: a@b.test (A Person)\r\n")])
+def test_the_form_of_from(postern, run, form, line):
+    p = postern("one", users={BOB: "b"},
+                options={"header_from_format": form}).start()
+    run(p, "sendmail", "-f", "a@b.test", "-F", "A Person", BOB,
+        input="Subject: s\n\nhello\n")
+    assert line in inbox(p)[0]
+    p.run("conf", "-e", "header_from_format=modern")
+    r = p.run("check", check=False)
+    assert r.returncode == 78 and "write standard" in r.stderr
+
+
 def test_as_whom_a_user_may_send(postern, run):
     me = pwd.getpwuid(os.geteuid()).pw_name
     p = postern("one", users={BOB: "b"}, options={

@@ -94,6 +94,44 @@ def test_names(postern, dns, tmp_path, policy, names, good):
     sink.stop()
 
 
+@pytest.mark.parametrize("depth, good", [("1", False), ("2", True)])
+def test_depth_of_the_chain(postern, tmp_path, depth, good):
+    """Theirs is signed by one that our authority has signed."""
+    def run(*args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True,
+                       cwd=tmp_path)
+    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+          "-nodes"]
+    run("req", "-x509", *ec, "-days", "9", "-subj", "/CN=Root", "-keyout",
+        "root.key", "-out", "root.pem")
+    for name, by, extension in (
+            ("middle", "root", "basicConstraints=critical,CA:TRUE"),
+            ("leaf", "middle", "subjectAltName=DNS:mx.a.test,DNS:[127.0.0.5],"
+             "IP:127.0.0.5")):
+        run("req", *ec, "-subj", f"/CN={name}", "-addext", extension,
+            "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.pem",
+            "-CAkey", f"{by}.key", "-copy_extensions", "copy", "-days", "9",
+            "-out", f"{name}.pem")
+    chain = tmp_path / "chain.pem"
+    chain.write_text("".join((tmp_path / f).read_text() for f in (
+        "leaf.key", "leaf.pem", "middle.pem")))
+    sink = TlsSink(chain)
+    p = postern("p", users={ALICE: "a"}, options={
+        "relayhost": nexthop(sink), "smtp_tls_CAfile": tmp_path / "root.pem",
+        "smtp_tls_scert_verifydepth": depth, "tls_append_default_CA": "yes",
+        "smtp_tls_security_level": "verify",
+        "smtp_tls_verify_cert_match": "mx.a.test"}).start()
+    p.send(ALICE, ["x@a.test"])
+    if good:
+        sent(p, sink)
+        assert "verified=yes" in p.log()
+    else:
+        assert "certificate not trusted" in reason(p)
+        p.run("queue", "delete", "ALL")
+    sink.stop()
+
+
 def test_subdomains_of_the_table(postern, dns, keys):
     sink = TlsSink(keys[0])
     d = dns({"a.test": "sub MX 10 mx\nmx A 127.0.0.5"})

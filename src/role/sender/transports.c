@@ -33,7 +33,9 @@ static bool same_tls(const struct conf *a, const struct conf *b)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (!str_eq(all[i].a, all[i].b))
 			return false;
-	return a->tls_preempt_cipherlist == b->tls_preempt_cipherlist;
+	return a->tls_preempt_cipherlist == b->tls_preempt_cipherlist &&
+	       a->tls_append_default_CA == b->tls_append_default_CA &&
+	       a->smtp_tls_scert_verifydepth == b->smtp_tls_scert_verifydepth;
 }
 
 static SSL_CTX *client_ctx(
