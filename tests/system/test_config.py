@@ -96,7 +96,7 @@ def test_wrong_configuration_is_refused(tmp_path, text, line, word):
     ("mynetworks = 64.0.0.0/2\n", "very wide"),
     ("virtual_alias_domains = m.example.test\n", "the first one wins"),
     ("myhostname = other.example.test\n", "overrides the earlier entry"),
-    ("smtp_tls_scert_verifydepth = 9\n", "does not act yet"),
+    ("smtp_tls_enable_rpk = yes\n", "does not act yet"),
     ("receive_override_options = no_milter\n", "did you mean"),
     ("smtpd_relay_restrictions = permit_mx_backup, reject\n", "may relay"),
     ("", "compatibility_level is missing"),
