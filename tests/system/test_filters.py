@@ -5,6 +5,7 @@ import json
 
 import pytest
 from harness import Sink, Smtp, wait_for
+from test_lmtp_parameters import LmtpSink
 
 ALICE = "alice@elsewhere.test"
 BOB = "bob@example.test"
@@ -113,6 +114,30 @@ def test_by_transport(postern, sink, tmp_path):
     assert "status=bounced" in b and "dsn=5.7.27" in b
     assert "status=deferred" in outcome(p, "c@gone.test")
     p.run("queue", "delete", "ALL")
+
+
+def test_of_lmtp_transports(postern, sink, tmp_path):
+    """lmtp_x, and not what main.cf sets for smtp."""
+    (tmp_path / "smtp").write_text("/^5(.*)/ 4$1\n/^550 .*/ 450 4.0.0 smtp\n")
+    (tmp_path / "lmtp").write_text("/^5\\.1\\.1 .*/ 5.7.28 by lmtp's\n")
+    (tmp_path / "reply").write_text("/^550 5.7.1 (.*)/ 450 4.7.1 $1, later\n")
+    lmtp = LmtpSink("127.0.0.5", 0, replies={
+        "RCPT a@lmtp.test": "550 5.1.1 no such user",
+        "RCPT b@lmtp.test": "550 5.7.1 not you"})
+    p = start(postern, sink,
+              smtp_delivery_status_filter=f"pcre:{tmp_path}/smtp",
+              smtp_reply_filter=f"pcre:{tmp_path}/smtp",
+              lmtp_delivery_status_filter=f"pcre:{tmp_path}/lmtp",
+              lmtp_reply_filter=f"pcre:{tmp_path}/reply", transport_maps=
+              f"inline:{{{{lmtp.test = lmtp:[127.0.0.5]:{lmtp.port}}}}}")
+    assert "does not act" not in p.run("check").stderr
+    send(p, "a@lmtp.test", "b@lmtp.test")
+    a = outcome(p, "a@lmtp.test")
+    assert "status=bounced" in a and "dsn=5.7.28" in a
+    b = outcome(p, "b@lmtp.test")
+    assert "status=deferred" in b and "not you, later" in b
+    p.run("queue", "delete", "ALL")
+    lmtp.stop()
 
 
 def test_what_a_person_gave_up_is_nobodys_to_filter(postern, sink, tmp_path):
