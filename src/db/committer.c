@@ -20,6 +20,7 @@ struct work {
 	struct fault *fault;
 	bool ok; /* until it fails, or its batch does */
 	bool tidy;
+	bool begun; /* it was run */
 	bool leads; /* turn has come to lead; else it is done */
 	sem_t turn;
 	db_done_f *done; /* nobody waits: told by this; the work is our own */
@@ -39,18 +40,32 @@ struct committer {
 	sem_t only_posted; /* waits, and the keeper is to lead */
 };
 
-/* False: the batch cannot be committed. */
-static bool run_one(struct db *db, struct work *w)
+/* Once more, after the batch was rolled back: work that is not tidy, and may
+ * have left traces in its caller's memory, is not run twice. */
+static bool is_spent(struct work *w, bool again)
+{
+	bool spent = again && w->begun && !w->tidy;
+
+	if (spent && w->ok)
+		w->ok = fault_set(w->fault, FAULT_TEMP, 451, 3, 0,
+			"storage: the work of another one failed halfway");
+	return spent;
+}
+
+/* False: the batch cannot be committed.  savepoint: a failure costs this work
+ * alone, whatever it changed before. */
+static bool run_one(struct db *db, struct work *w, bool savepoint)
 {
 	int64_t before = db_total_changes(db);
 	struct fault ignored;
 
-	w->ok = (w->tidy || db_run(db, w->fault, "SAVEPOINT work", "")) &&
+	w->begun = true;
+	w->ok = (!savepoint || db_run(db, w->fault, "SAVEPOINT work", "")) &&
 		w->fn(db, w->ctx, w->fault);
 	/* A savepoint would begin a transaction of its own then. */
 	if (!db_in_transaction(db))
 		return false;
-	if (w->tidy)
+	if (!savepoint)
 		return w->ok || db_total_changes(db) == before;
 	if (!w->ok)
 		db_run(db, &ignored, "ROLLBACK TO work", "");
@@ -59,12 +74,13 @@ static bool run_one(struct db *db, struct work *w)
 	return true;
 }
 
-static bool run_all(struct db *db, struct work *batch, struct fault *f)
+static bool run_all(
+	struct db *db, struct work *batch, bool again, struct fault *f)
 {
 	if (!db_run(db, f, "BEGIN IMMEDIATE", ""))
 		return false;
 	for (struct work *w = batch; w != NULL; w = w->next) {
-		if (run_one(db, w))
+		if (is_spent(w, again) || run_one(db, w, again || !w->tidy))
 			continue;
 		if (w->ok)
 			return fault_set(f, FAULT_TEMP, 451, 3, 0,
@@ -75,14 +91,37 @@ static bool run_all(struct db *db, struct work *batch, struct fault *f)
 	return db_run(db, f, "COMMIT", "");
 }
 
-static void run_batch(struct db *db, struct work *batch)
+static void roll_back(struct db *db)
 {
-	struct fault f, ignored;
+	struct fault ignored;
 
-	if (run_all(db, batch, &f))
-		return;
 	if (db_in_transaction(db))
 		db_exec(db, "ROLLBACK", &ignored);
+}
+
+/* Did tidy work fail behind a change, with everybody's transaction there? */
+static bool half_done(struct db *db, const struct work *batch)
+{
+	bool failed = false;
+
+	for (const struct work *w = batch; w != NULL; w = w->next)
+		failed |= w->tidy && w->begun && !w->ok;
+	return failed && db_in_transaction(db);
+}
+
+static void run_batch(struct db *db, struct work *batch)
+{
+	struct fault f;
+	bool ok = run_all(db, batch, false, &f);
+
+	/* A page that is damaged costs whose it is, not the neighbours. */
+	if (!ok && half_done(db, batch)) {
+		roll_back(db);
+		ok = run_all(db, batch, true, &f);
+	}
+	if (ok)
+		return;
+	roll_back(db);
 	for (struct work *w = batch; w != NULL; w = w->next) {
 		if (w->ok)
 			*w->fault = f;

@@ -13,8 +13,10 @@
  * 3. committer_run returns true only after the transaction that holds its
  *    work is on disk; one flush serves everybody who waited.
  * 4. Work that fails is rolled back alone; its neighbours commit.  Tidy work,
- *    which fails before its first change, has no savepoint for that: where it
- *    fails behind one, by the disk, the batch fails.
+ *    which fails before its first change and may be run again, has no savepoint
+ *    for that.  Where it fails behind a change, by the disk or a damaged page,
+ *    the batch is run again with one for each; what was run and is not tidy
+ *    fails then.
  * 5. Who is told that its work is done may post more.
  */
 
@@ -104,6 +106,7 @@ void committer_free(struct committer *c); /* after everybody is gone */
 bool committer_run(
 	struct committer *c, db_work_f *work, void *ctx, struct fault *f);
 
+/* The same of tidy work: invariant 4. */
 bool committer_run_tidy(
 	struct committer *c, db_work_f *work, void *ctx, struct fault *f);
 

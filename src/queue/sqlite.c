@@ -39,8 +39,8 @@ static const char schema_1[] =
 /* Who is held or corrupt is found without reading the texts. */
 static const char schema_2[] =
 	"CREATE INDEX marked ON messages(hold) WHERE hold<>0";
-/* What is put is most often taken out again soon: then its pages need neither
- * be read again nor be overwritten on disk. */
+/* What is put is most often taken out again soon: its pages need not be read
+ * again then. */
 static const char tuning[] = "PRAGMA cache_size=-16384";
 static const char *const schema[] = {schema_1, schema_2};
 
