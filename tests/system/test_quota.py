@@ -155,7 +155,14 @@ def test_the_owner_is_warned_once(server, login):
 
     send(14000)
     assert warnings() == []
+    watcher = Client(server, SMALL)
+    watcher.ok("SELECT INBOX")
+    watcher.send(b"i IDLE\r\n")
     send(2500)
+    # Who idles hears of the mail and of the warning.
+    while watcher.line() != b"* 3 EXISTS":
+        pass
+    watcher.close()
     n = wait_for("the warning", warnings)
     assert len(n) == 1
     text = c.cmd(f"FETCH {n[0]} (BODY.PEEK[])")[0][0].decode()

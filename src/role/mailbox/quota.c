@@ -9,6 +9,7 @@
 #include "conf/match.h"
 #include "conf/quota.h"
 #include "role/mailbox/domain_quota.h"
+#include "role/mailbox/indexer.h"
 #include "role/mailbox/summary.h"
 #include "store/metadata.h"
 
@@ -212,6 +213,7 @@ static struct str warning(const struct conf *c, struct str address,
 
 /* On its way into the mailbox; who delivered does not wait for it. */
 struct notice {
+	struct mailbox_role *m;
 	struct arena *a; /* holds this, too */
 	struct str address;
 	unsigned mark;
@@ -229,6 +231,9 @@ static void notified(void *ctx)
 	else
 		log_warn("quota", log_s("address", w->address),
 			log_fault(&w->target.fault));
+	/* Who idles has heard of the delivery, and not of this. */
+	bells_ring(w->m->bells, w->target.account);
+	indexer_note(w->m->indexer, w->target.account);
 	arena_free(w->a);
 }
 
@@ -262,6 +267,7 @@ void quota_warn(struct mailbox_role *m, int64_t account, struct str address,
 	if (mark == 0)
 		return;
 	struct notice *w = notice_new(warning(c, address, mark, a));
+	w->m = m;
 	w->address = arena_str(w->a, address);
 	w->mark = mark;
 	w->target.account = account;
