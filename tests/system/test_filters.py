@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: ISC
 """Tables that stand between a reply and who reads it: delivery status filters,
 smtp_reply_filter, smtpd_reject_filter_maps (postconf(5))."""
-import json
+import re
 
 import pytest
-from harness import Sink, Smtp, wait_for
+from harness import Sink, Smtp, relaying, wait_for
 from test_lmtp_parameters import LmtpSink
 
 ALICE = "alice@elsewhere.test"
@@ -19,28 +19,12 @@ def sink():
 
 
 def start(postern, sink, **options):
-    return postern("p", users={BOB: "b"}, options={
-        "relayhost": f"[127.0.0.5]:{sink.port}",
-        "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions":
-        "permit_mynetworks, reject", **options}).start()
+    return postern("p", users={BOB: "b"},
+                   options=relaying(sink, **options)).start()
 
 
-def send(p, *rcpts, sender=ALICE):
-    s = Smtp(p.host, p.port["smtp"])
-    s.expect("EHLO client.test", 250)
-    s.expect(f"MAIL FROM:<{sender}>", 250)
-    for r in rcpts:
-        s.expect(f"RCPT TO:<{r}>", 250)
-    s.expect("DATA", 354)
-    s.expect(b"Subject: s\r\n\r\nhello\r\n.", 250)
-    s.close()
-
-
-def table(p, name, text):
-    """A pcre table beside the configuration."""
-    path = p.dir / name
-    path.write_text(text)
-    return f"pcre:{path}"
+def send(p, *rcpts):
+    Smtp(p.host, p.port["smtp"]).mail(ALICE, rcpts)
 
 
 def outcome(p, rcpt):
@@ -66,6 +50,8 @@ def test_a_final_refusal_becomes_one_for_now(postern, sink, tmp_path):
     a = outcome(p, "a@far.test")
     assert "status=deferred" in a and "dsn=4.7.1" in a
     assert 'reply="550 5.7.1 you are blocked"' in a
+    assert re.search(r' filtered queue_id=\S+ status="5\.7\.1 host .*'
+                     r'becomes="4\.7\.1 host', p.log())
     assert "status=bounced" in outcome(p, "b@far.test")
     c = outcome(p, "c@far.test")
     assert "status=bounced" in c and "dsn=5.3.2" in c
@@ -98,14 +84,11 @@ def test_by_transport(postern, sink, tmp_path):
     (tmp_path / "error").write_text("/^5(.*unwanted)/ 4$1\n")
     sink.replies["RCPT a@far.test"] = "550 5.1.1 no such user"
     sink.replies["RCPT b@own.test"] = "550 5.1.1 no such user"
-    p = postern("p", users={BOB: "b"}, options={
-        "relayhost": f"[127.0.0.5]:{sink.port}",
-        "mynetworks": "127.0.0.0/8",
-        "smtpd_relay_restrictions": "permit_mynetworks, reject",
-        "smtp_delivery_status_filter": f"pcre:{tmp_path}/main",
-        "default_delivery_status_filter": f"pcre:{tmp_path}/error",
-        "transport_maps": "inline:{{own.test = own:[127.0.0.5]:%d},"
-        "{gone.test = error:5.1.2 unwanted}}" % sink.port},
+    p = postern("p", users={BOB: "b"}, options=relaying(
+        sink, smtp_delivery_status_filter=f"pcre:{tmp_path}/main",
+        default_delivery_status_filter=f"pcre:{tmp_path}/error",
+        transport_maps="inline:{{own.test = own:[127.0.0.5]:%d},"
+        "{gone.test = error:5.1.2 unwanted}}" % sink.port),
         master_extra="own unix - - n - - smtp\n"
         f" -o smtp_delivery_status_filter=pcre:{tmp_path}/own\n").start()
     send(p, "a@far.test", "b@own.test", "c@gone.test")
@@ -193,6 +176,8 @@ def test_our_own_refusals(postern, sink, tmp_path):
     s.expect(f"MAIL FROM:<{ALICE}>", 250)
     said = s.expect("RCPT TO:<nobody@example.test>", 450)
     assert "450 4.1.1 not here, not now" in str(said)
+    assert re.search(r' filtered client=127\.0\.0\.1 reply="550 5\.1\.1 .*'
+                     r'becomes="450 4\.1\.1 not', p.log())
     s.expect("DATA now", 501)
     assert "not a reply of 4xx or 5xx" in p.log()
     s.expect(f"RCPT TO:<{BOB}>", 250)

@@ -168,6 +168,8 @@ def test_as_whom_a_user_may_send(postern, run):
     # Nobody else is in the table; other ways in know nothing of it.
     change("inline:{{nobody-at-all = *}}")
     assert run(p, "sendmail", BOB, input=TEXT).returncode == 77
+    change("")
+    assert run(p, "sendmail", "-f", "x@y.test", BOB, input=TEXT).returncode == 0
     change(f"inline:{{{{{me} = <>}}}}")
     assert run(p, "sendmail", "-f", "<>", BOB, input=TEXT).returncode == 0
     assert run(p, "sendmail", BOB, input=TEXT).returncode == 77

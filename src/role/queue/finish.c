@@ -427,7 +427,8 @@ static void settle_all(struct finish *x)
 	x->reports.to = arena_alloc(x->a, (o->n + 1) * sizeof(*x->reports.to));
 	for (uint32_t i = 0; i < o->n; i++) {
 		if (!x->expired)
-			status_filter(x->s->filters, x->via, &o->v[i], x->a);
+			status_filter(x->s->filters, x->m->env.id, x->via,
+				&o->v[i], x->a);
 		settle(x, &o->v[i]);
 		changed[i] = x->states[o->v[i].n];
 	}

@@ -226,6 +226,23 @@ static void closed(struct ipc_session *s)
 	sched_agent_gone(q->sched, s);
 }
 
+/* postern check has refused what is wrong in the file; who runs it may read
+ * more than we may.  Without it our own words do. */
+static const struct bounce_template *load_bounces(struct role *r)
+{
+	struct problems p = {.a = r->a};
+	struct bounce_template *all =
+		arena_alloc(r->a, BOUNCE_KINDS * sizeof(*all));
+
+	charset_prepare();
+	bounce_texts_load(r->conf, &p, all);
+	for (size_t i = 0; i < p.n; i++)
+		log_error("bounce templates", log_s("file", p.v[i].file),
+			log_n("line", p.v[i].line),
+			log_s("reason", p.v[i].what));
+	return all;
+}
+
 int role_queue(struct role *r)
 {
 	static const struct ipc_handlers handlers = {
@@ -257,11 +274,7 @@ int role_queue(struct role *r)
 		r, arena_printf(r->a, "%.*s/tmp", STR_ARG(c->queue_directory)));
 	q->showq = showq_new(r);
 	struct status_filters *filters = status_filters_new(r);
-	struct bounce_template *bounces =
-		arena_alloc(r->a, BOUNCE_KINDS * sizeof(*bounces));
-	charset_prepare();
-	/* postern check has refused what does not read. */
-	bounce_texts_load(c, &ignored, bounces);
+	const struct bounce_template *bounces = load_bounces(r);
 	/* Before the first thread: a sandbox holds the threads born in it. */
 	role_sandbox(r, false);
 	q->queue = queue_open(dir.ptr, &f);

@@ -2,6 +2,7 @@
 #include "role/queue/status_filter.h"
 
 #include "codec/smtp/reply.h"
+#include "sys/clock.h"
 
 struct filter {
 	struct str transport;
@@ -97,12 +98,13 @@ static void refuse(struct str key, struct str value, const char *why)
 		log_s("value", value), log_z("problem", why));
 }
 
-static void replace(struct outcome_of *o, struct str key, struct str words,
-	struct str value, struct arena *a)
+static void replace(struct outcome_of *o, uint64_t id, struct str key,
+	struct str words, struct str value, struct arena *a)
 {
 	struct str rest = value;
 	struct str status = str_word(&rest, " ");
 	int class, subject, detail;
+	char text[ID_TEXT];
 
 	if (!smtp_enhanced_parse(status, &class, &subject, &detail)) {
 		refuse(key, value, "not a status and words: 4.7.1 try later");
@@ -112,6 +114,9 @@ static void replace(struct outcome_of *o, struct str key, struct str words,
 		refuse(key, value, "a success is no failure, nor the reverse");
 		return;
 	}
+	id_text(id, text);
+	log_info("filtered", log_z("queue_id", text), log_s("status", key),
+		log_s("becomes", value));
 	o->kind = class == 2 ? DELIVERED : class == 5 ? BOUNCED : DEFERRED;
 	o->subject = subject;
 	o->detail = detail;
@@ -123,7 +128,7 @@ static void replace(struct outcome_of *o, struct str key, struct str words,
 		o->code = 0; /* these are no server's words any more */
 }
 
-void status_filter(const struct status_filters *f, struct str via,
+void status_filter(const struct status_filters *f, uint64_t id, struct str via,
 	struct outcome_of *o, struct arena *a)
 {
 	struct maps *maps = find(f, via);
@@ -137,7 +142,7 @@ void status_filter(const struct status_filters *f, struct str via,
 		o->subject, o->detail, STR_ARG(words));
 	switch (maps_lookup(maps, key, a, &value, &fault)) {
 	case TABLE_FOUND:
-		replace(o, key, words, str_trim(value), a);
+		replace(o, id, key, words, str_trim(value), a);
 		break;
 	case TABLE_NONE:
 		break;

@@ -15,8 +15,9 @@ struct status_filters;
 
 /* Before the sandbox; lives as long as the role. */
 struct status_filters *status_filters_new(struct role *r);
-/* via: "transport:nexthop", or empty where no agent had it. */
-void status_filter(const struct status_filters *f, struct str via,
+/* via: "transport:nexthop", or empty where no agent had it.  What is changed is
+ * logged under the id of the message. */
+void status_filter(const struct status_filters *f, uint64_t id, struct str via,
 	struct outcome_of *o, struct arena *a);
 
 #endif

@@ -114,6 +114,8 @@ void smtpd_reject_filter(struct session *s, int *code, char *text, size_t room)
 			log_z("problem", "not a reply of 4xx or 5xx"));
 		return;
 	}
+	log_info("filtered", log_s("client", s->client), log_s("reply", key),
+		log_s("becomes", value));
 	*code = (int)fresh;
 	snprintf(text, room, "%.*s", STR_ARG(str_trim(rest)));
 }

@@ -29,7 +29,7 @@ bool smtpd_local_sender_refused(struct session *s)
 	struct str sender = s->tx.sender_said, patterns, pattern;
 	struct fault f;
 
-	if (!s->sv->service->local)
+	if (!s->sv->service->local || s->sv->local_login_senders == NULL)
 		return false;
 	switch (maps_lookup(s->sv->local_login_senders, s->local_user, s->cmd_a,
 		&patterns, &f)) {
