@@ -385,6 +385,18 @@ class Smtp:
         assert got[0] == code, (line, got)
         return got[1]
 
+    def mail(self, sender, rcpts, text=b"Subject: s\r\n\r\nhello\r\n",
+             param=""):
+        """One mail in a session of its own, taken for all of them."""
+        self.expect("EHLO client.test", 250)
+        self.expect(f"MAIL FROM:<{sender}>{param}".encode(), 250)
+        for rcpt in rcpts:
+            self.expect(f"RCPT TO:<{rcpt}>".encode(), 250)
+        self.expect("DATA", 354)
+        self.send(text)
+        self.expect(".", 250)
+        self.close()
+
     def starttls(self, context, name):
         self.expect("STARTTLS", 220)
         self.sock = context.wrap_socket(self.sock, server_hostname=name)
@@ -393,6 +405,13 @@ class Smtp:
     def close(self):
         self.file.close()
         self.sock.close()
+
+
+def relaying(sink, **options):
+    """Options of one that relays all of our mail to the sink."""
+    return {"relayhost": f"[127.0.0.5]:{sink.port}",
+            "mynetworks": "127.0.0.0/8",
+            "smtpd_relay_restrictions": "permit_mynetworks, reject", **options}
 
 
 def stop_listening(server):

@@ -6,7 +6,7 @@ import email.policy
 import json
 
 import pytest
-from harness import Sink, Smtp, wait_for
+from harness import Sink, Smtp, relaying, wait_for
 
 ALICE = "alice@example.test"
 
@@ -19,10 +19,7 @@ def sink():
 
 
 def start(postern, sink, **options):
-    return postern("relay", options={
-        "relayhost": f"[127.0.0.5]:{sink.port}",
-        "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions":
-        "permit_mynetworks, reject", **options}).start()
+    return postern("relay", options=relaying(sink, **options)).start()
 
 
 def send(p, text, rcpt="x@far.test", mail="", rcpt_args=""):

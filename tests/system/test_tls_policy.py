@@ -97,28 +97,10 @@ def test_names(postern, dns, tmp_path, policy, names, good):
 @pytest.mark.parametrize("depth, good", [("1", False), ("2", True)])
 def test_depth_of_the_chain(postern, tmp_path, depth, good):
     """Theirs is signed by one that our authority has signed."""
-    def run(*args):
-        subprocess.run(["openssl", *args], check=True, capture_output=True,
-                       cwd=tmp_path)
-    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-          "-nodes"]
-    run("req", "-x509", *ec, "-days", "9", "-subj", "/CN=Root", "-keyout",
-        "root.key", "-out", "root.pem")
-    for name, by, extension in (
-            ("middle", "root", "basicConstraints=critical,CA:TRUE"),
-            ("leaf", "middle", "subjectAltName=DNS:mx.a.test,DNS:[127.0.0.5],"
-             "IP:127.0.0.5")):
-        run("req", *ec, "-subj", f"/CN={name}", "-addext", extension,
-            "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.pem",
-            "-CAkey", f"{by}.key", "-copy_extensions", "copy", "-days", "9",
-            "-out", f"{name}.pem")
-    chain = tmp_path / "chain.pem"
-    chain.write_text("".join((tmp_path / f).read_text() for f in (
-        "leaf.key", "leaf.pem", "middle.pem")))
+    chain, ca = issued(tmp_path / "issued", "mx.a.test", between="Middle")
     sink = TlsSink(chain)
     p = postern("p", users={ALICE: "a"}, options={
-        "relayhost": nexthop(sink), "smtp_tls_CAfile": tmp_path / "root.pem",
+        "relayhost": nexthop(sink), "smtp_tls_CAfile": ca,
         "smtp_tls_scert_verifydepth": depth, "tls_append_default_CA": "yes",
         "smtp_tls_security_level": "verify",
         "smtp_tls_verify_cert_match": "mx.a.test"}).start()
@@ -238,8 +220,9 @@ def test_dane_ee_needs_no_name_and_no_date(dane, tmp_path):
     sent(p, sink)
 
 
-def issued(directory, name):
-    """(chain, authority) of a certificate for the name."""
+def issued(directory, name, between=None):
+    """(chain, authority) of a certificate for the name; with one of an authority
+    between."""
     directory.mkdir()
 
     def run(*args):
@@ -247,15 +230,24 @@ def issued(directory, name):
                        cwd=directory)
     ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
           "-nodes"]
+
+    def sign(file, by, subject, extension):
+        run("req", *ec, "-subj", f"/CN={subject}", "-addext", extension,
+            "-keyout", f"{file}.key", "-out", "csr")
+        run("x509", "-req", "-in", "csr", "-CA", f"{by}.pem", "-CAkey",
+            f"{by}.key", "-copy_extensions", "copy", "-days", "9", "-out",
+            f"{file}.pem")
+
     run("req", "-x509", *ec, "-days", "9", "-subj", "/CN=Their CA", "-keyout",
         "ca.key", "-out", "ca.pem")
-    run("req", *ec, "-subj", f"/CN={name}", "-addext",
-        f"subjectAltName=DNS:{name}", "-keyout", "key.pem", "-out", "csr")
-    run("x509", "-req", "-in", "csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-        "-copy_extensions", "copy", "-days", "9", "-out", "cert.pem")
+    if between:
+        sign("between", "ca", between, "basicConstraints=critical,CA:TRUE")
+    sign("cert", "between" if between else "ca", name,
+         f"subjectAltName=DNS:{name}")
     chain = directory / "chain.pem"
-    chain.write_text("".join((directory / f"{part}.pem").read_text()
-                             for part in ("key", "cert", "ca")))
+    chain.write_text("".join(
+        (directory / file).read_text() for file in
+        ("cert.key", "cert.pem", "between.pem" if between else "ca.pem")))
     return chain, directory / "ca.pem"
 
 

@@ -4,7 +4,7 @@ whom it is about (VERP_README; XVERP, sendmail -XV)."""
 import subprocess
 
 import pytest
-from harness import Sink, Smtp, wait_for
+from harness import Sink, Smtp, relaying, wait_for
 from test_smtpd import inbox
 
 OWNER = "owner@lists.test"
@@ -19,21 +19,12 @@ def sink():
 
 
 def start(postern, sink, **options):
-    return postern("p", users={BOB: "b", "carol@example.test": "c"}, options={
-        "relayhost": f"[127.0.0.5]:{sink.port}",
-        "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions":
-        "permit_mynetworks, reject", **options}).start()
+    return postern("p", users={BOB: "b", "carol@example.test": "c"},
+                   options=relaying(sink, **options)).start()
 
 
-def send(p, *rcpts, param=" XVERP", sender=OWNER):
-    s = Smtp(p.host, p.port["smtp"])
-    s.expect("EHLO client.test", 250)
-    s.expect(f"MAIL FROM:<{sender}>{param}", 250)
-    for r in rcpts:
-        s.expect(f"RCPT TO:<{r}>", 250)
-    s.expect("DATA", 354)
-    s.expect(b"Subject: s\r\n\r\nhello\r\n.", 250)
-    s.close()
+def send(p, *rcpts, param=" XVERP"):
+    Smtp(p.host, p.port["smtp"]).mail(OWNER, rcpts, param=param)
 
 
 def senders(sink, n):
