@@ -28,12 +28,18 @@ enum store_right {
 	RIGHTS_ALL = 0x7ff,
 };
 
-enum { STORE_ANYONE = 0 }; /* as a grantee: who is logged in */
+/* A grantee is an account, by its id, who is logged in, or a group, by its
+ * name; from whom a right is taken away is marked. */
+enum { STORE_ANYONE = 0 };
+static const int64_t STORE_GROUP = (int64_t)1 << 61;
+static const int64_t STORE_NEGATIVE = (int64_t)1 << 62;
+int64_t store_group(struct str name);
 
 struct store_acl {
 	int64_t mailbox;
 	int64_t grantee;
-	struct str name; /* his address, or "anyone" */
+	struct str name; /* as it was given: an address, "anyone", "$group",
+			  * perhaps with "-" in front */
 	unsigned rights;
 };
 

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "base/sip.h"
 #include "codec/mail/header.h"
+#include "store/acl.h"
 
 const struct store_born store_born[STORE_BORN] = {{"INBOX", ROLE_NONE},
 	{"Drafts", ROLE_DRAFTS}, {"Sent", ROLE_SENT}, {"Junk", ROLE_JUNK},
@@ -82,6 +84,17 @@ bool store_keywords_fit(struct str keywords, struct fault *f)
 	return keywords.len <= STORE_KEYWORDS_MAX ||
 	       fault_set(f, FAULT_PERM, 0, 0, 5,
 		       "too many keywords on one message");
+}
+
+/* ---- grantees ---- */
+
+/* No secret: it must be the same for ever. */
+int64_t store_group(struct str name)
+{
+	static const struct sip_key key = {0x706f737465726e00, 0x67726f757073};
+
+	return STORE_GROUP |
+	       (int64_t)(sip_hash(&key, name) & ((uint64_t)STORE_GROUP - 1));
 }
 
 /* ---- faults ---- */

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness import Postern
+from harness import Postern, free_port
 from imap_client import Client
 
 PW = "builder-22"
@@ -21,6 +21,8 @@ def server(tmp_path_factory):
                 users={u: PW for u in (OWNER, USER, THIRD, PUBLIC)}, options={
                     "virtual_mailbox_domains": "example.test",
                     "imap_public_account": PUBLIC,
+                    "imap_acl_groups_maps":
+                        f"inline:{{{{{USER}=staff, Sales}}, {{{THIRD}=sales}}}}",
                     "mail_storage_shards": "3",
                     "mailbox_quota_maps": f"inline:{{{{{THIRD}=0 12}}}}"})
     p.start()
@@ -98,8 +100,9 @@ def test_what_is_refused(two):
     o, _ = two
     for rights in ("q", "lrQ", "L", "+z", "l r", "1"):
         o.bad(f'SETACL Box {USER} "{rights}"')
-    for who in ("nobody@example.test", "example.test", f"-{USER}", "anonymous",
-                "anyone", '""', OWNER, '"x\x01"'):
+    for who in ("nobody@example.test", "example.test", "-nobody@example.test",
+                "anonymous", "anyone", "-anyone", '""', OWNER, f"-{OWNER}",
+                '"x\x01"', "-", "--" + USER, "$", "-$", '"$a b"', "$a,b"):
         assert "[CANNOT]" in o.no(f"SETACL Box {who} lr"), who
     for text in ("SETACL Box", "SETACL", f"SETACL Box {USER}", "GETACL",
                  "MYRIGHTS", "LISTRIGHTS Box", "DELETEACL Box"):
@@ -475,6 +478,121 @@ def test_public_folders(server, two):
     p.ok("DELETE News")
     p.close()
     t.close()
+
+
+# ---- groups, and what is taken away ----
+
+def mine(c, box=BOX):
+    """What a session may do there; nothing: there is no such mailbox."""
+    r, status = c.cmd(f'MYRIGHTS "{box}"')
+    return (r[0].split()[-1].decode() if status.startswith("OK")
+            else status.split()[1])
+
+
+def test_groups(server, two):
+    o, u = two
+    t = Client(server, THIRD)
+    o.ok('SETACL Box $STAFF "lr"')
+    assert f'"$staff" lr' in o.ok("GETACL Box")[0]
+    assert BOX in listed(u) and BOX not in listed(t)
+    assert (mine(u), mine(t)) == ("lr", "[NONEXISTENT]")
+    # What the groups and the account have, comes together.
+    o.ok('SETACL Box $sales "ls"')
+    grant(o, "w")
+    assert (mine(u), mine(t)) == ("lrsw", "ls")
+    assert BOX in listed(t)
+    o.ok(f'SETACL Box $nobodysgroup "{ALL}"')
+    assert (mine(u), mine(t)) == ("lrsw", "ls")
+    u.ok(f'SELECT "{BOX}"')
+    assert flags(u)[0] == ["$Work", r"\Seen"]
+    o.ok("DELETEACL Box $Staff")
+    with pytest.raises(ConnectionError):
+        u.cmd("NOOP")
+    u = Client(server, USER)
+    assert mine(u) == "lsw"
+    o.ok("DELETEACL Box $sales")
+    assert BOX not in listed(t)
+    # A mailbox below has them, too; so have others after a rename.
+    o.ok('SETACL Box $sales "lr"')
+    o.ok("CREATE Box/below")
+    o.ok("RENAME Box/below Elsewhere")
+    assert mine(t, f"Other Users/{OWNER}/Elsewhere") == "lr"
+    # A group is no account, and an account no group.
+    assert "[CANNOT]" in o.no('SETACL Box staff "lr"')
+    o.ok('SETACL Box "$user@example.test" "lra"')
+    assert mine(u) == "lrw"
+    assert "[NOPERM]" in u.no(f'GETACL "{BOX}"')
+    t.close()
+    u.close()
+
+
+def test_rights_are_taken_away_by_entries(server, two):
+    o, u = two
+    t = Client(server, THIRD)
+    o.ok('SETACL Box $sales "lrswi"')
+    o.ok(f'SETACL Box -{USER} "wi"')
+    assert f'"-{USER}" wi' in o.ok("GETACL Box")[0]
+    assert (mine(u), mine(t)) == ("lrs", "lrswi")
+    u.ok(f'SELECT "{BOX}"')
+    assert "[NOPERM]" in u.no(r"STORE 1 +FLAGS (\Flagged)")
+    u.ok("UNSELECT")
+    # The order does not matter, nor does who gives it.
+    grant(o, "wi")
+    assert mine(u) == "lrs"
+    o.ok(f'SETACL Box -{USER} "-w"')
+    assert mine(u) == "lrsw"
+    o.ok(f'SETACL Box -$SALES "lr"')
+    assert (mine(u), mine(t)) == ("sw", "swi")
+    assert BOX not in listed(u) and BOX not in listed(t)
+    assert "[NONEXISTENT]" in u.no(f'SELECT "{BOX}"')
+    o.ok(f"DELETEACL Box -$sales")
+    assert BOX in listed(u) and BOX in listed(t)
+    o.ok(f"DELETEACL Box -{USER}")
+    assert mine(u) == "lrswi"
+    # Taking away gives nothing.
+    o.ok(f"DELETEACL Box {USER}")
+    o.ok("DELETEACL Box $sales")
+    o.ok(f'SETACL Box -{USER} "w"')
+    assert BOX not in listed(u) and mine(u) == "[NONEXISTENT]"
+    assert o.ok(f'LISTRIGHTS Box "-{USER}"')[0].startswith("LISTRIGHTS")
+    t.close()
+    p = Client(server, PUBLIC)
+    p.cmd("CREATE News")
+    p.ok("SETACL News anyone lrsp")
+    p.ok("SETACL News -anyone p")
+    p.ok('SETACL News -$staff "s"')
+    assert mine(u, "Public Folders/News") == "lr"
+    p.ok("DELETE News")
+    p.close()
+
+
+@pytest.mark.files
+def test_a_table_of_groups_that_fails(tmp_path):
+    table = tmp_path / "groups"
+    table.write_text(f"{USER} staff\n")
+    p = Postern(tmp_path / "a", users={u: PW for u in (OWNER, USER, THIRD)},
+                options={"virtual_mailbox_domains": "example.test",
+                         "imap_acl_groups_maps": f"texthash:{table}, "
+                         f"tcp:127.0.0.1:{free_port()}"})
+    p.start()
+    try:
+        o, u = Client(p, OWNER), Client(p, USER)
+        o.ok("CREATE Box")
+        o.ok("SETACL Box $staff lr")
+        # The first table knows; the second is not asked.
+        assert mine(u) == "lr" and BOX in listed(u)
+        p.stop()
+        table.write_text(f"{OWNER} staff\n")
+        p.start(add_users=False)
+        u, o = Client(p, USER), Client(p, OWNER)
+        assert "[UNAVAILABLE]" in u.no(f'SELECT "{BOX}"')
+        assert "[UNAVAILABLE]" in u.no('LIST "" *')
+        u.ok("SELECT INBOX")
+        o.ok("GETACL Box")
+        r = p.run("check", check=False)
+        assert r.returncode == 0, r.stdout + r.stderr
+    finally:
+        p.stop()
 
 
 # ---- annotations ----

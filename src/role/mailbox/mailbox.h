@@ -26,6 +26,7 @@ struct mailbox_role {
 	struct bells *bells;
 	struct boxes *boxes;
 	struct quotas *quotas;
+	struct maps *acl_groups; /* NULL: none */
 	struct pop3_logins *pop3_logins;
 	struct indexer *indexer; /* NULL: none */
 };

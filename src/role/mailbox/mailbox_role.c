@@ -156,7 +156,8 @@ int role_mailbox(struct role *r)
 	const struct str lists[] = {c->alias_maps, c->mailbox_transport_maps,
 		c->fallback_transport_maps, c->virtual_mailbox_maps,
 		c->mydestination, c->virtual_alias_domains,
-		c->virtual_mailbox_domains, c->relay_domains};
+		c->virtual_mailbox_domains, c->relay_domains,
+		c->imap_acl_groups_maps};
 	struct fault f;
 
 	m->role = r;
@@ -167,6 +168,8 @@ int role_mailbox(struct role *r)
 	for (unsigned i = 0; i < r->n_listeners; i++)
 		services[i] = service_new(m, r->listeners[i].service);
 	m->quotas = quotas_new(r);
+	m->acl_groups = maps_open(r->tables, c, "imap_acl_groups_maps",
+		c->imap_acl_groups_maps, 0, &ignored);
 	role_may_write(r, c->mail_storage_directory);
 	charset_prepare();
 	/* Before the first thread: a sandbox holds the threads born in it. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS: RFC 4314 3 */
-#include "base/utf8.h"
-#include "codec/smtp/path.h"
-#include "role/accounts.h"
+#include "role/mailbox/imap/grantee.h"
 #include "role/mailbox/imap/imap.h"
 #include "role/mailbox/imap/place.h"
 
@@ -81,41 +79,6 @@ void imap_getacl(struct imap *s, struct imap_in *in)
 }
 
 /* ---- who ---- */
-
-/* False: answered. */
-static bool find_grantee(struct imap *s, const struct imap_place *p,
-	struct str identifier, struct store_acl *acl)
-{
-	const struct conf *c = s->sv->c;
-	struct fault f;
-
-	acl->name = arena_lower(s->cmd_a, identifier);
-	acl->grantee = STORE_ANYONE;
-	if (str_eqc(acl->name, "anyone")) {
-		if (c->imap_acl_anyone ||
-			str_ieq(p->owner, c->imap_public_account))
-			return true;
-		imap_no(s, "[CANNOT] \"anyone\" is everybody on this server: "
-			   "imap_acl_anyone is off");
-		return false;
-	}
-	if (!utf8_valid(identifier) || !smtp_address_valid(acl->name, true)) {
-		imap_no(s, "[CANNOT] an identifier is an address here");
-		return false;
-	}
-	switch (accounts_id(s->sv->m->role->accounts, acl->name, s->cmd_a,
-		&acl->grantee, &f)) {
-	case TABLE_FOUND:
-		return true;
-	case TABLE_NONE:
-		imap_no(s, "[CANNOT] there is no account of that address");
-		return false;
-	case TABLE_ERROR:
-		break;
-	}
-	imap_fault(s, &f);
-	return false;
-}
 
 /* DELETEACL: also of who has no account any more. */
 static bool find_entry(struct imap *s, const struct imap_place *p,
@@ -196,16 +159,19 @@ static bool set_rights(struct imap *s, const struct imap_place *p,
 {
 	struct store *store = s->sv->m->store;
 	struct str owner = arena_lower(s->cmd_a, p->owner);
+	bool gives = (acl->grantee & STORE_NEGATIVE) == 0;
+	int64_t whom = acl->grantee & ~STORE_NEGATIVE;
 
-	if (acl->rights != 0 &&
-		!store_note_sharer(store, acl->grantee, owner, true, f))
+	if (gives && acl->rights != 0 &&
+		!store_note_sharer(store, whom, owner, true, f))
 		return false;
 	if (!store_acl_set(store, p->account, acl, f))
 		return false;
-	settle_note(s, p, acl->grantee, owner);
+	if (gives)
+		settle_note(s, p, whom, owner);
 	imap_ring(s, p->account);
-	if (acl->grantee != STORE_ANYONE)
-		imap_ring(s, acl->grantee);
+	if (whom != STORE_ANYONE)
+		imap_ring(s, whom);
 	return true;
 }
 
@@ -214,7 +180,7 @@ static void set_entry(struct imap *s, const struct imap_place *p,
 {
 	struct fault f;
 
-	if (acl->grantee == p->account) {
+	if ((acl->grantee & ~STORE_NEGATIVE) == p->account) {
 		imap_no(s, "[CANNOT] the owner has all rights");
 		return;
 	}
@@ -252,7 +218,7 @@ void imap_setacl(struct imap *s, struct imap_in *in)
 		imap_fault(s, &f);
 		return;
 	}
-	if (!find_grantee(s, &p, identifier, &acl))
+	if (!imap_grantee(s, &p, identifier, &acl))
 		return;
 	changed(text, found ? had.rights : 0, &rights);
 	set_entry(s, &p, &acl, rights, "Setacl completed");

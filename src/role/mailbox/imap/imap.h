@@ -29,6 +29,10 @@ struct imap {
 	struct str client;
 	struct str login;
 	int64_t account;
+	/* grantee.h: of the login, looked up when they are needed first */
+	int64_t *groups;
+	size_t n_groups;
+	bool groups_known;
 	struct view view;
 	/* At the accounts whose changes it tells while it is quiet. */
 	struct bell *bells;

@@ -3,6 +3,7 @@
 
 #include "codec/smtp/path.h"
 #include "role/accounts.h"
+#include "role/mailbox/imap/grantee.h"
 #include "role/mailbox/imap/imap.h"
 
 /* ---- letters ---- */
@@ -52,20 +53,6 @@ uint32_t rights_flags(unsigned rights)
 
 /* ---- one account ---- */
 
-/* What the session has of each mailbox: its own entry and anyone's. */
-static unsigned rights_in(const struct imap *s, const struct store_acl *v,
-	size_t n, int64_t id, bool anyone)
-{
-	unsigned rights = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (v[i].mailbox == id &&
-			(v[i].grantee == s->account ||
-				(v[i].grantee == STORE_ANYONE && anyone)))
-			rights |= v[i].rights;
-	return rights;
-}
-
 /* Somebody else, and the entries of some of his mailboxes. */
 struct owner {
 	int64_t account; /* 0: there is none */
@@ -81,7 +68,8 @@ static bool read_acls(
 	struct imap *s, struct owner *o, int64_t mailbox, struct fault *f)
 {
 	return store_acls(s->sv->m->store, o->account, mailbox, s->cmd_a,
-		&o->acls, &o->n_acls, f);
+		       &o->acls, &o->n_acls, f) &&
+	       (o->n_acls == 0 || imap_groups_known(s, f));
 }
 
 /* Nobody is another user to himself. */
@@ -136,7 +124,8 @@ static struct imap_place place_of(const struct imap *s, const struct owner *o,
 	struct imap_place p = {.account = o->account,
 		.owner = o->address,
 		.name = box->name,
-		.rights = rights_in(s, o->acls, o->n_acls, box->id, o->anyone),
+		.rights =
+			imap_rights(s, o->acls, o->n_acls, box->id, o->anyone),
 		.anyone = o->anyone};
 
 	if (p.rights == 0)
@@ -246,8 +235,9 @@ bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 			return false;
 		if (above.id == 0)
 			continue;
-		*may_r = (rights_in(s, o.acls, o.n_acls, above.id, p->anyone) &
-				 RIGHT_CREATE) != 0;
+		*may_r =
+			(imap_rights(s, o.acls, o.n_acls, above.id, p->anyone) &
+				RIGHT_CREATE) != 0;
 		break;
 	}
 	return true;
@@ -256,18 +246,18 @@ bool imap_may_create(struct imap *s, const struct imap_place *p, bool *may_r,
 bool imap_still_may_read(struct imap *s)
 {
 	struct view *v = &s->view;
-	struct store_acl *acls;
+	struct owner o = {0};
 	struct fault f;
-	size_t n;
 
 	if (v->box == NULL || v->box->account == s->account)
 		return true;
-	if (!store_acls(s->sv->m->store, v->box->account, v->box->mailbox,
-		    s->cmd_a, &acls, &n, &f)) {
+	o.account = v->box->account;
+	if (!read_acls(s, &o, v->box->mailbox, &f)) {
 		log_error("store", log_s("login", s->login), log_fault(&f));
 		return true;
 	}
-	v->rights = rights_in(s, acls, n, v->box->mailbox, v->anyone);
+	v->rights =
+		imap_rights(s, o.acls, o.n_acls, v->box->mailbox, v->anyone);
 	if ((v->rights & RIGHT_READ) != 0)
 		return true;
 	s->closing = true;
@@ -300,23 +290,43 @@ static bool add_owner(
 	return true;
 }
 
+static bool add_sharers(
+	struct imap *s, int64_t grantee, struct strs *owners, struct fault *f)
+{
+	struct strs more;
+
+	if (!store_sharers(s->sv->m->store, grantee, s->cmd_a, &more, f))
+		return false;
+	for (size_t i = 0; i < more.n; i++)
+		if (!strs_has(owners, more.v[i]))
+			strs_add(owners, s->cmd_a, more.v[i]);
+	return true;
+}
+
+/* With the session, its groups, or anyone. */
+static bool find_sharers(struct imap *s, struct strs *owners, struct fault *f)
+{
+	if (!add_sharers(s, s->account, owners, f) ||
+		(s->sv->c->imap_acl_anyone &&
+			!add_sharers(s, STORE_ANYONE, owners, f)) ||
+		!imap_groups_known(s, f))
+		return false;
+	for (size_t i = 0; i < s->n_groups; i++)
+		if (!add_sharers(s, s->groups[i], owners, f))
+			return false;
+	return true;
+}
+
 bool imap_places_of_others(
 	struct imap *s, struct imap_places *l, struct fault *f)
 {
 	struct str public = s->sv->c->imap_public_account;
-	struct store *store = s->sv->m->store;
-	struct strs owners, more = {0};
+	struct strs owners = {0};
 	struct owner o = {0};
 
 	*l = (struct imap_places){0};
-	if (!store_sharers(store, s->account, s->cmd_a, &owners, f) ||
-		(s->sv->c->imap_acl_anyone &&
-			!store_sharers(
-				store, STORE_ANYONE, s->cmd_a, &more, f)))
+	if (!find_sharers(s, &owners, f))
 		return false;
-	for (size_t i = 0; i < more.n; i++)
-		if (!strs_has(&owners, more.v[i]))
-			strs_add(&owners, s->cmd_a, more.v[i]);
 	for (size_t i = 0; i < owners.n; i++) {
 		o = (struct owner){
 			.prefix = arena_printf(s->cmd_a, OTHER_USERS "%.*s/",
