@@ -35,6 +35,7 @@ enum { SEAT_READY = 1, SEAT_SERVED, SEAT_PARKED };
  */
 struct slot {
 	struct seat *seat;
+	struct seat *heir; /* crew_become */
 	uint32_t generation;
 };
 
@@ -245,7 +246,8 @@ static void remember(struct crew *c, struct seat *s)
 			(size_t)(n - c->n_slots) * sizeof(*c->slots));
 		c->n_slots = n;
 	}
-	c->slots[s->fd] = (struct slot){s, ++c->generation};
+	c->slots[s->fd] =
+		(struct slot){.seat = s, .generation = ++c->generation};
 	c->sessions++;
 }
 
@@ -254,6 +256,24 @@ static void forget(struct crew *c)
 {
 	c->sessions--;
 	pthread_cond_broadcast(&c->gone_cond);
+}
+
+/* Whom *s became is served until it becomes nobody else. */
+static enum next serve_heirs(struct crew *c, struct seat **s)
+{
+	enum next next;
+	int fd;
+
+	do {
+		fd = (*s)->fd;
+		next = (*s)->serve(*s);
+		if (next == NEXT_BECOME) {
+			pthread_mutex_lock(&c->lock);
+			*s = c->slots[fd].heir;
+			pthread_mutex_unlock(&c->lock);
+		}
+	} while (next == NEXT_BECOME);
+	return next;
 }
 
 static void serve(struct crew *c, struct seat *s)
@@ -265,7 +285,7 @@ static void serve(struct crew *c, struct seat *s)
 	s->rung |= s->bell;
 	s->bell = false;
 	leave(c);
-	enum next next = s->serve(s);
+	enum next next = serve_heirs(c, &s);
 	while (next == NEXT_PARK) {
 		struct pollfd p = {.fd = s->fd, .events = POLLIN};
 
@@ -277,7 +297,7 @@ static void serve(struct crew *c, struct seat *s)
 			break;
 		s->timed_out = s->rung = false;
 		s->readable = true;
-		next = s->serve(s);
+		next = serve_heirs(c, &s);
 	}
 	if (next == NEXT_PARK && s->idle != NULL)
 		s->idle(s);
@@ -317,16 +337,30 @@ static void *work(void *arg)
 	return NULL;
 }
 
-void crew_add(struct crew *c, struct seat *s)
+static void begin(struct crew *c, struct seat *s)
 {
-	pthread_mutex_lock(&c->lock);
 	s->crew = c;
 	s->heap_at = -1;
 	s->in_epoll = s->bell = s->timed_out = s->rung = false;
 	s->readable = false;
+}
+
+void crew_add(struct crew *c, struct seat *s)
+{
+	pthread_mutex_lock(&c->lock);
+	begin(c, s);
 	remember(c, s);
 	make_ready(c, s);
 	leave(c);
+}
+
+void crew_become(struct crew *c, struct seat *heir)
+{
+	pthread_mutex_lock(&c->lock);
+	begin(c, heir);
+	heir->state = SEAT_SERVED;
+	c->slots[heir->fd].heir = heir;
+	pthread_mutex_unlock(&c->lock);
 }
 
 void crew_ring(struct seat *s)

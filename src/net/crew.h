@@ -18,6 +18,7 @@ enum next {
 	NEXT_PARK, /* until bytes, the deadline or the bell */
 	NEXT_SLEEP, /* until the deadline or the bell (tarpit, failure delay) */
 	NEXT_CLOSE, /* the session has freed itself */
+	NEXT_BECOME, /* it has, and another one goes on: crew_become */
 };
 
 struct crew;
@@ -51,6 +52,9 @@ struct crew *crew_new(unsigned max_threads);
 
 /* Gives a new session to the crew: served at once by a worker. */
 void crew_add(struct crew *c, struct seat *seat);
+/* The session that is served on this descriptor becomes another one, which the
+ * same worker serves at once. */
+void crew_become(struct crew *c, struct seat *heir);
 /* Wakes a parked session, or makes the next park return at once.  The
  * caller guarantees that the seat is alive. */
 void crew_ring(struct seat *seat);

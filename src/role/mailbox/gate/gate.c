@@ -57,7 +57,7 @@ void gate_again(struct crew *crew, struct mailbox_service *sv,
 	g->a = a;
 	g->client = client;
 	g->greeted = true;
-	crew_add(crew, &g->seat);
+	crew_become(crew, &g->seat);
 }
 
 bool gate_may_login(const struct gate *g)

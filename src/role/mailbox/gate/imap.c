@@ -294,7 +294,7 @@ static enum next serve(struct seat *seat)
 		}
 		if (str_present(g->login)) {
 			imap_begin(g, g->user);
-			return NEXT_CLOSE;
+			return NEXT_BECOME;
 		}
 		arena_reset(g->cmd_a);
 	}

@@ -224,7 +224,7 @@ static enum next serve(struct seat *seat)
 		}
 		if (str_present(g->login)) {
 			pop3_begin(g);
-			return NEXT_CLOSE;
+			return NEXT_BECOME;
 		}
 		arena_reset(g->cmd_a);
 	}

@@ -90,8 +90,8 @@ static void take_groups(struct imap *s, struct str names)
 
 	while (s->n_groups < GROUPS_MAX &&
 		str_present(name = str_word(&names, ", \t"))) {
-		s->groups = arena_grown(s->a, s->groups, s->n_groups, &cap,
-			sizeof(*s->groups));
+		s->groups = arena_grown(
+			s->a, s->groups, s->n_groups, &cap, sizeof(*s->groups));
 		s->groups[s->n_groups++] =
 			store_group(arena_lower(s->cmd_a, name));
 	}

@@ -122,7 +122,7 @@ void imap_begin(struct gate *g, struct str tag)
 	stream_flush(s->stream);
 	arena_free(g->cmd_a);
 	free(g);
-	crew_add(crew, &s->seat);
+	crew_become(crew, &s->seat);
 }
 
 /* All but the connection and the memory of the session. */
@@ -154,7 +154,7 @@ static enum next leave(struct imap *s)
 	forget(s);
 	gate_imap_again(s->seat.crew, s->sv, s->stream, s->a, s->client);
 	free(s);
-	return NEXT_CLOSE;
+	return NEXT_BECOME;
 }
 
 static enum next say_bye(struct imap *s, const char *why)

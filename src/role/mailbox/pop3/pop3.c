@@ -432,5 +432,5 @@ void pop3_begin(struct gate *g)
 		s->closing = true;
 	}
 	arena_reset(s->cmd_a);
-	crew_add(crew, &s->seat);
+	crew_become(crew, &s->seat);
 }
