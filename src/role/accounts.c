@@ -111,13 +111,15 @@ bool accounts_spend(struct ipc_client *auth, int64_t account,
 void auth_talk_init(
 	struct auth_talk *t, struct ipc_client *auth, struct arena *a)
 {
-	*t = (struct auth_talk){auth, -1, a};
+	*t = (struct auth_talk){.auth = auth, .sock = -1, .a = a};
 }
 
 void auth_talk_fini(struct auth_talk *t)
 {
-	/* Never given back: auth forgets the conversation with it. */
-	if (t->sock >= 0)
+	/* One that the client broke off, auth forgets with it. */
+	if (t->sock >= 0 && t->over)
+		ipc_client_give(t->auth, t->sock);
+	else if (t->sock >= 0)
 		close(t->sock);
 	t->sock = -1;
 }
@@ -129,10 +131,12 @@ static enum auth_result exchange(struct auth_talk *t, enum ipc_type type,
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 
 	ipc_frame_init(&reply);
+	t->over = false;
 	if (!ipc_send(t->sock, type, payload, -1, f) ||
 		!ipc_recv(t->sock, AUTH_TIMEOUT_MS, &reply, f))
 		return AUTH_TEMP;
 	struct wire w = {.rest = buf_str(&reply.payload)};
+	t->over = reply.type != IPC_MORE;
 	if (reply.type == IPC_MORE) {
 		*text_r = arena_str(t->a, wire_str(&w));
 		return AUTH_CONTINUE;

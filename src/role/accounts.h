@@ -54,6 +54,7 @@ struct auth_binding {
 struct auth_talk {
 	struct ipc_client *auth;
 	int sock; /* -1: not begun */
+	bool over; /* auth has said its last word */
 	struct arena *a;
 };
 

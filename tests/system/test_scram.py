@@ -5,9 +5,11 @@ and by GNU SASL."""
 import base64
 import hashlib
 import hmac
+import os
 import shutil
 import sqlite3
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +123,39 @@ def test_a_replayed_answer_is_worth_nothing(one):
     assert code == 334
     assert s.cmd(first.last)[0] == 501
     s.close()
+
+
+def connections_of_auth(one):
+    pid, = (r["pid"] for r in one.status()["roles"] if r["role"] == "auth")
+    return sum(os.readlink(f).startswith("socket:")
+               for f in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_nobody_gets_anothers_conversation(one):
+    """The connection of one that is over serves the next; one that was broken
+    off does not."""
+    slow = session(one)
+    waits = Scram(slow)
+    code, first = waits.start()
+    assert code == 334
+    before = None
+    for i in range(12):
+        s = session(one)
+        assert Scram(s, password="wrong-1").run()[0] == 535
+        broken = Scram(s)
+        assert broken.start()[0] == 334
+        if i % 3 == 0:
+            assert s.cmd("*")[0] == 501
+            assert Scram(s, mechanism="SCRAM-SHA-1").run()[0] == 235
+        elif i % 3 == 1:  # an answer that is no SCRAM
+            assert s.cmd(b64(b"nonsense"))[0] == 501
+            assert Scram(s).run()[0] == 235
+        s.close()
+        if i == 2:
+            before = connections_of_auth(one)
+    assert connections_of_auth(one) <= before + 1
+    assert waits.finish(first)[0] == 235
+    slow.close()
 
 
 def test_accounts_of_the_first_version_learn_sha1(postern):

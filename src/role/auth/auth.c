@@ -13,8 +13,10 @@
 
 bool auth_more(struct ipc_session *s, struct str challenge)
 {
+	struct exchange *x = s->own;
 	struct buf b CLEANUP(buf_fini);
 
+	x->more = true;
 	buf_init(&b, 65536);
 	wire_put_str(&b, challenge);
 	return ipc_answer(s, IPC_MORE, buf_str(&b), -1);
@@ -84,8 +86,9 @@ static bool step(struct ipc_session *s, struct str response)
 		[SASL_PLAIN] = auth_step_plain,
 		[SASL_LOGIN] = auth_step_login,
 	};
-	const struct exchange *x = s->own;
+	struct exchange *x = s->own;
 
+	x->more = false;
 	return steps[x->mechanism->kind](s, response);
 }
 
@@ -241,6 +244,8 @@ static bool handle(struct ipc_session *s, struct ipc_frame *frame)
 		ok = list_domain(s, &w);
 	else if (frame->type == IPC_ACCOUNT_SPEND)
 		ok = auth_spend(s, &w);
+	if (s->own != NULL && !((struct exchange *)s->own)->more)
+		forget(s);
 	/* The frame may have held a password. */
 	if (frame->payload.len > 0)
 		OPENSSL_cleanse(frame->payload.data, frame->payload.len);

@@ -4,8 +4,8 @@
 
 /*
  * auth: the account directory and the only process that reads password
- * hashes.  Each conversation is one SASL exchange or a row of look-ups; state
- * lives in the conversation and ends with it.
+ * hashes.  A conversation is SASL exchanges, one behind the other, or a row of
+ * look-ups; the state of an exchange ends with its last word.
  */
 
 #include <pthread.h>
@@ -34,6 +34,7 @@ struct auth {
 struct exchange {
 	const struct sasl_mechanism *mechanism;
 	int step;
+	bool more; /* the client was asked for another response */
 	struct arena *a;
 	struct str client; /* for the log */
 	struct client_net net;
