@@ -111,6 +111,8 @@ static void common(SSL_CTX *ctx)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
 					 SSL_OP_NO_COMPRESSION |
 					 SSL_OP_IGNORE_UNEXPECTED_EOF);
+	/* Each resumed session brings the next one. */
+	SSL_CTX_set_num_tickets(ctx, 1);
 }
 
 /* RFC 7301: a client that offers names must offer ours (ALPACA). */
