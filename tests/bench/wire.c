@@ -65,6 +65,14 @@ static char *room(struct wire_bytes *b, size_t more)
 	return b->ptr + b->n;
 }
 
+static int believe(X509_STORE_CTX *x, void *ctx)
+{
+	(void)x;
+	(void)ctx;
+	return 1;
+}
+
+/* Load costs as little as it can: it is the servers that are measured. */
 static SSL *tls_of(int fd)
 {
 	static SSL_CTX *ctx;
@@ -74,6 +82,13 @@ static SSL *tls_of(int fd)
 		SSL_CTX_set_mode(
 			ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+		SSL_CTX_set_read_ahead(ctx, 1);
+		SSL_CTX_set_cert_verify_callback(ctx, believe, NULL);
+		SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256");
+		SSL_CTX_set1_groups_list(ctx, "X25519");
+		SSL_CTX_set1_sigalgs_list(ctx, "ECDSA+SHA256:RSA-PSS+SHA256");
+		SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+		SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
 	}
 	SSL *ssl = SSL_new(ctx);
 	SSL_set_fd(ssl, fd);
