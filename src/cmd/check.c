@@ -396,6 +396,15 @@ static void check_all(const char *dir, struct problems *p)
 		x.c->local_login_sender_maps, 0, p);
 	maps_open(x.tables, x.c, "mailbox_quota_maps", x.c->mailbox_quota_maps,
 		0, p);
+	maps_open(x.tables, x.c, "address_verify_transport_maps",
+		x.c->address_verify_transport_maps, 0, p);
+	maps_open(x.tables, x.c,
+		"address_verify_sender_dependent_relayhost_maps",
+		x.c->address_verify_sender_dependent_relayhost_maps, 0, p);
+	maps_open(x.tables, x.c,
+		"address_verify_sender_dependent_default_transport_maps",
+		x.c->address_verify_sender_dependent_default_transport_maps, 0,
+		p);
 	maps_open(x.tables, x.c, "imap_acl_groups_maps",
 		x.c->imap_acl_groups_maps, 0, p);
 	match_list_new(x.tables, x.c, "imap_quota_admins",

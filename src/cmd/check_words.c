@@ -48,6 +48,7 @@ static void check_characters(const struct conf *c, struct problems *p)
 		const char *name;
 		struct str value;
 	} both[] = {{"message_reject_characters", c->message_reject_characters},
+		{"smtpd_expansion_filter", c->smtpd_expansion_filter},
 		{"message_strip_characters", c->message_strip_characters}};
 	struct characters set;
 

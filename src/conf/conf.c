@@ -259,6 +259,7 @@ static bool store(struct conf *c, const struct param *p, struct str value,
 
 	switch (p->type) {
 	case PARAM_STR:
+	case PARAM_RAW:
 		memcpy(field, &value, sizeof(value));
 		return true;
 	case PARAM_BOOL:
@@ -290,7 +291,9 @@ static void evaluate(
 	struct str value, hint = STR_NONE;
 	const char *why = NULL;
 
-	if (!conf_expand_name(c, name, c->a, &value, &why)) {
+	if (p->type == PARAM_RAW) {
+		value = conf_raw(c, name);
+	} else if (!conf_expand_name(c, name, c->a, &value, &why)) {
 		conf_problem(c, problems, PROBLEM_ERROR, p->name,
 			arena_printf(c->a, "%s: %s", p->name, why), STR_NONE);
 		conf_expand_text(c, str_from(p->fallback), c->a, &value, &why);

@@ -14,7 +14,8 @@
 #include "base/map.h"
 #include "conf/problem.h"
 
-enum param_type { PARAM_STR, PARAM_BOOL, PARAM_INT, PARAM_TIME };
+/* RAW: a text in which $ is itself. */
+enum param_type { PARAM_STR, PARAM_RAW, PARAM_BOOL, PARAM_INT, PARAM_TIME };
 
 struct param {
 	const char *name;
@@ -51,6 +52,7 @@ struct conf_entry {
 };
 
 #define CONF_TYPE_STR struct str
+#define CONF_TYPE_RAW struct str
 #define CONF_TYPE_BOOL bool
 #define CONF_TYPE_INT int64_t
 #define CONF_TYPE_TIME int64_t

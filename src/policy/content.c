@@ -34,6 +34,7 @@ struct content_checks *content_checks_new(
 		c->nested_header_checks, 0, problems);
 	k->body = maps_open(
 		tables, c, "body_checks", c->body_checks, 0, problems);
+	k->no_parts = c->disable_mime_input_processing;
 	k->body_limit = (size_t)c->body_checks_size_limit;
 	bool any = k->header != NULL || k->mime != NULL || k->nested != NULL ||
 		   k->body != NULL;
@@ -299,7 +300,8 @@ static bool check_part(
 	if (!check_body(w, at) || !check_head(w, part->head, kind))
 		return false;
 	w->body_at = at + part->head.len;
-	for (const struct mime_part *i = part->child; i != NULL; i = i->next)
+	const struct mime_part *i = w->k->no_parts ? NULL : part->child;
+	for (; i != NULL; i = i->next)
 		if (!check_part(w, i, message ? HEAD_NESTED : HEAD_PART))
 			return false;
 	return true;

@@ -17,6 +17,7 @@ struct content_checks {
 	struct maps *nested; /* of a message in the message */
 	struct maps *body; /* line by line */
 	size_t body_limit; /* bytes of each part that body looks at */
+	bool no_parts; /* disable_mime_input_processing */
 };
 
 /* NULL when no table is named.  Lives as long as c. */

@@ -64,6 +64,7 @@ struct policy *policy_new(const struct conf *c, struct tables *tables,
 			buf_putf(&open, "%.*s ", STR_ARG(item));
 	p->local_recipient = maps_open(tables, c, "local_recipient_maps",
 		arena_str(c->a, buf_str(&open)), 0, problems);
+	characters_parse(c->smtpd_expansion_filter, &p->expansion);
 	p->restrictions = restrictions_new(p, problems);
 	return p;
 }
@@ -161,9 +162,19 @@ enum table_result policy_bcc(const struct policy *p, struct maps *maps,
 }
 
 enum table_result policy_relocated(const struct policy *p, struct str address,
-	struct arena *a, struct str *where_r, struct fault *f)
+	struct arena *a, struct str *text_r, struct fault *f)
 {
-	return policy_bcc(p, p->relocated, address, a, where_r, f);
+	struct str where;
+	enum table_result r =
+		policy_bcc(p, p->relocated, address, a, &where, f);
+
+	if (r == TABLE_FOUND)
+		*text_r = p->c->relocated_prefix_enable
+				  ? arena_printf(a,
+					    "5.1.6 User has moved to %.*s",
+					    STR_ARG(where))
+				  : where;
+	return r;
 }
 
 /* aliases and passwd know local parts only */
@@ -267,11 +278,14 @@ static void set_route(struct route *route, struct str spec, struct str domain)
 	route->nexthop = rest.len > 0 ? rest : domain;
 }
 
-struct route policy_filter_route(struct str spec, struct str domain)
+struct route policy_filter_route(const struct policy *p, struct str spec)
 {
 	struct route route = {.class = CLASS_DEFAULT, .transport = STR("smtp")};
 
-	set_route(&route, spec, domain);
+	set_route(&route, spec,
+		p->c->default_filter_nexthop.len > 0
+			? p->c->default_filter_nexthop
+			: p->c->myhostname);
 	return route;
 }
 
@@ -303,17 +317,16 @@ static enum table_result lookup_transport(const struct policy *p,
 
 /* A setting that a table may replace by sender; DUNNO: it stays. */
 static bool by_sender(const struct policy *p, struct maps *maps,
-	struct str sender, struct arena *a, struct str *setting,
-	struct fault *f)
+	struct str sender, struct str empty, struct arena *a,
+	struct str *setting, struct fault *f)
 {
 	struct address_keys keys = policy_keys(p, sender, a);
-	struct str key = sender.len > 0 ? sender : STR("<>");
 	struct str value, ext;
 
 	if (maps == NULL)
 		return true;
-	enum table_result r =
-		maps_lookup_address(maps, key, &keys, a, &value, &ext, f);
+	enum table_result r = maps_lookup_address(maps,
+		sender.len > 0 ? sender : empty, &keys, a, &value, &ext, f);
 	if (r == TABLE_FOUND && !str_ieqc(value, "DUNNO"))
 		*setting = value;
 	return r != TABLE_ERROR;
@@ -332,7 +345,9 @@ static bool choose_relayhost(const struct policy *p, struct str sender,
 	struct str own = p->c->relayhost;
 
 	*hosts_r = own;
-	if (!by_sender(p, p->sender_relayhost, sender, a, hosts_r, f))
+	if (!by_sender(p, p->sender_relayhost, sender,
+		    p->c->empty_address_relayhost_maps_lookup_key, a, hosts_r,
+		    f))
 		return false;
 	if (hosts_r->ptr != own.ptr)
 		*by_r = said_by("sender_dependent_relayhost_maps", *hosts_r, a);
@@ -349,7 +364,9 @@ static bool route_default(const struct policy *p, struct str sender,
 
 	route->by = STR("default_transport");
 	if (!choose_relayhost(p, sender, a, &relayhosts, &route->by, f) ||
-		!by_sender(p, p->sender_transport, sender, a, &spec, f))
+		!by_sender(p, p->sender_transport, sender,
+			p->c->empty_address_default_transport_maps_lookup_key,
+			a, &spec, f))
 		return false;
 	if (spec.ptr != p->c->default_transport.ptr)
 		route->by = said_by(
@@ -423,8 +440,7 @@ bool policy_route(const struct policy *p, struct str sender,
 		return false;
 	if (moved == TABLE_FOUND) {
 		route.transport = STR("error");
-		route.nexthop = arena_printf(
-			a, "5.1.6 User has moved to %.*s", STR_ARG(where));
+		route.nexthop = where;
 		route.by = said_by("relocated_maps", where, a);
 	}
 	*route_r = route;

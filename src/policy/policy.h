@@ -9,6 +9,7 @@
  * without I/O of its own: tables and the resolver are passed in.
  */
 
+#include "codec/postfix/characters.h"
 #include "conf/match.h"
 #include "net/resolver.h"
 
@@ -56,6 +57,7 @@ struct policy {
 	struct maps *relay_clientcerts;
 	struct maps *relocated;
 	struct maps *sender_bcc, *recipient_bcc;
+	struct characters expansion; /* smtpd_expansion_filter */
 
 	struct restrictions *restrictions; /* policy/restrict.h */
 };
@@ -86,9 +88,9 @@ bool policy_recipient_known(const struct policy *p, struct str address,
 	struct arena *a, bool *known_r, enum address_class *class_r,
 	const char **table_r, struct fault *f);
 
-/* relocated(5): *where_r is the new place. */
+/* relocated(5): *text_r is what to say, with its enhanced code. */
 enum table_result policy_relocated(const struct policy *p, struct str address,
-	struct arena *a, struct str *where_r, struct fault *f);
+	struct arena *a, struct str *text_r, struct fault *f);
 /* sender_bcc_maps or recipient_bcc_maps. */
 enum table_result policy_bcc(const struct policy *p, struct maps *maps,
 	struct str address, struct arena *a, struct str *bcc_r,
@@ -108,9 +110,12 @@ bool policy_route(const struct policy *p, struct str sender,
 	struct str recipient, struct arena *a, struct route *route_r,
 	struct fault *f);
 
-/* A text like "smtp:[host]:port" as a route; domain: when it names no next
- * hop. */
-struct route policy_filter_route(struct str spec, struct str domain);
+/* A text like "smtp:[host]:port" as a route; default_filter_nexthop where it
+ * names no next hop. */
+struct route policy_filter_route(const struct policy *p, struct str spec);
+/* The policy by which address probes are routed: p, or one of its own that
+ * lives as long. */
+struct policy *policy_for_probes(struct policy *p);
 
 /* keys for maps_lookup_address: is this domain one of ours for bare users? */
 struct address_keys policy_keys(

@@ -51,7 +51,11 @@ static struct str lookup(struct str name, void *ctx)
 	struct facts *x = ctx;
 	struct str value = value_of(x, name);
 
-	return str_present(value) ? expand_plain(value, x->c->a) : value;
+	if (!str_present(value))
+		return value;
+	return expand_plain(
+		characters_only(&x->c->policy->expansion, value, '_', x->c->a),
+		x->c->a);
 }
 
 /* "554 5.7.1 text" or "554 text"; a code that is none is ours. */

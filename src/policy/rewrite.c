@@ -9,9 +9,15 @@
 
 enum { HEADER_ADDRESSES_MAX = 10240 };
 
+/* What an address is completed with. */
+struct context {
+	bool append_at, append_dot;
+	struct str origin, domain;
+};
+
 /* postfix trivial-rewrite, in its order */
-struct str rewrite_trivial(
-	const struct policy *p, struct str address, struct arena *a)
+static struct str complete_in(const struct policy *p, const struct context *x,
+	struct str address, struct arena *a)
 {
 	struct str local, domain;
 	ptrdiff_t at;
@@ -30,18 +36,38 @@ struct str rewrite_trivial(
 		}
 	}
 	if (!str_present(domain)) {
-		if (!p->c->append_at_myorigin)
+		if (!x->append_at)
 			return address;
-		domain = p->c->myorigin;
+		domain = x->origin;
 	}
 	if (domain.len > 0 && domain.ptr[0] != '[') {
-		if (p->c->append_dot_mydomain && str_find(domain, '.') < 0)
+		if (x->append_dot && str_find(domain, '.') < 0)
 			domain = arena_printf(a, "%.*s.%.*s", STR_ARG(domain),
-				STR_ARG(p->c->mydomain));
+				STR_ARG(x->domain));
 		if (str_ends(domain, ".") && domain.len > 1)
 			domain.len--;
 	}
 	return arena_printf(a, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain));
+}
+
+struct str rewrite_trivial(
+	const struct policy *p, struct str address, struct arena *a)
+{
+	const struct context local = {p->c->append_at_myorigin,
+		p->c->append_dot_mydomain, p->c->myorigin, p->c->mydomain};
+
+	return complete_in(p, &local, address, a);
+}
+
+bool rewrite_header_remote(const struct policy *p, struct str address,
+	bool is_sender UNUSED, struct arena *a, struct str *out_r,
+	struct fault *f UNUSED)
+{
+	struct str domain = p->c->remote_header_rewrite_domain;
+	const struct context remote = {true, true, domain, domain};
+
+	*out_r = complete_in(p, &remote, address, a);
+	return true;
 }
 
 /* A map result: "@dom" keeps the user, a bare user gets @$myorigin, the
@@ -236,6 +262,13 @@ static bool expand_virtual(
 	while (str_present(item = list_item(&value))) {
 		struct str next = complete(x->p, item, address, ext,
 			propagates(x->p, "virtual"), x->a);
+		int64_t limit = x->p->c->virtual_alias_address_length_limit;
+
+		if ((int64_t)next.len > limit)
+			return fault_set(x->f, FAULT_TEMP, 451, 4, 6,
+				"virtual alias expansion: more than %lld bytes "
+				"in one address",
+				(long long)limit);
 
 		/* An address that stands for itself ends the recursion. */
 		if (str_ieq(next, address)

@@ -35,6 +35,9 @@ typedef bool rewrite_address_f(const struct policy *p, struct str address,
 	bool is_sender, struct arena *a, struct str *out_r, struct fault *f);
 bool rewrite_header_address(const struct policy *p, struct str address,
 	bool is_sender, struct arena *a, struct str *out_r, struct fault *f);
+/* remote_header_rewrite_domain: completes, and asks no table. */
+bool rewrite_header_remote(const struct policy *p, struct str address,
+	bool is_sender, struct arena *a, struct str *out_r, struct fault *f);
 bool rewrite_header_generic(const struct policy *p, struct str address,
 	bool is_sender, struct arena *a, struct str *out_r, struct fault *f);
 

@@ -182,6 +182,21 @@ def test_mail_goes_through_the_content_filter(filtered):
     wait_for("an empty queue", lambda: p.queue() == [])
 
 
+def test_a_filter_that_names_no_next_hop(filtered):
+    p = filtered(content_filter="smtp:",
+                 default_filter_nexthop="FILTER_TO")
+    # The table above writes a transport in front of it.
+    p.stop()
+    path = p.dir / "main.cf"
+    path.write_text(path.read_text().replace(
+        "default_filter_nexthop = smtp:", "default_filter_nexthop = "))
+    p.start(add_users=False)
+    assert submit(p, text=PLAIN)[0] == 250
+    wait_for("mail at the filter", lambda: p.filter.mails)
+    p.filter.give_back()
+    wait_for("mail", lambda: inbox(p))
+
+
 @pytest.mark.parametrize("how", [
     {"header_checks": "regexp:{{/^Subject: buy/ FILTER FILTER_TO}}"},
     {"smtpd_sender_restrictions":

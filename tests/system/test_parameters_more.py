@@ -31,6 +31,99 @@ def give(p, text, sender="a@b.example", rcpt=BOB):
     return reply
 
 
+# ---- addresses ----
+
+def answer(p, rcpt, sender="a@b.example"):
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO client.example", 250)
+    s.expect(f"MAIL FROM:<{sender}>", 250)
+    got = s.cmd(f"RCPT TO:<{rcpt}>")
+    s.close()
+    return got
+
+
+def test_headers_of_other_clients_are_completed(postern):
+    p = start(postern, local_header_rewrite_clients="",
+              remote_header_rewrite_domain="domain.invalid")
+    head = (b"From: eve\r\nTo: Carl <carl@host>, d@e.example,\r\n"
+            b" frank@host.\r\nX-To: eve\r\n")
+    assert give(p, head + b"\r\nhello\r\n")[0] == 250
+    mail, = inbox(p)
+    assert (b"From: eve@domain.invalid\r\nTo: Carl <carl@host.domain.invalid>, "
+            b"d@e.example,\r\n frank@host\r\nX-To: eve\r\n") in mail
+
+
+def test_headers_of_other_clients_stay(postern):
+    p = start(postern, local_header_rewrite_clients="")
+    assert give(p, b"From: eve\r\nTo: carl@host\r\n\r\nhello\r\n")[0] == 250
+    assert b"From: eve\r\nTo: carl@host\r\n" in inbox(p)[0]
+
+
+@pytest.mark.parametrize("limit, code", [("40", 250), ("39", 451)])
+def test_the_length_of_an_alias(postern, limit, code):
+    long = "b" * 27 + "@example.test"
+    assert len(long) == 40
+    p = postern("p", users={BOB: "b", long: "b"}, options={
+        "virtual_alias_maps": f"inline:{{{{team@example.test={BOB}, {long}}}}}",
+        "virtual_alias_address_length_limit": limit}).start()
+    assert give(p, TEXT, rcpt="team@example.test")[0] == code
+    assert len(inbox(p)) == (code == 250)
+
+
+@pytest.mark.parametrize("prefix, value, code, text", [
+    ("yes", "bob@new.example", 550, "5.1.6 <old@example.test>: Recipient "
+     "address rejected: User has moved to bob@new.example"),
+    ("no", "5.1.6 Write to bob@new.example", 550, "5.1.6 <old@example.test>: "
+     "Recipient address rejected: Write to bob@new.example"),
+    ("no", "4.2.1 On holiday", 450,
+     "4.2.1 <old@example.test>: Recipient address rejected: On holiday"),
+    ("no", "Gone", 550,
+     "5.1.6 <old@example.test>: Recipient address rejected: Gone")])
+def test_who_has_moved(postern, prefix, value, code, text):
+    p = start(postern, relocated_prefix_enable=prefix,
+              relocated_maps=f"inline:{{{{old@example.test={value}}}}}")
+    assert answer(p, "old@example.test") == (code, f"{code} {text}\r\n")
+
+
+@pytest.mark.parametrize("key, name, value", [
+    ("empty_address_relayhost_maps_lookup_key",
+     "sender_dependent_relayhost_maps", "[127.0.0.5]:PORT"),
+    ("empty_address_default_transport_maps_lookup_key",
+     "sender_dependent_default_transport_maps", "smtp:[127.0.0.5]:PORT")])
+@pytest.mark.parametrize("word", ["<>", "nobody@null.test"])
+def test_the_empty_sender_in_a_table(postern, key, name, value, word):
+    sink = Sink("127.0.0.5", 0)
+    try:
+        value = value.replace("PORT", str(sink.port))
+        options = {key: word} if word != "<>" else {}
+        p = start(postern, mynetworks="127.0.0.0/8",
+                  default_transport="error:no way",
+                  **{name: f"inline:{{{{{word}={value}}}}}"}, **options)
+        if "relayhost" in name:
+            p.stop()
+            path = p.dir / "main.cf"
+            path.write_text(path.read_text().replace(
+                "default_transport = error:no way", ""))
+            p.start(add_users=False)
+        assert give(p, TEXT, sender="", rcpt="x@far.example")[0] == 250
+        wait_for("the mail", lambda: sink.mails)
+        assert sink.mails[0]["rcpts"] == ["x@far.example"]
+    finally:
+        sink.stop()
+
+
+@pytest.mark.parametrize("allowed, shown", [
+    (None, "helo.<b>|x"), ("abcdefghijklmnopqrstuvwxyz.", "helo._b__x")])
+def test_what_a_client_may_say_in_our_replies(postern, allowed, shown):
+    options = {"smtpd_expansion_filter": allowed} if allowed else {}
+    p = start(postern, smtpd_reject_footer="\\c ($helo_name)", **options)
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO helo.<b>|x", 250)
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    assert f"({shown})" in s.cmd("RCPT TO:<nobody@example.test>")[1]
+    s.close()
+
+
 # ---- what comes in ----
 
 def test_headers_that_no_message_keeps(postern):

@@ -77,6 +77,31 @@ def test_recipients_are_probed_and_remembered(verifying):
     wait_for("the probe", lambda: rcpt(p, "ok@far.example")[0] == 550)
 
 
+@pytest.mark.parametrize("options", [
+    {"address_verify_relayhost": "[127.0.0.5]:PORT"},
+    {"address_verify_transport_maps":
+     "inline:{{far.example=smtp:[127.0.0.5]:PORT}}"},
+    {"address_verify_default_transport": "smtp:[127.0.0.5]:PORT",
+     "address_verify_relayhost": ""},
+    {"address_verify_sender_dependent_relayhost_maps":
+     "inline:{{@mail.example.test=[127.0.0.5]:PORT}}"}])
+def test_probes_go_another_way_than_mail(verifying, options):
+    other = Sink("127.0.0.5", 0, replies={
+        "RCPT gone@far.example": "550 5.1.1 not here either"})
+    try:
+        p = verifying(unverified_recipient_reject_code="550", **{
+            k: v.replace("PORT", str(other.port)) for k, v in options.items()})
+        assert rcpt(p, "ok@far.example")[0] == 250
+        assert "not here either" in rcpt(p, "gone@far.example")[1]
+        assert probes(p) == []
+        s = Smtp(p.host, p.port["smtp"])
+        s.mail("a@far.example", ["ok@far.example"])
+        wait_for("the mail", lambda: p.sink.mails)
+        assert other.mails == []
+    finally:
+        other.stop()
+
+
 def test_nobody_knows_yet(verifying):
     p = verifying()
     code, text = rcpt(p, "later@far.example")

@@ -45,6 +45,16 @@ bool characters_parse(struct str text, struct characters *set_r)
 	return true;
 }
 
+struct str characters_only(const struct characters *set, struct str s,
+	char instead, struct arena *a)
+{
+	char *out = arena_alloc(a, s.len + 1);
+
+	for (size_t i = 0; i < s.len; i++)
+		out[i] = set->has[(unsigned char)s.ptr[i]] ? s.ptr[i] : instead;
+	return str_of(out, s.len);
+}
+
 size_t characters_find(const struct characters *set, struct str s, size_t at)
 {
 	while (at < s.len && !set->has[(unsigned char)s.ptr[at]])

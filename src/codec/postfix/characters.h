@@ -6,7 +6,7 @@
  * with the escapes of C: \a \b \f \n \r \t \v \\ and up to three octal digits.
  */
 
-#include "base/str.h"
+#include "base/arena.h"
 
 struct characters {
 	bool any;
@@ -15,6 +15,10 @@ struct characters {
 
 /* False: an escape that is none. */
 bool characters_parse(struct str text, struct characters *set_r);
+
+/* A copy in which what is not of the set is that character. */
+struct str characters_only(const struct characters *set, struct str s,
+	char instead, struct arena *a);
 
 /* The first of the set in s from at on; s.len where there is none. */
 size_t characters_find(const struct characters *set, struct str s, size_t at);

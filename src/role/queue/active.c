@@ -151,15 +151,15 @@ static void make_plan(struct sched *s, const struct message *m, struct plan *p,
 	p->o = (struct outcome_of){.n = p->n, .subject = 3};
 	if (str_present(env->filter)) {
 		/* It goes to the filter first, whoever it is for. */
-		p->route = policy_filter_route(
-			env->filter, s->policy->c->myhostname);
+		p->route = policy_filter_route(s->policy, env->filter);
 		p->route.by = arena_printf(a, "%s %.*s",
 			str_eq(env->filter, s->policy->c->content_filter)
 				? "content_filter"
 				: "FILTER or mailbox_transport",
 			STR_ARG(env->filter));
-	} else if (!policy_route(s->policy, env->sender,
-			   env->rcpts[p->n].address, a, &p->route, &f)) {
+	} else if (!policy_route(is_probe(m) ? s->probe_policy : s->policy,
+			   env->sender, env->rcpts[p->n].address, a, &p->route,
+			   &f)) {
 		p->ends = true;
 		p->o.kind = DEFERRED;
 		p->o.text = arena_str(a, str_from(f.text));

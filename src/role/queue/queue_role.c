@@ -259,11 +259,14 @@ int role_queue(struct role *r)
 		c->virtual_mailbox_domains, c->virtual_mailbox_maps,
 		c->sender_dependent_relayhost_maps,
 		c->sender_dependent_default_transport_maps,
-		c->virtual_alias_maps};
+		c->virtual_alias_maps, c->address_verify_transport_maps,
+		c->address_verify_sender_dependent_relayhost_maps,
+		c->address_verify_sender_dependent_default_transport_maps};
 	struct fault f;
 
 	q->role = r;
 	struct policy *p = policy_new(c, r->tables, NULL, &ignored);
+	struct policy *probes = policy_for_probes(p);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		role_may_read_tables(r, lists[i]);
 	struct str dir =
@@ -280,7 +283,7 @@ int role_queue(struct role *r)
 	q->queue = queue_open(dir.ptr, &f);
 	if (q->queue == NULL)
 		role_die(r, &f);
-	q->sched = sched_new(r, q->queue, p, filters, bounces);
+	q->sched = sched_new(r, q->queue, p, probes, filters, bounces);
 	q->verify = verify_new(r, q->sched, dir.ptr, &f);
 	if (q->verify == NULL)
 		role_die(r, &f);

@@ -339,7 +339,7 @@ static void *load(void *arg)
 }
 
 struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
-	const struct status_filters *filters,
+	struct policy *probes, const struct status_filters *filters,
 	const struct bounce_template *bounces)
 {
 	struct sched *s = must_alloc(sizeof(*s));
@@ -347,6 +347,7 @@ struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
 	s->role = r;
 	s->queue = q;
 	s->policy = p;
+	s->probe_policy = probes;
 	s->filters = filters;
 	s->bounces = bounces;
 	pthread_mutex_init(&s->people, NULL);

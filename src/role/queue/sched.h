@@ -34,8 +34,9 @@ struct sched;
 struct status_filters;
 struct bounce_template;
 
+/* probes: the policy by which address probes go. */
 struct sched *sched_new(struct role *r, struct queue *q, struct policy *p,
-	const struct status_filters *filters,
+	struct policy *probes, const struct status_filters *filters,
 	const struct bounce_template *bounces);
 /* Starts the thread that loads what is on disk and looks at what is due. */
 bool sched_start(struct sched *s, const char *dir, struct fault *f);

@@ -149,7 +149,7 @@ enum { AGENT_KINDS = 2, LOOKERS = 4 };
 struct sched {
 	struct role *role;
 	struct queue *queue;
-	struct policy *policy;
+	struct policy *policy, *probe_policy;
 	const struct status_filters *filters;
 	const struct bounce_template *bounces; /* BOUNCE_KINDS of them */
 	pthread_mutex_t people; /* before .lock: invariant 4 */

@@ -60,8 +60,7 @@ static bool goes_to(struct sched *s, struct str site,
 	struct fault f;
 
 	if (str_present(env->filter))
-		route = policy_filter_route(
-			env->filter, s->policy->c->myhostname);
+		route = policy_filter_route(s->policy, env->filter);
 	else if (!policy_route(s->policy, env->sender, env->rcpts[n].address, a,
 			 &route, &f))
 		return false;

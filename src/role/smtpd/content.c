@@ -3,6 +3,7 @@
 #include "policy/content.h"
 
 #include "policy/rewrite.h"
+#include "policy/strict.h"
 #include "role/smtpd/smtpd.h"
 
 void smtpd_take_content_actions(
@@ -48,17 +49,36 @@ static bool apply(struct session *s, struct str message,
 	return spool_replace(s, &pieces, text, f);
 }
 
+/* True: refused and answered. */
+static bool is_not_strict(struct session *s, struct str message)
+{
+	bool utf8 = (s->tx.mail.flags & SMTP_MAIL_UTF8) != 0;
+	struct str why =
+		strict_wanted(s->sv->c)
+			? strict_refusal(s->sv->c, message, utf8, s->cmd_a)
+			: STR_NONE;
+
+	if (str_present(why))
+		smtpd_refuse(s, 550, "%.*s", STR_ARG(why));
+	return str_present(why);
+}
+
 bool smtpd_check_content(
 	struct session *s, struct text *text, bool *refused_r, struct fault *f)
 {
 	struct file_map map CLEANUP(file_unmap) = {0};
+	const struct content_checks *checks = s->sv->content;
 	struct content_result r;
 
-	if (s->sv->content == NULL ||
+	if ((checks == NULL && !strict_wanted(s->sv->c)) ||
 		smtpd_overrides(s, "no_header_body_checks"))
 		return true;
-	if (!text_map(text, &map, f) ||
-		!content_check(s->sv->content, map.bytes, s->cmd_a, &r, f))
+	if (!text_map(text, &map, f))
+		return false;
+	*refused_r = is_not_strict(s, map.bytes);
+	if (*refused_r || checks == NULL)
+		return true;
+	if (!content_check(checks, map.bytes, s->cmd_a, &r, f))
 		return false;
 	smtpd_log_content(s, &r);
 	if (r.code != 0) {

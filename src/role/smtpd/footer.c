@@ -29,14 +29,9 @@ static struct str part(struct str address, bool domain)
 /* Bytes of a stranger cannot end a line of the reply. */
 static struct str clean(struct session *s, struct str value)
 {
-	char *out = arena_alloc(s->cmd_a, value.len + 1);
-
-	for (size_t i = 0; i < value.len; i++) {
-		unsigned char c = (unsigned char)value.ptr[i];
-
-		out[i] = c < 0x20 || c >= 0x7f || c == '$' ? '?' : (char)c;
-	}
-	return str_of(out, value.len);
+	return expand_plain(characters_only(&s->sv->policy->expansion, value,
+				    '_', s->cmd_a),
+		s->cmd_a);
 }
 
 static struct str attribute(struct str name, void *ctx)

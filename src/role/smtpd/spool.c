@@ -54,12 +54,9 @@ static bool completes_headers(const struct session *s)
 }
 
 /* postconf(5) local_header_rewrite_clients */
-static bool rewrites_headers(struct session *s)
+static bool is_local_client(struct session *s)
 {
 	struct str rest = s->sv->c->local_header_rewrite_clients, item;
-
-	if (smtpd_overrides(s, "no_address_mappings"))
-		return false;
 
 	while (str_present(item = list_item(&rest))) {
 		if (str_ieqc(item, "static:all") ||
@@ -72,6 +69,20 @@ static bool rewrites_headers(struct session *s)
 			return true;
 	}
 	return false;
+}
+
+/* NULL: the header stays. */
+static rewrite_address_f *header_rewriting(struct session *s)
+{
+	if (smtpd_overrides(s, "no_address_mappings"))
+		return NULL;
+	if (is_local_client(s))
+		return rewrite_head_wanted(s->sv->policy)
+			       ? rewrite_header_address
+			       : NULL;
+	return s->sv->c->remote_header_rewrite_domain.len > 0
+		       ? rewrite_header_remote
+		       : NULL;
 }
 
 static bool names_recipients(struct str head)
@@ -154,13 +165,12 @@ static void put_head(struct spool *sp, struct str head, struct buf *out)
 	for (size_t i = 0; i < s->tx.prepend.n; i++)
 		buf_putf(out, "%.*s\r\n", STR_ARG(s->tx.prepend.v[i]));
 	smtpd_put_received(s, out);
-	if (rewrites_headers(s) && rewrite_head_wanted(s->sv->policy)) {
-		if (!rewrite_head(s->sv->policy, buf_str(&kept),
-			    rewrite_header_address, s->cmd_a, out, &sp->fault))
-			sp->failed = true;
-	} else {
+	rewrite_address_f *rewrite = header_rewriting(s);
+	if (rewrite == NULL)
 		buf_put(out, buf_str(&kept));
-	}
+	else if (!rewrite_head(s->sv->policy, buf_str(&kept), rewrite, s->cmd_a,
+			 out, &sp->fault))
+		sp->failed = true;
 	note_message_id(s, head);
 	if (completes_headers(s))
 		add_missing(s, buf_str(&kept), out);
