@@ -64,6 +64,13 @@ static struct str of_main_cf(
 
 	if (k->kind == KNOWN_LMTP)
 		return as_smtp(e != NULL ? e->raw : lmtp_default(k), base->a);
+	/* What is filled in for each client stays; the other one may be named.
+	 */
+	if (param_find(str_from(k->text))->type == PARAM_RAW)
+		return str_starts(e->raw, "$") &&
+				       str_eqc(str_from_at(e->raw, 1), k->text)
+			       ? conf_raw(base, str_from(k->text))
+			       : e->raw;
 	return conf_expand_name(base, str_from(k->name), base->a, &value,
 		       &why) && str_present(value)
 		       ? value

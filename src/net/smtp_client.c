@@ -168,6 +168,8 @@ static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
 	if (m->with_verp)
 		stream_putf(c->stream, " XVERP%s%.*s",
 			m->verp.len > 0 ? "=" : "", STR_ARG(m->verp));
+	if (m->dummy_auth && c->logged_in)
+		stream_puts(c->stream, " AUTH=<>");
 	if (m->requiretls)
 		stream_puts(c->stream, " REQUIRETLS");
 	if (m->priority != 0 && (c->caps & CAP_PRIORITY) != 0)

@@ -63,6 +63,7 @@ struct smtp_client {
 	struct str auth_mechs;
 	struct str xforward; /* attributes on offer */
 	struct smtp_reply reply; /* the last one */
+	bool logged_in;
 	bool greeting_5xx; /* the fault is a refused greeting */
 	bool text_begun; /* of the last mail: who knows what became of it */
 };
@@ -120,6 +121,7 @@ struct smtp_client_mail {
 	bool has_8bit;
 	bool with_verp; /* XVERP, by the delimiters; "": the server's own */
 	struct str verp;
+	bool dummy_auth; /* AUTH=<>, where we have logged in: RFC 4954 5 */
 	bool probe; /* ends behind RCPT: would the server take it? */
 	bool all; /* refused for one recipient is refused for all */
 	bool requiretls; /* the caller has seen CAP_REQUIRETLS */

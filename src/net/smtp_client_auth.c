@@ -187,8 +187,10 @@ bool smtp_client_auth(struct smtp_client *c, const struct smtp_client_login *l,
 	struct fault *f)
 {
 	for (size_t i = 0; i < SASL_MECHANISMS; i++)
-		if (fits(c, &sasl_mechanisms[i], l))
-			return log_in(c, &sasl_mechanisms[i], l, f);
+		if (fits(c, &sasl_mechanisms[i], l)) {
+			c->logged_in = log_in(c, &sasl_mechanisms[i], l, f);
+			return c->logged_in;
+		}
 	return fault_set(f, FAULT_TEMP, 451, 7, 0,
 		(c->caps & CAP_AUTH) != 0
 			? "the server offers no AUTH mechanism that "

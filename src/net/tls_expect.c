@@ -16,10 +16,15 @@ void tls_expect_name(SSL *ssl, const char *name)
 	ERR_clear_error();
 }
 
-void tls_expect_names(SSL *ssl, const struct strs *names, struct arena *a)
+void tls_expect_names(
+	SSL *ssl, const struct strs *names, bool many_labels, struct arena *a)
 {
 	for (size_t i = 0; i < names->n; i++)
 		tls_expect_name(ssl, arena_cstr(a, names->v[i]));
+	if (many_labels)
+		SSL_set_hostflags(
+			ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+				     X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS);
 }
 
 /* RFC 7672 3.1.3: the usages that trust public authorities are not for SMTP. */

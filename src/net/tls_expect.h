@@ -17,7 +17,8 @@
  * RFC 9525 6.3 */
 void tls_expect_name(SSL *ssl, const char *name);
 /* The same for each of them: one is enough. */
-void tls_expect_names(SSL *ssl, const struct strs *names, struct arena *a);
+void tls_expect_names(
+	SSL *ssl, const struct strs *names, bool many_labels, struct arena *a);
 
 /*
  * RFC 7672 3: what TLSA records allow.  base: the name that they were found

@@ -41,7 +41,7 @@ struct policy *policy_for_probes(struct policy *p)
 
 	if (n == 0)
 		return p;
-	const struct conf *c = conf_load_texts(p->c->dir.ptr, p->c->main_text,
-		p->c->master_text, o, n, &told);
+	const struct conf *c = conf_load_texts(
+		p->c->dir.ptr, p->c->main_text, p->c->master_text, o, n, &told);
 	return policy_new(c, p->tables, p->resolver, &told);
 }

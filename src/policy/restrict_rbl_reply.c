@@ -85,7 +85,7 @@ enum outcome restrict_rbl_reply(
 {
 	const struct policy *p = c->policy;
 	struct facts facts = {c, l};
-	struct str template = conf_raw(p->c, STR("default_rbl_reply")), text;
+	struct str template = p->c->default_rbl_reply, text;
 	const char *why;
 	struct fault f;
 

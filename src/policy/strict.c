@@ -15,9 +15,8 @@ struct strict {
 
 static struct strict of(const struct conf *c, bool utf8)
 {
-	return (struct strict){
-		.header = !utf8 &&
-			  (c->strict_7bit_headers || c->strict_8bitmime),
+	return (struct strict){.header = !utf8 && (c->strict_7bit_headers ||
+							  c->strict_8bitmime),
 		.body = c->strict_8bitmime || c->strict_8bitmime_body,
 		.domain = c->strict_mime_encoding_domain,
 		.depth = c->mime_nesting_limit};

@@ -14,7 +14,7 @@
 bool strict_wanted(const struct conf *c);
 /* Why the message is refused ("5.6.0 improper use of ..."); absent: it is not.
  * utf8: it came with SMTPUTF8, which allows UTF-8 in headers (RFC 6532). */
-struct str strict_refusal(const struct conf *c, struct str message, bool utf8,
-	struct arena *a);
+struct str strict_refusal(
+	const struct conf *c, struct str message, bool utf8, struct arena *a);
 
 #endif

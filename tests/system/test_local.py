@@ -253,6 +253,28 @@ def test_mailbox_command(local, public, home):
     assert not (home / "mbox").exists()
 
 
+def test_mailbox_command_of_some(local, public, home):
+    prog = script(public / "prog", f"umask 022; echo \"$1\" > {public}/who\n")
+    table = public / "commands"
+    table.write_text(f"{USER} {prog} $USER\n")
+    p = local("", mailbox_command=f"{prog} all",
+              mailbox_command_maps=f"texthash:{table}")
+    deliver(p, f"{USER}+a.b@localhost")
+    assert settled(p) == []
+    assert (public / "who").read_text() == f"{USER}\n"
+    table.write_text("somebody x\n")
+    deliver(p, f"{USER}@localhost")
+    assert settled(p) == []
+    assert (public / "who").read_text() == "all\n"
+    # A table that cannot be read keeps the mail.
+    table.unlink()
+    deliver(p, f"{USER}@localhost")
+    waiting, = settled(p)
+    assert (public / "who").read_text() == "all\n"
+    assert not (home / "mbox").exists()
+    p.run("queue", "delete", "ALL")
+
+
 def sent(p):
     """Who got mail at the sink."""
     return sorted(r for m in p.sink.mails for r in m["rcpts"])

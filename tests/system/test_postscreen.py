@@ -352,8 +352,9 @@ def test_postscreen_x_counts_before_smtpd_x(postern):
                  postscreen_discard_ehlo_keywords="chunking, vrfy",
                  postscreen_disable_vrfy_command="$disable_vrfy_command",
                  postscreen_helo_required="yes",
-                 postscreen_reject_footer="\\c ask postscreen",
-                 smtpd_reject_footer="\\c ask smtpd",
+                 postscreen_reject_footer="\\c ask postscreen, $helo_name",
+                 postscreen_expansion_filter="cxe$%",
+                 smtpd_reject_footer="\\c ask smtpd, $helo_name",
                  master=f"127.0.0.1:{port} inet n - n - 1 postscreen "
                         "-o postscreen_discard_ehlo_keywords=pipelining "
                         "-o smtpd_reject_footer=\\c\n")
@@ -367,7 +368,8 @@ def test_postscreen_x_counts_before_smtpd_x(postern):
             s.expect("MAIL FROM:<a@b.example>", 503)
         offers[name] = s.expect("EHLO c.example", 250)
         said = s.expect("RCPT TO:<x>", 503)
-        assert ("ask postscreen" in said) == (name == "screen"), said
+        assert ("ask postscreen, c_ex____e" in said) == (name == "screen"), \
+            said
         assert ("ask smtpd" in said) == (name == "smtpd"), said
         s.close()
     assert "CHUNKING" not in offers["screen"]

@@ -53,7 +53,7 @@ bool local_luser(struct mailbox_role *m, struct str recipient, struct arena *a,
 
 	*address_r = STR_NONE;
 	/* As it stands: $user is filled in for each mail. */
-	struct str raw = conf_raw(c, STR("luser_relay"));
+	struct str raw = c->luser_relay;
 	if (raw.len == 0)
 		return true;
 	smtp_address_split(n.recipient, &n.local, &n.domain);

@@ -98,7 +98,7 @@ static int open_list(const char *path, bool *failed_r, struct fault *f)
 /* The user's first .forward there is: a descriptor, or -1 and *ok_r. */
 static int open_forward(struct local *l, bool *ok_r, struct fault *f)
 {
-	struct str rest = conf_raw(l->conf, STR("forward_path"));
+	struct str rest = l->conf->forward_path;
 	struct str item, path;
 	const char *why;
 	struct stat st;
@@ -183,7 +183,8 @@ static struct str mailbox_path(struct local *l)
 
 static bool to_mailbox(struct local *l, int *fd_r, struct fault *f)
 {
-	struct str command = conf_raw(l->conf, STR("mailbox_command"));
+	struct str command =
+		str_present(l->by_user) ? l->by_user : l->conf->mailbox_command;
 	bool ok;
 
 	if (l->r.action != LOCAL_MAILBOX_ONLY) {
@@ -215,6 +216,26 @@ static bool to_target(struct local *l, bool trusted, int *fd_r, struct fault *f)
 	return *fd_r >= 0;
 }
 
+/* mailbox_command_maps: not mailbox's to say. */
+static bool find_command(struct local *l, struct fault *f)
+{
+	const struct conf *c = l->conf;
+	struct problems p = {.a = l->a};
+	const struct table_env env = {0};
+
+	l->by_user = STR_NONE;
+	if (c->mailbox_command_maps.len == 0)
+		return true;
+	struct maps *maps = maps_open(tables_new(&env), c,
+		"mailbox_command_maps", c->mailbox_command_maps, 0, &p);
+	/* What is not there now, was there at the start. */
+	if (problems_count(&p, PROBLEM_ERROR) > 0)
+		return fault_set(
+			f, FAULT_TEMP, 451, 3, 5, "%.*s", STR_ARG(p.v[0].what));
+	return maps_lookup(maps, str_from(l->pw->pw_name), l->a, &l->by_user,
+		       f) != TABLE_ERROR;
+}
+
 static bool deliver(struct local *l, int *fd_r, struct fault *f)
 {
 	bool own = str_present(l->r.user);
@@ -230,6 +251,8 @@ static bool deliver(struct local *l, int *fd_r, struct fault *f)
 			"no account %.*s any more", STR_ARG(name));
 	/* Asked as root: later the file may be out of sight. */
 	bool trusted = !own || owns_aliases(l);
+	if (mailbox && !find_command(l, f))
+		return false;
 	if (!local_become(l->pw,
 		    spool ? arena_cstr(l->a, l->conf->mail_spool_directory)
 			  : NULL,

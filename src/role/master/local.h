@@ -20,6 +20,7 @@ struct local {
 	const struct services *services;
 	struct local_request r;
 	const struct passwd *pw; /* whom we became */
+	struct str by_user; /* mailbox_command_maps; absent: nothing */
 	struct str message; /* lines end in CRLF */
 	struct arena *a;
 };

@@ -80,9 +80,16 @@ static enum table_result find_password(
 	return r;
 }
 
+static struct str security_options(
+	const struct delivery *d, const struct smtp_client *c)
+{
+	return !stream_is_tls(c->stream) ? d->c->smtp_sasl_security_options
+	       : d->verified ? d->c->smtp_sasl_tls_verified_security_options
+			     : d->c->smtp_sasl_tls_security_options;
+}
+
 static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 {
-	bool tls = stream_is_tls(c->stream);
 	struct smtp_client_login l = {.certificate = d->t->own.n > 0,
 		.filter = d->c->smtp_sasl_mechanism_filter};
 	struct str value;
@@ -92,12 +99,10 @@ static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 	enum table_result r = find_password(d, &value, f);
 	if (r != TABLE_FOUND)
 		return r == TABLE_NONE;
-	l.user = str_cut(&value, ':');
+	struct str between = d->c->smtp_sasl_password_result_delimiter;
+	l.user = str_cut(&value, between.len > 0 ? between.ptr[0] : ':');
 	l.password = str_present(value) ? value : STR("");
-	l.plaintext =
-		!conf_option_has(tls ? d->c->smtp_sasl_tls_security_options
-				     : d->c->smtp_sasl_security_options,
-			"noplaintext");
+	l.plaintext = !conf_option_has(security_options(d, c), "noplaintext");
 	bool ok = smtp_client_auth(c, &l, f);
 	/* A wrong password is ours to mend: the mail waits. */
 	if (!ok && f->class == FAULT_PERM && d->c->smtp_sasl_auth_soft_bounce)
@@ -160,6 +165,7 @@ static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
 		.utf8 = (env->flags & ENV_UTF8) != 0,
 		.has_8bit = (env->flags & ENV_8BIT) != 0,
 		.probe = (env->flags & ENV_PROBE) != 0,
+		.dummy_auth = d->c->smtp_send_dummy_mail_auth,
 		.requiretls = sender_requires_tls(d),
 		.priority = env->priority,
 		.with_by = env->deliver_by != 0 && !d->site.lmtp,
@@ -403,6 +409,22 @@ static enum sender_try transfer(struct delivery *d, struct connection *x,
 	return TRY_NEXT_HOST;
 }
 
+/* By the server's address, else those of all. */
+static struct str discarded_keywords(struct delivery *d)
+{
+	struct str value = d->c->smtp_discard_ehlo_keywords;
+	struct fault f;
+
+	if (d->t->ehlo_maps != NULL && d->host != NULL &&
+		maps_lookup(d->t->ehlo_maps,
+			sock_addr_text(&d->host->addr, d->a), d->a, &value,
+			&f) == TABLE_ERROR)
+		log_warn("lookup",
+			log_z("of", "smtp_discard_ehlo_keyword_address_maps"),
+			log_fault(&f));
+	return value;
+}
+
 enum sender_try sender_converse(
 	struct delivery *d, int fd, struct str name, bool tls, struct fault *f)
 {
@@ -420,7 +442,7 @@ enum sender_try sender_converse(
 
 	smtp_client_init(&x.client, fd, d->a,
 		str_present(helo) ? helo : c->smtp_helo_name, d->site.lmtp, &t);
-	x.client.discard = c->smtp_discard_ehlo_keywords;
+	x.client.discard = discarded_keywords(d);
 	set_line_filter(d, &x.client);
 	x.client.ehlo = c->smtp_never_send_ehlo    ? SMTP_EHLO_NEVER
 			: c->smtp_always_send_ehlo ? SMTP_EHLO_ALWAYS

@@ -62,7 +62,10 @@ static void add_addr(struct site *site, struct str name,
 	if (site->n_hosts >= HOSTS_MAX ||
 		!sock_addr_parse(buf_str(&b), site->port, &h->addr))
 		return;
-	h->name = name;
+	h->name = site->c->smtp_cname_overrides_servername &&
+				  str_present(from->canonical)
+			  ? from->canonical
+			  : name;
 	h->secure = !from->insecure;
 	h->canonical = from->canonical;
 	site->n_hosts++;
@@ -240,7 +243,8 @@ static bool by_mx(
 		if (mx[i].preference == 0)
 			break;
 	}
-	return site->n_hosts > 0 || nothing_found(site, temp, self, f);
+	bool later = temp || site->c->smtp_defer_if_no_mx_address_found;
+	return site->n_hosts > 0 || nothing_found(site, later, self, f);
 }
 
 /* ---- SRV ---- */

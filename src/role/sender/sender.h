@@ -29,6 +29,7 @@ struct sender_transport {
 	struct tls_pair_paths own; /* the certificates that we show */
 	struct content_checks *content; /* NULL: none */
 	struct maps *reply_filter; /* smtp_reply_filter; NULL: none */
+	struct maps *ehlo_maps; /* smtp_discard_ehlo_keyword_address_maps */
 };
 
 struct sender {

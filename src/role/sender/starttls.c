@@ -173,7 +173,8 @@ static bool expect(
 	if (d->level >= TLS_VERIFY) {
 		while (str_present(word = list_item(&rest)))
 			add_name(d, word, host, &names);
-		tls_expect_names(ssl, &names, d->a);
+		tls_expect_names(ssl, &names,
+			d->c->tls_wildcard_matches_multiple_labels, d->a);
 		return names.n > 0 ||
 		       fault_set(f, FAULT_TEMP, 451, 7, 5,
 			       "no name is given that the certificate must "

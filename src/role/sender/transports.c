@@ -85,7 +85,8 @@ static void add(struct sender *s, const struct conf *c)
 		c->smtp_sasl_password_maps, c->smtp_tls_policy_maps,
 		c->smtp_header_checks, c->smtp_mime_header_checks,
 		c->smtp_nested_header_checks, c->smtp_body_checks,
-		c->smtp_reply_filter};
+		c->smtp_reply_filter,
+		c->smtp_discard_ehlo_keyword_address_maps};
 	struct sender_transport *t = &s->transports[s->n_transports++];
 
 	t->c = c;
@@ -93,6 +94,9 @@ static void add(struct sender *s, const struct conf *c)
 	t->content = content_checks_smtp(c, r->tables, &ignored);
 	t->reply_filter = maps_open(r->tables, c, "smtp_reply_filter",
 		c->smtp_reply_filter, 0, &ignored);
+	t->ehlo_maps = maps_open(r->tables, c,
+		"smtp_discard_ehlo_keyword_address_maps",
+		c->smtp_discard_ehlo_keyword_address_maps, 0, &ignored);
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		role_may_read_tables(r, lists[i]);
 	for (size_t i = 0; i + 1 < s->n_transports && t->tls == NULL; i++)

@@ -78,7 +78,7 @@ static struct smtpd_service *service_new(
 		sv->c->smtpd_discard_ehlo_keyword_address_maps, 0, &ignored);
 	sv->command_filter = maps_open(r->tables, sv->c, "smtpd_command_filter",
 		sv->c->smtpd_command_filter, 0, &ignored);
-	sv->reject_footer = conf_raw(sv->c, STR("smtpd_reject_footer"));
+	sv->reject_footer = sv->c->smtpd_reject_footer;
 	sv->reject_footer_maps =
 		maps_open(r->tables, sv->c, "smtpd_reject_footer_maps",
 			sv->c->smtpd_reject_footer_maps, 0, &ignored);

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: ISC
+"""Smaller parameters of the way out: what a server offers, how we log in, what
+it is called, and hosts without an address."""
+
+import re
+
+import pytest
+
+from harness import Sink, make_certificate, relaying, wait_for
+from test_sender import ALICE, TlsSink
+
+WIDE = ("PIPELINING", "SIZE 1000000", "DSN", "8BITMIME")
+
+
+def mail_line(sink):
+    return next(c for c in sink.commands if c.startswith("MAIL"))
+
+
+@pytest.mark.parametrize("options, sized", [
+    ({}, True),
+    ({"smtp_discard_ehlo_keywords": "SIZE"}, False),
+    ({"smtp_discard_ehlo_keyword_address_maps":
+      "cidr:{{127.0.0.5/32 size, dsn}}"}, False),
+    # The table stands for the list, and not beside it.
+    ({"smtp_discard_ehlo_keyword_address_maps": "inline:{127.0.0.5=dsn}",
+      "smtp_discard_ehlo_keywords": "size"}, True),
+    ({"smtp_discard_ehlo_keyword_address_maps": "inline:{127.0.0.6=size}",
+      "smtp_discard_ehlo_keywords": "dsn"}, True)])
+def test_what_a_server_offers(postern, options, sized):
+    sink = Sink("127.0.0.5", 0, ehlo=WIDE)
+    p = postern("p", users={ALICE: "a"},
+                options=relaying(sink, **options)).start()
+    p.send(ALICE, ["x@far.example"])
+    wait_for("the mail", lambda: sink.mails)
+    assert ("SIZE=" in mail_line(sink)) == sized
+    sink.stop()
+
+
+def test_what_a_server_of_lmtp_offers(postern):
+    sink = Sink("127.0.0.5", 0, ehlo=WIDE)
+    p = postern("p", users={ALICE: "a"}, options=relaying(
+        sink, default_transport="lmtp", lmtp_discard_lhlo_keyword_address_maps=
+        "inline:{127.0.0.5=size}"), master_extra=(
+            "lmtp unix - - n - - lmtp\n")).start()
+    p.send(ALICE, ["x@far.example"])
+    wait_for("the mail", lambda: sink.mails)
+    assert "SIZE=" not in mail_line(sink)
+    sink.stop()
+
+
+# ---- logging in ----
+
+@pytest.fixture
+def inside(postern, tmp_path):
+    """A relay that offers AUTH inside of TLS."""
+    chain, cert = make_certificate(tmp_path, ["sink.test"], ["127.0.0.5"])
+    sink = TlsSink(chain)
+
+    def make(**options):
+        return postern("p", users={ALICE: "a"}, options=relaying(sink, **{
+            "smtp_sasl_auth_enable": "yes",
+            "smtp_sasl_password_maps": "static:user:right:pw",
+            "smtp_tls_CAfile": str(cert), "smtp_tls_security_level": "encrypt",
+            "smtp_sasl_tls_security_options": "noanonymous",
+            **options})).start(), sink
+    yield make
+    sink.stop()
+
+
+@pytest.mark.parametrize("dummy", ["yes", "no"])
+def test_auth_of_the_sender_that_says_nothing(inside, dummy):
+    p, sink = inside(smtp_send_dummy_mail_auth=dummy)
+    p.send(ALICE, ["x@far.example"])
+    wait_for("the mail", lambda: sink.mails)
+    assert (" AUTH=<>" in mail_line(sink)) == (dummy == "yes")
+
+
+def test_nobody_has_logged_in(postern):
+    sink = Sink("127.0.0.5", 0, ehlo=("AUTH PLAIN",))
+    p = postern("p", users={ALICE: "a"}, options=relaying(
+        sink, smtp_send_dummy_mail_auth="yes")).start()
+    p.send(ALICE, ["x@far.example"])
+    wait_for("the mail", lambda: sink.mails)
+    assert "AUTH" not in mail_line(sink)
+    sink.stop()
+
+
+def test_what_stands_behind_the_name(inside):
+    p, sink = inside(smtp_sasl_password_maps="static:user:a|right:pw",
+                     smtp_sasl_password_result_delimiter="|")
+    p.send(ALICE, ["x@far.example"])
+    wait_for("the mail", lambda: sink.mails)
+    assert sink.logins == [[b"user:a", b"right:pw"]]
+
+
+@pytest.mark.parametrize("match, status", [("sink.test", "sent"),
+                                           (None, "deferred")])
+def test_a_password_for_who_has_shown_himself(inside, match, status):
+    options = {"smtp_tls_security_level": "verify",
+               "smtp_tls_verify_cert_match": match} if match else {}
+    p, sink = inside(smtp_sasl_tls_security_options="noplaintext, noanonymous",
+                     smtp_sasl_tls_verified_security_options="noanonymous",
+                     **options)
+    p.send(ALICE, ["x@far.example"])
+    wait_for(status, lambda: f"status={status}" in p.log())
+    assert len(sink.logins) == (status == "sent")
+    p.run("queue", "delete", "ALL")
+
+
+# ---- names ----
+
+@pytest.mark.parametrize("override, called", [("no", "mail.a.test"),
+                                              ("yes", "host.b.test")])
+def test_what_an_alias_is_called(postern, dns, override, called):
+    sink = Sink("127.0.0.5", 0)
+    d = dns({"a.test": "@ MX 10 mail\nmail CNAME host.b.test.",
+             "b.test": "host A 127.0.0.5"})
+    p = postern("p", users={ALICE: "a"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{d.port}",
+        "smtp_tcp_port": str(sink.port),
+        "smtp_cname_overrides_servername": override}).start()
+    p.send(ALICE, ["x@a.test"])
+    wait_for("the mail", lambda: sink.mails)
+    assert f"relay={called}[127.0.0.5]" in p.log()
+    sink.stop()
+
+
+@pytest.mark.parametrize("defer, status", [("yes", "deferred"),
+                                           ("no", "bounced")])
+def test_mail_exchangers_without_an_address(postern, dns, defer, status):
+    d = dns({"a.test": "@ MX 10 mx1\n@ MX 20 mx2\nmx1 TXT x"})
+    p = postern("p", users={ALICE: "a"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{d.port}",
+        "smtp_defer_if_no_mx_address_found": defer}).start()
+    p.send(ALICE, ["x@a.test", "y@none.a.test"])
+    wait_for(status, lambda: re.search(
+        rf" to=x@a\.test .*status={status}", p.log()))
+    # A domain that is not there is another matter.
+    wait_for("bounced", lambda: re.search(
+        r" to=y@none\.a\.test .*status=bounced", p.log()))
+    p.run("queue", "delete", "ALL")
+
+
+@pytest.mark.parametrize("many, status", [("yes", "sent"), ("no", "deferred")])
+def test_a_star_for_two_labels(postern, tmp_path, many, status):
+    chain, cert = make_certificate(tmp_path, ["*.b.test"], [])
+    sink = TlsSink(chain)
+    p = postern("p", users={ALICE: "a"}, options=relaying(
+        sink, smtp_tls_security_level="verify", smtp_tls_CAfile=str(cert),
+        tls_wildcard_matches_multiple_labels=many,
+        smtp_tls_verify_cert_match="x.y.b.test")).start()
+    p.send(ALICE, ["x@far.example"])
+    wait_for(status, lambda: f"status={status}" in p.log())
+    p.run("queue", "delete", "ALL")
+    sink.stop()
