@@ -405,6 +405,10 @@ static void check_all(const char *dir, struct problems *p)
 		"address_verify_sender_dependent_default_transport_maps",
 		x.c->address_verify_sender_dependent_default_transport_maps, 0,
 		p);
+	maps_open(x.tables, x.c, "smtp_dns_reply_filter",
+		x.c->smtp_dns_reply_filter, 0, p);
+	maps_open(x.tables, x.c, "smtpd_dns_reply_filter",
+		x.c->smtpd_dns_reply_filter, 0, p);
 	maps_open(x.tables, x.c, "mailbox_command_maps",
 		x.c->mailbox_command_maps, 0, p);
 	maps_open(x.tables, x.c, "smtp_discard_ehlo_keyword_address_maps",

@@ -13,6 +13,7 @@
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
 #include "net/answers.h"
+#include "net/dns_filter.h"
 #include "sys/clock.h"
 
 enum {
@@ -31,6 +32,7 @@ struct resolver {
 	struct ub_ctx *ctx;
 	struct answers *answers;
 	int64_t until_ms; /* of resolver_until; 0: no end */
+	struct maps *filter; /* of resolver_filtered; NULL: none */
 };
 
 /* "[addr]:port" or "addr" to unbound's "addr@port" */
@@ -152,8 +154,19 @@ struct resolver *resolver_until(
 {
 	struct resolver *view = arena_make(a, struct resolver);
 
-	*view = (struct resolver){
-		.ctx = r->ctx, .answers = r->answers, .until_ms = mono_ms};
+	*view = *r;
+	view->until_ms = mono_ms;
+	return view;
+}
+
+struct resolver *resolver_filtered(
+	struct resolver *r, struct maps *filter, struct arena *a)
+{
+	if (r == NULL || filter == NULL)
+		return r;
+	struct resolver *view = arena_make(a, struct resolver);
+	*view = *r;
+	view->filter = filter;
 	return view;
 }
 
@@ -234,7 +247,7 @@ static enum dns_result ask_unbound(struct resolver *r, struct str name,
 	return answer_r->kind;
 }
 
-static enum dns_result ask(struct resolver *r, struct str name, int type,
+static enum dns_result ask_all(struct resolver *r, struct str name, int type,
 	struct arena *a, struct dns_answer *answer_r, struct fault *f)
 {
 	const char *text = ascii_name(name, a);
@@ -248,6 +261,17 @@ static enum dns_result ask(struct resolver *r, struct str name, int type,
 	if (r->until_ms > 0 && clock_mono_ms() > r->until_ms)
 		return failed(f, name, "out of time", "");
 	return ask_unbound(r, name, text, type, a, answer_r, f);
+}
+
+static enum dns_result ask(struct resolver *r, struct str name, int type,
+	struct arena *a, struct dns_answer *answer_r, struct fault *f)
+{
+	enum dns_result d = ask_all(r, name, type, a, answer_r, f);
+
+	return d == DNS_OK && r->filter != NULL
+		       ? dns_filter(
+				 r->filter, name, type, a, &answer_r->data, f)
+		       : d;
 }
 
 static void add_addr(struct resolver_addrs *addrs, struct arena *a,

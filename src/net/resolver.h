@@ -38,6 +38,12 @@ void resolver_free(struct resolver *r);
 struct resolver *resolver_until(
 	const struct resolver *r, int64_t mono_ms, struct arena *a);
 
+/* The same resolver, which passes over what the filter says (dns_filter.h;
+ * NULL: nothing).  As above. */
+struct maps;
+struct resolver *resolver_filtered(
+	struct resolver *r, struct maps *filter, struct arena *a);
+
 struct resolver_addr {
 	unsigned char bytes[16];
 	size_t len; /* 4 or 16 */

@@ -186,6 +186,8 @@ static bool ask_for_certificates(
 		SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(path));
 	}
 	set_verify_depth(ctx, x->verify_depth);
+	if (x->options.c != NULL && x->options.c->tls_trust_server_ccerts)
+		SSL_CTX_set_purpose(ctx, X509_PURPOSE_ANY);
 	if (x->require_ccert)
 		SSL_CTX_set_verify(ctx,
 			SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,

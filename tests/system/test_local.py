@@ -275,6 +275,21 @@ def test_mailbox_command_of_some(local, public, home):
     p.run("queue", "delete", "ALL")
 
 
+@pytest.mark.parametrize("required", ["yes", "no"])
+def test_a_home_that_is_not_there(local, public, home, required):
+    prog = script(public / "prog", f"umask 022; echo \"$1\" > {public}/who\n")
+    p = local("", mailbox_command=f"{prog} here",
+              require_home_directory=required)
+    home.rmdir()
+    deliver(p, f"{USER}@localhost")
+    waiting = settled(p)
+    assert len(waiting) == (required == "yes")
+    assert (public / "who").exists() == (required == "no")
+    if waiting:
+        assert f"the home of {USER} is not there" in str(waiting)
+        p.run("queue", "delete", "ALL")
+
+
 def sent(p):
     """Who got mail at the sink."""
     return sorted(r for m in p.sink.mails for r in m["rcpts"])

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import Sink, make_certificate, relaying, wait_for
+from harness import Sink, Smtp, make_certificate, relaying, wait_for
 from test_sender import ALICE, TlsSink
 
 WIDE = ("PIPELINING", "SIZE 1000000", "DSN", "8BITMIME")
@@ -139,6 +139,60 @@ def test_mail_exchangers_without_an_address(postern, dns, defer, status):
     wait_for("bounced", lambda: re.search(
         r" to=y@none\.a\.test .*status=bounced", p.log()))
     p.run("queue", "delete", "ALL")
+
+
+@pytest.mark.parametrize("rule, status", [
+    (r"/^a\.test\. 0 IN MX 10 mx1\.a\.test\.$/ IGNORE", "second"),
+    (r"/^mx1\.a\.test\.\s+\S+\s+IN\s+A\s+127\.0\.0\.5$/ ignore", "second"),
+    (r"/ IN AAAA / IGNORE", "first"), ("/ IN A / DUNNO", "first"),
+    (r"/^a\.test\. .* MX / IGNORE", "deferred")])
+@pytest.mark.parametrize("filter_", ["smtp_dns_reply_filter",
+                                     "-o smtp_dns_reply_filter"])
+def test_records_that_are_passed_over(postern, dns, tmp_path, rule, status,
+                                      filter_):
+    first = Sink("127.0.0.5", 0)
+    second = Sink("127.0.0.6", first.port)
+    d = dns({"a.test": "@ MX 10 mx1\n@ MX 20 mx2\nmx1 A 127.0.0.5\n"
+             "mx2 A 127.0.0.6"})
+    table = tmp_path / "dns"
+    table.write_text(rule + "\n")
+    options = {"dns_resolvers": f"[127.0.0.1]:{d.port}",
+               "smtp_tcp_port": str(first.port)}
+    more = ""
+    if filter_.startswith("-o"):
+        more = f"smtp unix - - n - - smtp {filter_}=pcre:{table}\n"
+    else:
+        options[filter_] = f"pcre:{table}"
+    p = postern("p", users={ALICE: "a"}, options=options,
+                master_extra=more).start()
+    p.send(ALICE, ["x@a.test"])
+    if status == "deferred":
+        wait_for(status, lambda: "the DNS reply filter drops all of its MX "
+                 "records" in p.log())
+        assert "status=deferred" in p.log()
+        p.run("queue", "delete", "ALL")
+    else:
+        wait_for("the mail", lambda: first.mails or second.mails)
+        assert bool(second.mails) == (status == "second")
+    assert ("not IGNORE" in p.log()) == ("DUNNO" in rule)
+    first.stop()
+    second.stop()
+
+
+def test_what_the_server_asks_about_a_client(postern, dns):
+    d = dns({"far.test": "@ MX 10 mx\nmx A 127.0.0.9\nlist A 127.0.0.2"})
+    p = postern("p", users={ALICE: "a"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{d.port}",
+        "smtpd_sender_restrictions": "reject_unknown_sender_domain",
+        "smtpd_dns_reply_filter": r"pcre:{{/^far\.test\. .* MX / IGNORE}}"}).start()
+    s = Smtp(p.host, p.port["smtp"])
+    s.expect("EHLO c.example", 250)
+    s.expect("MAIL FROM:<a@list.far.test>", 250)
+    s.expect(f"RCPT TO:<{ALICE}>", 250)
+    s.expect("RSET", 250)
+    s.expect("MAIL FROM:<a@far.test>", 250)
+    assert s.cmd(f"RCPT TO:<{ALICE}>")[0] == 450
+    s.close()
 
 
 @pytest.mark.parametrize("many, status", [("yes", "sent"), ("no", "deferred")])

@@ -161,6 +161,23 @@ def test_who_may_relay_by_certificate(postern, authority, name, all_may,
         p.stop()
 
 
+@pytest.mark.parametrize("trusted", ["yes", "no"])
+def test_a_certificate_that_is_for_servers(postern, authority, trusted):
+    (authority / "for").write_text("extendedKeyUsage=serverAuth\n")
+    subprocess.run(
+        ["openssl", "x509", "-req", "-in", "one.csr", "-CA", "ca.pem",
+         "-CAkey", "ca.key", "-days", "9", "-out", "one.pem", "-extfile",
+         "for"], check=True, capture_output=True, cwd=authority)
+    p = with_tls(postern, smtpd_tls_ask_ccert="yes",
+                 smtpd_tls_CAfile=str(authority / "ca.pem"),
+                 tls_trust_server_ccerts=trusted,
+                 smtpd_relay_restrictions="permit_tls_all_clientcerts, "
+                 "reject_unauth_destination")
+    s = present(p, authority, "one")
+    assert relays(s) == (trusted == "yes")
+    s.close()
+
+
 def test_check_ccert_access(postern, authority):
     table = authority / "access"
     table.write_text(f"{fingerprint(authority / 'other.pem')} REJECT not you\n")

@@ -212,6 +212,26 @@ def test_dane_ee(dane, keys):
     assert "level=dane" in p.log() and "verified=yes" in p.log()
 
 
+@pytest.mark.parametrize("force, level", [("yes", "dane"), ("no", "may")])
+def test_dane_of_a_host_whose_address_nobody_protects(postern, dns, keys, force,
+                                                      level):
+    """Behind an alias into a zone without DNSSEC."""
+    sink = TlsSink(keys[0])
+    d = dns({"a.test": "@ MX 10 mx\nmx CNAME host.b.test.\n"
+             f"_{sink.port}._tcp.mx TLSA 3 1 1 {key_digest(keys[1])}\n",
+             "b.test": "host A 127.0.0.5"}, ("a.test",))
+    p = postern("p", users={ALICE: "a"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{d.port}",
+        "dns_trust_anchor_file": str(d.anchors("a.test")),
+        "smtp_tcp_port": str(sink.port), "smtp_tls_security_level": "dane",
+        "smtp_tls_force_insecure_host_tlsa_lookup": force}).start()
+    p.send(ALICE, ["x@a.test"])
+    sent(p, sink)
+    assert f"level={level}" in p.log()
+    assert ("verified=yes" in p.log()) == (force == "yes")
+    sink.stop()
+
+
 def test_dane_ee_needs_no_name_and_no_date(dane, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

@@ -258,6 +258,10 @@ static bool deliver(struct local *l, int *fd_r, struct fault *f)
 			  : NULL,
 		    f))
 		return false;
+	if (own && l->conf->require_home_directory &&
+		access(l->pw->pw_dir, X_OK) != 0)
+		return fault_set(f, FAULT_TEMP, 451, 2, 0,
+			"the home of %s is not there", l->pw->pw_name);
 	return mailbox ? to_mailbox(l, fd_r, f)
 		       : to_target(l, trusted, fd_r, f);
 }

@@ -96,7 +96,7 @@ static struct str fallback_of(const struct delivery *d, const struct fault *f)
 static bool try_nexthop(struct delivery *d, struct str nexthop,
 	unsigned *sessions, struct fault *f)
 {
-	struct resolver *dns = d->s->role->resolver;
+	struct resolver *dns = d->t->policy->resolver;
 	uint32_t patience = d->job->patience;
 
 	d->answered = false;

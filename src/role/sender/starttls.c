@@ -51,7 +51,7 @@ static enum dns_result look_for_tlsa(
 
 	d->tlsa_base = base;
 	return resolver_tlsa(
-		d->s->role->resolver, name, d->a, &d->tlsa, &d->n_tlsa, f);
+		d->t->policy->resolver, name, d->a, &d->tlsa, &d->n_tlsa, f);
 }
 
 /* Where MX is not protected, how far DANE is still taken. */
@@ -59,7 +59,8 @@ static bool dane_applies(const struct delivery *d, const struct site_host *h)
 {
 	struct str insecure = d->c->smtp_tls_dane_insecure_mx_policy;
 
-	return d->s->role->resolver != NULL && h->secure &&
+	return d->s->role->resolver != NULL &&
+	       (h->secure || d->c->smtp_tls_force_insecure_host_tlsa_lookup) &&
 	       (d->site.name_secure || str_eqc(insecure, "dane"));
 }
 

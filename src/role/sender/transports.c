@@ -85,12 +85,15 @@ static void add(struct sender *s, const struct conf *c)
 		c->smtp_sasl_password_maps, c->smtp_tls_policy_maps,
 		c->smtp_header_checks, c->smtp_mime_header_checks,
 		c->smtp_nested_header_checks, c->smtp_body_checks,
-		c->smtp_reply_filter,
-		c->smtp_discard_ehlo_keyword_address_maps};
+		c->smtp_reply_filter, c->smtp_discard_ehlo_keyword_address_maps,
+		c->smtp_dns_reply_filter};
 	struct sender_transport *t = &s->transports[s->n_transports++];
 
 	t->c = c;
-	t->policy = policy_new(c, r->tables, r->resolver, &ignored);
+	struct maps *dns = maps_open(r->tables, c, "smtp_dns_reply_filter",
+		c->smtp_dns_reply_filter, 0, &ignored);
+	t->policy = policy_new(c, r->tables,
+		resolver_filtered(r->resolver, dns, r->a), &ignored);
 	t->content = content_checks_smtp(c, r->tables, &ignored);
 	t->reply_filter = maps_open(r->tables, c, "smtp_reply_filter",
 		c->smtp_reply_filter, 0, &ignored);

@@ -146,7 +146,7 @@ bool smtpd_authenticate(
 	struct file_map map CLEANUP(file_unmap) = {0};
 	struct buf fields CLEANUP(buf_fini);
 	const struct conf *c = s->sv->c;
-	struct authenticate_query q = {.resolver = s->sv->role->resolver,
+	struct authenticate_query q = {.resolver = s->sv->policy->resolver,
 		.what = what_to_ask(c),
 		.addr = s->addr_len > 0 ? s->addr : NULL,
 		.addr_len = s->addr_len,

@@ -39,7 +39,7 @@ static bool is_loopback(const struct session *s)
 /* The PTR name counts only when it leads back: postfix smtpd_peer */
 static void find_name(struct session *s)
 {
-	struct resolver *r = s->sv->role->resolver;
+	struct resolver *r = s->sv->policy->resolver;
 	struct resolver_addrs addrs = {0};
 	struct fault f;
 	struct str name;

@@ -58,7 +58,10 @@ static struct smtpd_service *service_new(
 	load_certificate(r, sv);
 	/* A certificate and not a word about TLS: offer it. */
 	sv->tls_offered = sv->tls != NULL && !str_eqc(level, "none");
-	sv->policy = policy_new(sv->c, r->tables, r->resolver, &ignored);
+	struct maps *dns = maps_open(r->tables, sv->c, "smtpd_dns_reply_filter",
+		sv->c->smtpd_dns_reply_filter, 0, &ignored);
+	sv->policy = policy_new(sv->c, r->tables,
+		resolver_filtered(r->resolver, dns, r->a), &ignored);
 	sv->policy->verify = smtpd_verify;
 	sv->policy->verify_ctx = sv;
 	sv->xclient_hosts = match_list_new(r->tables, sv->c,
@@ -151,8 +154,8 @@ static void may_read_all_tables(struct role *r, const struct conf *c)
 		c->sender_bcc_maps, c->recipient_bcc_maps,
 		c->smtpd_discard_ehlo_keyword_address_maps,
 		c->smtpd_command_filter, c->smtpd_reject_footer_maps,
-		c->smtpd_reject_filter_maps, c->milter_header_checks,
-		c->smtpd_authorized_xforward_hosts,
+		c->smtpd_dns_reply_filter, c->smtpd_reject_filter_maps,
+		c->milter_header_checks, c->smtpd_authorized_xforward_hosts,
 		c->smtpd_authorized_verp_clients, c->local_login_sender_maps,
 		c->header_checks, c->mime_header_checks,
 		c->nested_header_checks, c->body_checks};
