@@ -2,10 +2,13 @@
 """lmtp_x for lmtp transports, smtp_x for the others; and what a transport of
 master.cf has to itself."""
 
+import base64
+
 import pytest
 
-from harness import Sink, free_port, wait_for
+from harness import Sink, Smtp, free_port, wait_for
 from test_sender import ALICE
+from test_smtpd import inbox
 
 
 class LmtpSink(Sink):
@@ -54,6 +57,32 @@ def test_each_has_its_own(world, tmp_path):
     assert b"Subject: by smtp" in smtp.mails[0]["data"]
     assert "LHLO lmtp.name.test" in lmtp.commands
     assert "EHLO smtp.name.test" in smtp.commands
+
+
+@pytest.mark.parametrize("final", ["yes", "no"])
+def test_who_has_no_dsn_may_be_the_last(world, final):
+    p, lmtp, smtp = world(lmtp_assume_final=final)
+    p.start()
+    s = Smtp(p.host, p.port["submission"])
+    s.expect("EHLO c.example", 250)
+    s.starttls(p.tls(), p.name)
+    s.expect("EHLO c.example", 250)
+    s.expect("AUTH PLAIN " + base64.b64encode(
+        f"\0{ALICE}\0a".encode()).decode(), 235)
+    for to in ("x@lmtp.example", "x@smtp.example"):
+        s.expect(f"MAIL FROM:<{ALICE}>", 250)
+        s.expect(f"RCPT TO:<{to}> NOTIFY=SUCCESS", 250)
+        s.expect("DATA", 354)
+        s.send(b"Subject: s\r\n\r\nhello\r\n")
+        s.expect(".", 250)
+    s.close()
+    reports = wait_for("both reports", lambda: len(inbox(p, ALICE)) == 2
+                       and inbox(p, ALICE))
+    said = {name: action for mail in reports for name in (b"lmtp", b"smtp")
+            for action in (b"delivered", b"relayed")
+            if b"x@" + name in mail and b"Action: " + action in mail}
+    assert said == {b"lmtp": b"delivered" if final == "yes" else b"relayed",
+                    b"smtp": b"relayed"}
 
 
 def test_what_is_set_for_smtp_is_not_meant_for_lmtp(world):

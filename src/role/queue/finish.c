@@ -252,10 +252,7 @@ static void settle(struct finish *x, struct outcome_of *o)
 		log_outcome(x, o, "sent");
 		if (wants(r, SMTP_NOTIFY_SUCCESS) || by_trail(x, o, r) ||
 			delay_ends(x, it, r))
-			tell(x, o,
-				o->code != 0 || o->relayed ? DSN_RELAYED
-							   : DSN_DELIVERED,
-				2);
+			tell(x, o, o->relayed ? DSN_RELAYED : DSN_DELIVERED, 2);
 		break;
 	case BOUNCED:
 		give_up(x, st, o, "bounced");

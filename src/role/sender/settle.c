@@ -46,6 +46,9 @@ void sender_log_sent(
 void sender_settle_sent(struct delivery *d, struct smtp_client *c)
 {
 	struct str text = arena_str(d->a, buf_str(&c->reply.text));
+	/* RFC 3461 6.2.1: who has no DSN tells nobody that it is delivered. */
+	bool final = d->site.lmtp && (c->caps & CAP_DSN) == 0 &&
+		     d->c->lmtp_assume_final;
 
 	for (uint32_t i = 0; i < d->job->n_pick; i++) {
 		struct smtp_client_rcpt *r = &d->rcpts[i];
@@ -55,6 +58,7 @@ void sender_settle_sent(struct delivery *d, struct smtp_client *c)
 			.detail = c->reply.class == 2 ? c->reply.detail : 0,
 			.text = text,
 			.mta = d->mta,
+			.relayed = !final,
 			.by_unknown = (c->caps & CAP_DELIVERBY) == 0 &&
 				      !d->site.lmtp};
 
