@@ -7,21 +7,12 @@
 #include "codec/dns/rdata.h"
 #include "sys/log.h"
 
-static const struct {
-	int type;
-	const char *name;
-} types[] = {{1, "A"}, {2, "NS"}, {5, "CNAME"}, {12, "PTR"}, {15, "MX"},
-	{16, "TXT"}, {28, "AAAA"}, {33, "SRV"}, {52, "TLSA"}};
+/* ---- what a table sees of the data ---- */
 
-static const char *type_name(int type)
-{
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (types[i].type == type)
-			return types[i].name;
-	return "TYPE";
-}
+typedef void put_f(struct str rdata, struct arena *a, struct buf *out);
 
-static void put_address(struct str rdata, struct buf *out)
+static void put_address(
+	struct str rdata, struct arena *a UNUSED, struct buf *out)
 {
 	char text[INET6_ADDRSTRLEN] = "";
 
@@ -39,65 +30,83 @@ static void put_name(struct str rdata, struct arena *a, struct buf *out)
 		buf_putf(out, "%.*s.", STR_ARG(name));
 }
 
-static void put_rdata(
-	const char *type, struct str rdata, struct arena *a, struct buf *out)
+static void put_mx(struct str rdata, struct arena *a, struct buf *out)
 {
-	struct str text;
 	struct dns_mx mx;
-	struct dns_tlsa tlsa;
 
-	switch (type[0] == 'T' ? type[1] : type[0]) {
-	case 'A':
-		put_address(rdata, out);
-		break;
-	case 'M':
-		if (dns_mx_parse(rdata, a, &mx))
-			buf_putf(out, "%u %.*s.", mx.preference,
-				STR_ARG(mx.host));
-		break;
-	case 'X':
-		if (dns_txt_parse(rdata, a, &text))
-			buf_put(out, text);
-		break;
-	case 'S':
-		if (dns_srv_text(rdata, a, &text))
-			buf_put(out, text);
-		break;
-	case 'L':
-		if (!dns_tlsa_parse(rdata, &tlsa))
-			break;
-		buf_putf(out, "%u %u %u ", tlsa.usage, tlsa.selector,
-			tlsa.matching);
-		for (size_t i = 0; i < tlsa.data.len; i++)
-			buf_putf(out, "%02X", (unsigned char)tlsa.data.ptr[i]);
-		break;
-	case 'Y':
-		break;
-	default:
-		put_name(rdata, a, out);
-	}
+	if (dns_mx_parse(rdata, a, &mx))
+		buf_putf(out, "%u %.*s.", mx.preference, STR_ARG(mx.host));
 }
 
-static struct str record_text(
-	struct str name, int type, struct str rdata, struct arena *a)
+static void put_txt(struct str rdata, struct arena *a, struct buf *out)
 {
-	const char *kind = type_name(type);
+	struct str text;
+
+	if (dns_txt_parse(rdata, a, &text))
+		buf_put(out, text);
+}
+
+static void put_srv(struct str rdata, struct arena *a, struct buf *out)
+{
+	struct str text;
+
+	if (dns_srv_text(rdata, a, &text))
+		buf_put(out, text);
+}
+
+static void put_tlsa(struct str rdata, struct arena *a UNUSED, struct buf *out)
+{
+	struct dns_tlsa t;
+
+	if (!dns_tlsa_parse(rdata, &t))
+		return;
+	buf_putf(out, "%u %u %u ", t.usage, t.selector, t.matching);
+	for (size_t i = 0; i < t.data.len; i++)
+		buf_putf(out, "%02X", (unsigned char)t.data.ptr[i]);
+}
+
+static const struct record_type {
+	int type;
+	const char *name;
+	put_f *put;
+} types[] = {{1, "A", put_address}, {2, "NS", put_name}, {5, "CNAME", put_name},
+	{12, "PTR", put_name}, {15, "MX", put_mx}, {16, "TXT", put_txt},
+	{28, "AAAA", put_address}, {33, "SRV", put_srv},
+	{52, "TLSA", put_tlsa}};
+
+/* NULL: a type of which we read nothing. */
+static const struct record_type *type_of(int type)
+{
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (types[i].type == type)
+			return &types[i];
+	return NULL;
+}
+
+static struct str record_text(struct str name, const struct record_type *t,
+	struct str rdata, struct arena *a)
+{
 	struct buf b CLEANUP(buf_fini);
 
 	buf_init(&b, 1 << 18);
 	buf_putf(&b, "%.*s%s 0 IN %s ", STR_ARG(name),
-		str_ends(name, ".") ? "" : ".", kind);
-	put_rdata(kind, rdata, a, &b);
+		str_ends(name, ".") ? "" : ".", t->name);
+	t->put(rdata, a, &b);
 	return arena_str(a, buf_str(&b));
 }
+
+/* ---- the filter ---- */
 
 enum dns_result dns_filter(struct maps *filter, struct str name, int type,
 	struct arena *a, struct strs *data, struct fault *f)
 {
+	const struct record_type *t = type_of(type);
 	struct strs kept = {0};
 
+	if (t == NULL)
+		return DNS_OK;
 	for (size_t i = 0; i < data->n; i++) {
-		struct str text = record_text(name, type, data->v[i], a);
+		struct str text = record_text(name, t, data->v[i], a);
 		struct str value;
 		enum table_result r = maps_lookup(filter, text, a, &value, f);
 
@@ -116,6 +125,6 @@ enum dns_result dns_filter(struct maps *filter, struct str name, int type,
 		return DNS_OK;
 	fault_set(f, FAULT_TEMP, 451, 7, 0,
 		"DNS: %.*s: the DNS reply filter drops all of its %s records",
-		STR_ARG(name), type_name(type));
+		STR_ARG(name), t->name);
 	return DNS_TEMP;
 }

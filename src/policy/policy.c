@@ -5,6 +5,7 @@
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
 #include "codec/smtp/path.h"
+#include "codec/smtp/reply.h"
 #include "conf/service.h"
 #include "policy/restrict.h"
 
@@ -164,16 +165,17 @@ enum table_result policy_bcc(const struct policy *p, struct maps *maps,
 enum table_result policy_relocated(const struct policy *p, struct str address,
 	struct arena *a, struct str *text_r, struct fault *f)
 {
-	struct str where;
 	enum table_result r =
-		policy_bcc(p, p->relocated, address, a, &where, f);
+		policy_bcc(p, p->relocated, address, a, text_r, f);
+	int class, subject, detail;
 
-	if (r == TABLE_FOUND)
-		*text_r = p->c->relocated_prefix_enable
-				  ? arena_printf(a,
-					    "5.1.6 User has moved to %.*s",
-					    STR_ARG(where))
-				  : where;
+	if (r != TABLE_FOUND)
+		return r;
+	if (p->c->relocated_prefix_enable)
+		*text_r = arena_printf(
+			a, "5.1.6 User has moved to %.*s", STR_ARG(*text_r));
+	else if (!smtp_enhanced_parse(*text_r, &class, &subject, &detail))
+		*text_r = arena_concat(a, STR("5.1.6 "), *text_r);
 	return r;
 }
 

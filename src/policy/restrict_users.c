@@ -2,23 +2,21 @@
 /* The restrictions about users: is there such a one, and may this login send as
  * that? */
 #include "codec/smtp/path.h"
-#include "codec/smtp/reply.h"
 #include "policy/restrict_private.h"
 
 /* relocated(5): who has moved is told where to. */
 static enum outcome moved(struct check *c, struct decision *d)
 {
 	struct str text;
-	int class = 5, subject, detail;
-	const char *enhanced = "5.1.6";
+	const char *enhanced;
 	struct fault f;
 
 	switch (policy_relocated(c->policy, c->recipient, c->a, &text, &f)) {
 	case TABLE_FOUND:
-		if (smtp_enhanced_parse(text, &class, &subject, &detail))
-			enhanced = arena_cstr(c->a, str_word(&text, " \t"));
-		return restrict_reject(c, d, class == 4 ? 450 : 550, enhanced,
-			SUBJECT_RECIPIENT, "%.*s", STR_ARG(str_trim(text)));
+		enhanced = arena_cstr(c->a, str_word(&text, " \t"));
+		return restrict_reject(c, d, enhanced[0] == '4' ? 450 : 550,
+			enhanced, SUBJECT_RECIPIENT, "%.*s",
+			STR_ARG(str_trim(text)));
 	case TABLE_ERROR:
 		return restrict_temp(c, d, &f);
 	case TABLE_NONE:
