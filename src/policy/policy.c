@@ -280,6 +280,18 @@ static void set_route(struct route *route, struct str spec, struct str domain)
 	route->nexthop = rest.len > 0 ? rest : domain;
 }
 
+bool policy_defers(const struct policy *p, struct str transport)
+{
+	struct str rest = p->c->defer_transports, item;
+
+	while (str_present(item = list_item(&rest)))
+		if (str_eq(item, transport) ||
+			(str_eqc(item, "virtual") &&
+				str_eqc(transport, "store")))
+			return true;
+	return false;
+}
+
 struct route policy_filter_route(const struct policy *p, struct str spec)
 {
 	struct route route = {.class = CLASS_DEFAULT, .transport = STR("smtp")};

@@ -110,6 +110,9 @@ bool policy_route(const struct policy *p, struct str sender,
 	struct str recipient, struct arena *a, struct route *route_r,
 	struct fault *f);
 
+/* defer_transports: does its mail wait until a person wants it tried? */
+bool policy_defers(const struct policy *p, struct str transport);
+
 /* A text like "smtp:[host]:port" as a route; default_filter_nexthop where it
  * names no next hop. */
 struct route policy_filter_route(const struct policy *p, struct str spec);

@@ -213,9 +213,8 @@ def test_each_name_is_listed_with_what_becomes_of_it(tmp_path):
         tmp_path, "check", "--list-parameters").stdout.splitlines()
         if not line.startswith("#"))
     assert set(listed.values()) == {"acts", "never", "other", "later"}
-    for name, kind in (("myhostname", "acts"), ("lmtp_tls_security_level",
-                       "acts"), ("lmtp_assume_final", "later")):
-        assert listed[name] == kind, name
+    for name in ("myhostname", "lmtp_tls_security_level"):
+        assert listed[name] == "acts", name
     # The same is said where they are set.
     later = {n for n, k in listed.items() if k == "later"}
     r = run(config(tmp_path, "".join(f"{n} = x\n" for n in sorted(later))),

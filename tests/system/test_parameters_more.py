@@ -112,6 +112,38 @@ def test_the_empty_sender_in_a_table(postern, key, name, value, word):
         sink.stop()
 
 
+def test_transports_that_wait_for_a_person(postern):
+    sink, other = Sink("127.0.0.5", 0), Sink("127.0.0.5", 0)
+    p = start(postern, defer_transports="dialup, virtual",
+              minimal_backoff_time="1s", maximal_backoff_time="1s",
+              mynetworks="127.0.0.0/8",
+              relayhost=f"[127.0.0.5]:{other.port}",
+              transport_maps="inline:{{slow.example=dialup:"
+                             f"[127.0.0.5]:{sink.port}}}}}")
+    path = p.dir / "master.cf"
+    p.stop()
+    path.write_text(path.read_text() + "dialup unix - - n - - smtp\n")
+    p.start(add_users=False)
+    for rcpt in ("x@slow.example", "x@fast.example", BOB):
+        assert give(p, TEXT, rcpt=rcpt)[0] == 250
+    wait_for("the other one", lambda: other.mails)
+    # It is tried again and again, and goes nowhere.
+    wait_for("another try", lambda: len(re.findall(
+        r" to=x@slow\.example .*deferred transport", p.log())) > 1)
+    assert sink.mails == [] and inbox(p) == []
+    assert re.search(rf" to={BOB} .*dsn=4\.3\.2 .*deferred transport", p.log())
+    p.run("queue", "flush")
+    wait_for("both", lambda: sink.mails and inbox(p))
+    wait_for("an empty queue", lambda: p.queue() == [])
+    # That was for those who were there.
+    assert give(p, TEXT, rcpt=BOB)[0] == 250
+    wait_for("it", lambda: [q for q in p.queue() if q["state"] == "deferred"])
+    assert len(inbox(p)) == 1
+    p.run("queue", "delete", "ALL")
+    sink.stop()
+    other.stop()
+
+
 @pytest.mark.parametrize("allowed, shown", [
     (None, "helo.<b>|x"), ("abcdefghijklmnopqrstuvwxyz.", "helo._b__x")])
 def test_what_a_client_may_say_in_our_replies(postern, allowed, shown):

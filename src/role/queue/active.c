@@ -172,6 +172,14 @@ static void make_plan(struct sched *s, const struct message *m, struct plan *p,
 		p->o.text = STR("ours");
 		return;
 	}
+	if (!m->at_once && !is_probe(m) &&
+		policy_defers(s->policy, p->route.transport)) {
+		p->ends = true;
+		p->o.kind = DEFERRED;
+		p->o.detail = 2;
+		p->o.text = STR("deferred transport");
+		return;
+	}
 	p->ends = internal_transport(&p->route, &p->o);
 }
 

@@ -122,7 +122,8 @@ static bool all_in_store(struct session *s, const struct expanded *x)
 		if ((x->v[i].notify & SMTP_NOTIFY_SUCCESS) != 0 ||
 			!policy_route(s->sv->policy, s->tx.sender,
 				x->v[i].address, s->cmd_a, &route, &f) ||
-			!str_eqc(route.transport, "store"))
+			!str_eqc(route.transport, "store") ||
+			policy_defers(s->sv->policy, route.transport))
 			return false;
 	}
 	return true;
