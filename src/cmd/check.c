@@ -369,6 +369,30 @@ static void check_resolver(struct checker *x)
 	resolver_free(r);
 }
 
+/* Those that nothing else here opens. */
+static void check_tables(struct checker *x)
+{
+	const struct conf *c = x->c;
+#define NAMED(param)                                                           \
+	{                                                                      \
+#param, c->param                                               \
+	}
+	const struct {
+		const char *param;
+		struct str list;
+	} all[] = {NAMED(local_login_sender_maps), NAMED(mailbox_quota_maps),
+		NAMED(mailbox_command_maps), NAMED(imap_acl_groups_maps),
+		NAMED(smtp_dns_reply_filter), NAMED(smtpd_dns_reply_filter),
+		NAMED(smtp_discard_ehlo_keyword_address_maps),
+		NAMED(address_verify_transport_maps),
+		NAMED(address_verify_sender_dependent_relayhost_maps),
+		NAMED(address_verify_sender_dependent_default_transport_maps)};
+#undef NAMED
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		maps_open(x->tables, c, all[i].param, all[i].list, 0, x->p);
+}
+
 static void check_all(const char *dir, struct problems *p)
 {
 	struct table_env env = {0};
@@ -392,29 +416,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_programs(x.services, x.c->a, p);
 	check_authentication(x.c, x.tables, p);
 	bounce_texts_load(x.c, p, bounces);
-	maps_open(x.tables, x.c, "local_login_sender_maps",
-		x.c->local_login_sender_maps, 0, p);
-	maps_open(x.tables, x.c, "mailbox_quota_maps", x.c->mailbox_quota_maps,
-		0, p);
-	maps_open(x.tables, x.c, "address_verify_transport_maps",
-		x.c->address_verify_transport_maps, 0, p);
-	maps_open(x.tables, x.c,
-		"address_verify_sender_dependent_relayhost_maps",
-		x.c->address_verify_sender_dependent_relayhost_maps, 0, p);
-	maps_open(x.tables, x.c,
-		"address_verify_sender_dependent_default_transport_maps",
-		x.c->address_verify_sender_dependent_default_transport_maps, 0,
-		p);
-	maps_open(x.tables, x.c, "smtp_dns_reply_filter",
-		x.c->smtp_dns_reply_filter, 0, p);
-	maps_open(x.tables, x.c, "smtpd_dns_reply_filter",
-		x.c->smtpd_dns_reply_filter, 0, p);
-	maps_open(x.tables, x.c, "mailbox_command_maps",
-		x.c->mailbox_command_maps, 0, p);
-	maps_open(x.tables, x.c, "smtp_discard_ehlo_keyword_address_maps",
-		x.c->smtp_discard_ehlo_keyword_address_maps, 0, p);
-	maps_open(x.tables, x.c, "imap_acl_groups_maps",
-		x.c->imap_acl_groups_maps, 0, p);
+	check_tables(&x);
 	match_list_new(x.tables, x.c, "imap_quota_admins",
 		x.c->imap_quota_admins, MATCH_NAMES, false, p);
 	check_oauth(x.c, p);

@@ -2,6 +2,7 @@
 #include "cmd/check_words.h"
 
 #include "base/attr.h"
+#include "codec/mail/mime.h"
 #include "codec/postfix/characters.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
@@ -47,18 +48,18 @@ static void check_characters(const struct conf *c, struct problems *p)
 	const struct {
 		const char *name;
 		struct str value;
-	} both[] = {{"message_reject_characters", c->message_reject_characters},
+	} all[] = {{"message_reject_characters", c->message_reject_characters},
 		{"smtpd_expansion_filter", c->smtpd_expansion_filter},
 		{"message_strip_characters", c->message_strip_characters}};
 	struct characters set;
 
-	for (size_t i = 0; i < ARRAY_LEN(both); i++)
-		if (!characters_parse(both[i].value, &set))
-			conf_problem(c, p, PROBLEM_ERROR, both[i].name,
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!characters_parse(all[i].value, &set))
+			conf_problem(c, p, PROBLEM_ERROR, all[i].name,
 				arena_printf(c->a,
 					"%s: \"%.*s\" has an escape that is "
 					"none",
-					both[i].name, STR_ARG(both[i].value)),
+					all[i].name, STR_ARG(all[i].value)),
 				STR("write \\0 or \\r, as in C"));
 }
 
@@ -83,6 +84,20 @@ static void check_quota(const struct conf *c, struct problems *p)
 					"percentage",
 					STR_ARG(word)),
 				STR("write numbers from 1 to 100"));
+}
+
+/* What is deeper is one part for us, and nobody counts it. */
+static void check_nesting(const struct conf *c, struct problems *p)
+{
+	if (conf_entry(c, STR("mime_nesting_limit")) != NULL &&
+		c->mime_nesting_limit >= MIME_DEPTH_MAX)
+		conf_problem(c, p, PROBLEM_WARNING, "mime_nesting_limit",
+			arena_printf(c->a,
+				"mime_nesting_limit: %lld refuses nothing: "
+				"parts are looked at down to %d",
+				(long long)c->mime_nesting_limit,
+				MIME_DEPTH_MAX),
+			STR("write a smaller number, or remove the line"));
 }
 
 static void check_public(const struct conf *c, struct problems *p)
@@ -146,6 +161,7 @@ void check_words(const struct conf *c, struct problems *p)
 	check_quota(c, p);
 	check_characters(c, p);
 	check_public(c, p);
+	check_nesting(c, p);
 	check_one(c, p, "mailbox_search_index", c->mailbox_search_index,
 		PROBLEM_ERROR, indexes);
 	check_one(c, p, "smtpd_spf_policy", c->smtpd_spf_policy, PROBLEM_ERROR,

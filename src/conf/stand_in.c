@@ -54,6 +54,17 @@ static bool stands_in(const struct known_param *k, struct str command)
 	       (k->kind == KNOWN_SCREEN && str_eqc(command, "postscreen"));
 }
 
+/* Is it "$param", and nothing else? */
+static bool names(struct str raw, const char *param)
+{
+	struct str name = str_starts(raw, "$") ? str_from_at(raw, 1) : STR("");
+
+	if ((str_starts(name, "{") && str_ends(name, "}")) ||
+		(str_starts(name, "(") && str_ends(name, ")")))
+		name = str_sub(name, 1, name.len - 2);
+	return str_eqc(name, param);
+}
+
 /* As main.cf means it: "postscreen_x = $smtpd_x" must not lead to itself. */
 static struct str of_main_cf(
 	const struct conf *base, const struct known_param *k)
@@ -64,11 +75,9 @@ static struct str of_main_cf(
 
 	if (k->kind == KNOWN_LMTP)
 		return as_smtp(e != NULL ? e->raw : lmtp_default(k), base->a);
-	/* What is filled in for each client stays; the other one may be named.
-	 */
+	/* What is filled in for each client stays. */
 	if (param_find(str_from(k->text))->type == PARAM_RAW)
-		return str_starts(e->raw, "$") &&
-				       str_eqc(str_from_at(e->raw, 1), k->text)
+		return names(e->raw, k->text)
 			       ? conf_raw(base, str_from(k->text))
 			       : e->raw;
 	return conf_expand_name(base, str_from(k->name), base->a, &value,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One mutex guards the ready list, the states and the heap of deadlines.
+ * One mutex guards the ready list, the states and the deadlines.
  * epoll is one-shot per seat: a seat that is served cannot fire.  A worker
  * lingers on a quiet session only while another worker is free or can be
  * started; a fixed linger starves the others.
@@ -18,11 +18,12 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "net/deadlines.h"
 #include "sys/clock.h"
 
 enum {
 	LINGER_MS = 5,
-	IDLE_MS = 60000, /* the lot looks at the heap at least so often */
+	IDLE_MS = 60000, /* the lot looks at the deadlines at least so often */
 	STACK_BYTES = 512 * 1024,
 	EVENTS = 256,
 	LISTENERS_MAX = 64
@@ -60,84 +61,15 @@ struct crew {
 	struct slot *slots; /* every seat, by descriptor */
 	int n_slots;
 	uint32_t generation;
-	struct seat **heap; /* parked seats by deadline */
-	long n_heap;
-	long cap_heap;
+	struct deadlines deadlines; /* of parked seats */
 	int epoll;
 	int wake; /* eventfd: the lot would sleep too long */
-	int64_t armed_ms; /* when the lot looks at the heap; 0: never */
+	int64_t armed_ms; /* when the lot looks at the deadlines; 0: never */
 	struct listener listeners[LISTENERS_MAX];
 	unsigned n_listeners;
 	bool ending;
 	pthread_t lot;
 };
-
-/* ---- heap of deadlines, under the lock ---- */
-
-static void heap_place(struct crew *c, long i, struct seat *s)
-{
-	c->heap[i] = s;
-	s->heap_at = i;
-}
-
-static void heap_up(struct crew *c, long i)
-{
-	struct seat *s = c->heap[i];
-
-	while (i > 0 && c->heap[(i - 1) / 2]->deadline_ms > s->deadline_ms) {
-		heap_place(c, i, c->heap[(i - 1) / 2]);
-		i = (i - 1) / 2;
-	}
-	heap_place(c, i, s);
-}
-
-static void heap_down(struct crew *c, long i)
-{
-	struct seat *s = c->heap[i];
-
-	for (;;) {
-		long child = 2 * i + 1;
-
-		if (child >= c->n_heap)
-			break;
-		if (child + 1 < c->n_heap &&
-			c->heap[child + 1]->deadline_ms <
-				c->heap[child]->deadline_ms)
-			child++;
-		if (c->heap[child]->deadline_ms >= s->deadline_ms)
-			break;
-		heap_place(c, i, c->heap[child]);
-		i = child;
-	}
-	heap_place(c, i, s);
-}
-
-static void heap_add(struct crew *c, struct seat *s)
-{
-	if (c->n_heap == c->cap_heap) {
-		c->cap_heap = c->cap_heap > 0 ? c->cap_heap * 2 : 64;
-		c->heap = must_realloc(
-			c->heap, (unsigned long)c->cap_heap * sizeof(*c->heap));
-	}
-	c->heap[c->n_heap] = s;
-	s->heap_at = c->n_heap++;
-	heap_up(c, s->heap_at);
-}
-
-static void heap_remove(struct crew *c, struct seat *s)
-{
-	long i = s->heap_at;
-
-	if (i < 0)
-		return;
-	s->heap_at = -1;
-	struct seat *last = c->heap[--c->n_heap];
-	if (last == s)
-		return;
-	heap_place(c, i, last);
-	heap_up(c, i);
-	heap_down(c, last->heap_at);
-}
 
 /* ---- seats ---- */
 
@@ -201,7 +133,7 @@ static void make_ready(struct crew *c, struct seat *s)
 
 static void unpark(struct crew *c, struct seat *s)
 {
-	heap_remove(c, s);
+	deadlines_remove(&c->deadlines, s);
 	if (s->in_epoll)
 		epoll_ctl(c->epoll, EPOLL_CTL_DEL, s->fd, NULL);
 	s->in_epoll = false;
@@ -223,7 +155,7 @@ static void park(struct crew *c, struct seat *s, bool bytes)
 	s->state = SEAT_PARKED;
 	s->heap_at = -1;
 	if (s->deadline_ms > 0) {
-		heap_add(c, s);
+		deadlines_add(&c->deadlines, s);
 		if (s->heap_at == 0)
 			arm_lot(c, s->deadline_ms);
 	}
@@ -444,8 +376,8 @@ static int expire(struct crew *c)
 	int64_t wait = IDLE_MS;
 
 	pthread_mutex_lock(&c->lock);
-	while (c->n_heap > 0) {
-		struct seat *s = c->heap[0];
+	while (c->deadlines.n > 0) {
+		struct seat *s = c->deadlines.v[0];
 
 		if (s->deadline_ms > now) {
 			wait = s->deadline_ms - now;

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "net/resolver.h"
 
-#include <idn2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unbound.h>
 
 #include "base/buf.h"
 #include "base/must.h"
-#include "base/utf8.h"
 #include "codec/dns/rdata.h"
 #include "codec/postfix/lines.h"
 #include "codec/postfix/value.h"
@@ -170,29 +168,6 @@ struct resolver *resolver_filtered(
 	return view;
 }
 
-/* U-labels to A-labels: RFC 5891 4.4.  NULL when it is no host name. */
-static const char *ascii_name(struct str name, struct arena *a)
-{
-	char *out = NULL;
-	const char *text = arena_cstr(a, name);
-
-	if (utf8_is_ascii(name))
-		return text;
-	if (idn2_to_ascii_8z(text, &out,
-		    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
-		return NULL;
-	const char *copy = arena_cstr(a, str_from(out));
-	idn2_free(out);
-	return copy;
-}
-
-struct str resolver_ascii(struct str name, struct arena *a)
-{
-	const char *text = ascii_name(name, a);
-
-	return text != NULL ? arena_lower(a, str_from(text)) : STR_NONE;
-}
-
 static void free_result(struct ub_result **r)
 {
 	ub_resolve_free(*r);
@@ -250,17 +225,17 @@ static enum dns_result ask_unbound(struct resolver *r, struct str name,
 static enum dns_result ask_all(struct resolver *r, struct str name, int type,
 	struct arena *a, struct dns_answer *answer_r, struct fault *f)
 {
-	const char *text = ascii_name(name, a);
+	struct str text = resolver_ascii(name, a);
 
 	*answer_r = (struct dns_answer){0};
-	if (text == NULL || name.len == 0 || name.len > 1000 ||
+	if (!str_present(text) || name.len == 0 || name.len > 1000 ||
 		str_find(name, '\0') >= 0)
 		return DNS_NXDOMAIN;
-	if (answers_get(r->answers, str_from(text), type, a, answer_r))
+	if (answers_get(r->answers, text, type, a, answer_r))
 		return answer_r->kind;
 	if (r->until_ms > 0 && clock_mono_ms() > r->until_ms)
 		return failed(f, name, "out of time", "");
-	return ask_unbound(r, name, text, type, a, answer_r, f);
+	return ask_unbound(r, name, text.ptr, type, a, answer_r, f);
 }
 
 static enum dns_result ask(struct resolver *r, struct str name, int type,

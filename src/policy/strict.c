@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "policy/strict.h"
 
+#include "base/utf8.h"
 #include "codec/mail/mime.h"
 
 #define IN_HEADER STR("5.6.0 improper use of 8-bit data in message header")
@@ -31,14 +32,6 @@ bool strict_wanted(const struct conf *c)
 	       (s.header || s.body || s.domain || s.depth < MIME_DEPTH_MAX);
 }
 
-static bool has_8bit(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char)s.ptr[i] >= 0x80)
-			return true;
-	return false;
-}
-
 /* RFC 2045 6.2: what stands there as it is, and may have the eighth bit. */
 static bool allows_8bit(const struct mime_part *part)
 {
@@ -46,7 +39,7 @@ static bool allows_8bit(const struct mime_part *part)
 	       str_eqc(part->encoding, "binary");
 }
 
-/* RFC 2045 6.4: what has parts is not ENCODED itself. */
+/* RFC 2045 6.4: what has parts is not encoded itself. */
 static bool is_encoded(const struct mime_part *part)
 {
 	return (str_eqc(part->content.type, "multipart") ||
@@ -58,12 +51,13 @@ static bool is_encoded(const struct mime_part *part)
 static struct str look(
 	const struct strict *s, const struct mime_part *part, int64_t depth)
 {
-	if (s->header && has_8bit(part->head))
+	if (s->header && !utf8_is_ascii(part->head))
 		return IN_HEADER;
 	if (s->domain && is_encoded(part))
 		return ENCODED;
 	if (part->child == NULL)
-		return s->body && !allows_8bit(part) && has_8bit(part->body)
+		return s->body && !allows_8bit(part) &&
+				       !utf8_is_ascii(part->body)
 			       ? IN_BODY
 			       : STR_NONE;
 	if (depth >= s->depth)

@@ -385,6 +385,14 @@ class Smtp:
         assert got[0] == code, (line, got)
         return got[1]
 
+    def rcpt(self, sender, rcpt):
+        """What a recipient is answered, in a session of its own."""
+        self.expect("EHLO client.test", 250)
+        self.expect(f"MAIL FROM:<{sender}>", 250)
+        got = self.cmd(f"RCPT TO:<{rcpt}>")
+        self.close()
+        return got
+
     def mail(self, sender, rcpts, text=b"Subject: s\r\n\r\nhello\r\n",
              param=""):
         """One mail in a session of its own, taken for all of them."""

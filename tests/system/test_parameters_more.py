@@ -34,12 +34,7 @@ def give(p, text, sender="a@b.example", rcpt=BOB):
 # ---- addresses ----
 
 def answer(p, rcpt, sender="a@b.example"):
-    s = Smtp(p.host, p.port["smtp"])
-    s.expect("EHLO client.example", 250)
-    s.expect(f"MAIL FROM:<{sender}>", 250)
-    got = s.cmd(f"RCPT TO:<{rcpt}>")
-    s.close()
-    return got
+    return Smtp(p.host, p.port["smtp"]).rcpt(sender, rcpt)
 
 
 def test_headers_of_other_clients_are_completed(postern):

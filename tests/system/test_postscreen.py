@@ -345,6 +345,20 @@ def test_a_list_that_answers_everything_does_not_count(postern, dns):
 
 # ---- parameters that stand in for smtpd's ----
 
+@pytest.mark.parametrize("value", ["$smtpd_reject_footer",
+                                   "${smtpd_reject_footer}",
+                                   "$(smtpd_reject_footer)"])
+def test_the_footer_of_the_other(postern, value):
+    """What is filled in for each client is not filled in before."""
+    p = screened(postern, postscreen_greet_wait="0s",
+                 postscreen_reject_footer=value,
+                 smtpd_reject_footer="\\c ask about $helo_name")
+    s = Smtp(p.host, p.port["screen"])
+    s.expect("EHLO c.example", 250)
+    assert "ask about c.example" in s.expect("RCPT TO:<x>", 503)
+    s.close()
+
+
 def test_postscreen_x_counts_before_smtpd_x(postern):
     """On a postscreen line; -o of the line before main.cf."""
     port = free_port(("127.0.0.1",))

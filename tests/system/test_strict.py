@@ -104,6 +104,13 @@ def test_utf8_headers_where_they_are_said(postern):
     s.close()
 
 
+@pytest.mark.parametrize("limit, told", [("50", True), ("100", True),
+                                         ("49", False)])
+def test_check_names_a_limit_that_refuses_nothing(postern, limit, told):
+    p = postern("s", users={BOB: "b"}, options={"mime_nesting_limit": limit})
+    assert ("refuses nothing" in p.run("check").stderr) == told
+
+
 def test_without_parts_all_is_body(postern, tmp_path):
     table = tmp_path / "body"
     table.write_text("/^X-Inner: (.*)/ REJECT body has $1\n")

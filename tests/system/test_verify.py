@@ -34,12 +34,7 @@ def verifying(postern):
 
 
 def rcpt(p, to, sender="a@far.example"):
-    s = Smtp(p.host, p.port["smtp"])
-    s.expect("EHLO c.example", 250)
-    s.expect(f"MAIL FROM:<{sender}>", 250)
-    got = s.cmd(f"RCPT TO:<{to}>")
-    s.close()
-    return got
+    return Smtp(p.host, p.port["smtp"]).rcpt(sender, to)
 
 
 def probes(p):
