@@ -16,6 +16,7 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/sock.h"
+#include "sys/waiting.h"
 
 enum { POOL_MAX = 8, TIMEOUT_MS = 30000, REPLY_MAX = 100000 };
 
@@ -153,7 +154,7 @@ static bool send_all(int fd, struct str data)
 		ssize_t n = send(fd, data.ptr, data.len, MSG_NOSIGNAL);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-			if (poll(&p, 1, TIMEOUT_MS) <= 0)
+			if (waiting_poll(&p, 1, TIMEOUT_MS) <= 0)
 				return false;
 			continue;
 		}
@@ -177,7 +178,7 @@ static bool read_until(
 		char bytes[4096];
 
 		if (bad || left <= 0 || in->len > REPLY_MAX ||
-			poll(&p, 1, (int)left) <= 0)
+			waiting_poll(&p, 1, (int)left) <= 0)
 			return false;
 		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))

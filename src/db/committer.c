@@ -13,6 +13,7 @@
 
 #include "base/must.h"
 #include "db/db.h"
+#include "sys/waiting.h"
 
 struct work {
 	db_work_f *fn;
@@ -247,11 +248,14 @@ static bool run(struct committer *c, bool tidy, db_work_f *work, void *ctx,
 		.fn = work, .ctx = ctx, .ok = true, .tidy = tidy, .fault = f};
 
 	sem_init(&w.turn, 0, 0);
+	/* Who leads does the work of many. */
+	waiting_begin();
 	bool first = line_up(c, &w);
 	while (!first && sem_wait(&w.turn) != 0)
 		continue; /* a signal */
 	if (first || w.leads)
 		lead(c, &w);
+	waiting_end();
 	sem_destroy(&w.turn);
 	return w.ok;
 }

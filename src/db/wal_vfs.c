@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "sys/waiting.h"
 
 /* SQLite's own VFS takes less than 128 KiB in one call. */
 enum { GATHERED_MAX = 120 * 1024 };
@@ -110,7 +111,12 @@ static int x_sync(sqlite3_file *f, int flags)
 	struct wal_file *x = of(f);
 	int rc = bring_out(x);
 
-	return rc != SQLITE_OK ? rc : x->real->pMethods->xSync(x->real, flags);
+	if (rc != SQLITE_OK)
+		return rc;
+	waiting_begin();
+	rc = x->real->pMethods->xSync(x->real, flags);
+	waiting_end();
+	return rc;
 }
 
 static int x_size(sqlite3_file *f, sqlite3_int64 *size)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One mutex guards the ready list, the states and the deadlines.
- * epoll is one-shot per seat: a seat that is served cannot fire.  A worker
- * lingers on a quiet session only while another worker is free or can be
- * started; a fixed linger starves the others.
+ * One mutex guards the ready list, the states and the lot.
+ *
+ * A worker that finds nothing ready polls, if nobody does.  What the poll finds
+ * it serves itself, one after the other, and polls again: under load it never
+ * sleeps, and wakes nobody.  Another one takes over when it says that it waits
+ * (sys/waiting.h), or when the watch sees it stay with one session for a tick.
  */
 #include "net/crew.h"
 
@@ -11,34 +13,27 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/must.h"
-#include "net/deadlines.h"
+#include "net/lot.h"
 #include "sys/clock.h"
+#include "sys/thread.h"
+#include "sys/waiting.h"
 
 enum {
 	LINGER_MS = 5,
-	IDLE_MS = 60000, /* the lot looks at the deadlines at least so often */
+	TICK_MS = 2, /* the watch looks so often */
+	CALM_TICKS = 50, /* without work: the watch sleeps, too */
+	IDLE_MS = 60000, /* somebody looks at the deadlines at least so often */
 	STACK_BYTES = 512 * 1024,
-	EVENTS = 256,
+	EVENTS = 64,
 	LISTENERS_MAX = 64
 };
 enum { SEAT_READY = 1, SEAT_SERVED, SEAT_PARKED };
-
-/*
- * An epoll event names descriptor and generation, never the seat itself: by
- * the time it is looked at, a bell may have served and freed the session.
- */
-struct slot {
-	struct seat *seat;
-	struct seat *heir; /* crew_become */
-	uint32_t generation;
-};
 
 struct listener {
 	int fd;
@@ -48,71 +43,135 @@ struct listener {
 
 struct crew {
 	pthread_mutex_t lock;
-	pthread_cond_t ready_cond;
+	pthread_cond_t work_cond;
+	pthread_cond_t watch_cond;
 	pthread_cond_t gone_cond;
 	struct seat *ready_first;
 	struct seat *ready_last;
 	unsigned max_threads;
 	unsigned threads;
-	unsigned idle; /* wait for work, and nobody has woken them */
-	unsigned to_wake; /* of them, when the lock is let go */
-	unsigned woken; /* taken off idle, but not awake yet */
+	unsigned idle; /* wait to be called, and nobody has */
+	unsigned coming; /* called, but not here yet */
+	unsigned calls; /* of those who wait */
+	unsigned to_signal; /* when the lock is let go */
+	unsigned active; /* here, and neither polling nor waiting */
+	bool polled; /* somebody polls, or takes what the poll found */
+	bool watched; /* the watch ticks */
+	unsigned long progress; /* seats taken and polls begun */
+	unsigned cpus;
 	unsigned sessions;
-	struct slot *slots; /* every seat, by descriptor */
-	int n_slots;
-	uint32_t generation;
-	struct deadlines deadlines; /* of parked seats */
-	int epoll;
-	int wake; /* eventfd: the lot would sleep too long */
-	int64_t armed_ms; /* when the lot looks at the deadlines; 0: never */
+	struct lot lot; /* the parked ones */
 	struct listener listeners[LISTENERS_MAX];
 	unsigned n_listeners;
 	bool ending;
-	pthread_t lot;
 };
 
-/* ---- seats ---- */
+/* ---- who works ---- */
 
-/* A worker that is woken under the lock would run into it. */
+/* Who is woken under the lock runs into it. */
 static void leave(struct crew *c)
 {
-	unsigned n = c->to_wake;
+	unsigned n = c->to_signal;
 
-	c->to_wake = 0;
-	c->woken += n;
+	c->to_signal = 0;
 	pthread_mutex_unlock(&c->lock);
 	while (n-- > 0)
-		pthread_cond_signal(&c->ready_cond);
-}
-
-/* The lot wakes in time, or is told to. */
-static void arm_lot(struct crew *c, int64_t deadline_ms)
-{
-	uint64_t one = 1;
-
-	if (c->armed_ms > 0 && c->armed_ms <= deadline_ms)
-		return;
-	c->armed_ms = deadline_ms;
-	if (write(c->wake, &one, sizeof(one)) < 0)
-		return; /* the counter is full: it is awake */
+		pthread_cond_signal(&c->work_cond);
 }
 
 static void *work(void *arg);
 
-static void start_thread(struct crew *c)
+static bool start_thread(struct crew *c)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
+	bool ok = thread_start(work, c, STACK_BYTES, NULL);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attr, work, c) == 0)
-		c->threads++;
-	else
-		must(c->threads > 0);
-	pthread_attr_destroy(&attr);
+	must(ok || c->threads > 0);
+	c->threads += ok;
+	return ok;
 }
+
+static void call_worker(struct crew *c)
+{
+	if (c->idle > 0) {
+		c->idle--;
+		c->calls++;
+		c->to_signal++;
+		c->coming++;
+	} else if (c->polled) {
+		lot_interrupt(&c->lot); /* who polls does it */
+	} else if (c->threads < c->max_threads && start_thread(c)) {
+		c->coming++;
+	}
+}
+
+/* There is work, or the poll to do, and nobody is at it? */
+static void call_if_alone(struct crew *c)
+{
+	if (c->active == 0 && c->coming == 0 &&
+		(c->ready_first != NULL || !c->polled))
+		call_worker(c);
+}
+
+static void become_active(struct crew *c)
+{
+	c->active++;
+	if (!c->watched) {
+		c->watched = true;
+		pthread_cond_signal(&c->watch_cond);
+	}
+}
+
+/* The session at work has waited. */
+static _Thread_local bool waited;
+
+/* sys/waiting.h */
+static void waits(void *ctx, bool begins)
+{
+	struct crew *c = ctx;
+
+	waited = true;
+	pthread_mutex_lock(&c->lock);
+	if (begins) {
+		c->active--;
+		call_if_alone(c);
+	} else {
+		become_active(c);
+	}
+	leave(c);
+}
+
+/* Somebody may be stuck without saying so, or have more work than one can. */
+static void *run_watch(void *arg)
+{
+	struct crew *c = arg;
+	const struct timespec tick = {.tv_nsec = TICK_MS * 1000000};
+	unsigned long seen = 0;
+	unsigned calm = 0;
+	bool behind = false;
+
+	pthread_mutex_lock(&c->lock);
+	for (;;) {
+		while (!c->watched)
+			pthread_cond_wait(&c->watch_cond, &c->lock);
+		leave(c);
+		nanosleep(&tick, NULL);
+		pthread_mutex_lock(&c->lock);
+		bool stuck = c->progress == seen;
+		bool work = c->ready_first != NULL;
+		seen = c->progress;
+		calm = c->active == 0 && !work ? calm + 1 : 0;
+		if (c->coming == 0 &&
+			((stuck && (work || !c->polled)) ||
+				(work && behind && c->active < c->cpus)))
+			call_worker(c);
+		behind = work;
+		if (calm > CALM_TICKS)
+			c->watched = false;
+	}
+	return NULL;
+}
+
+/* ---- seats ---- */
 
 static void make_ready(struct crew *c, struct seat *s)
 {
@@ -123,71 +182,33 @@ static void make_ready(struct crew *c, struct seat *s)
 	else
 		c->ready_first = s;
 	c->ready_last = s;
-	if (c->idle > 0) {
-		c->idle--;
-		c->to_wake++;
-	} else if (c->threads < c->max_threads) {
-		start_thread(c);
-	}
+	call_if_alone(c);
 }
 
 static void unpark(struct crew *c, struct seat *s)
 {
-	deadlines_remove(&c->deadlines, s);
-	if (s->in_epoll)
-		epoll_ctl(c->epoll, EPOLL_CTL_DEL, s->fd, NULL);
-	s->in_epoll = false;
+	lot_unpark(&c->lot, s);
 	make_ready(c, s);
 }
 
-static void park(struct crew *c, struct seat *s, bool bytes)
+/* Rung while nobody could unpark it, or asked to end? */
+static bool is_called(const struct crew *c, struct seat *s)
 {
-	struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT};
+	if (!s->bell && !c->ending)
+		return false;
+	s->rung = s->bell;
+	s->bell = false;
+	return true;
+}
 
-	e.data.u64 =
-		(uint64_t)c->slots[s->fd].generation << 32 | (uint32_t)s->fd;
-	if (s->bell || c->ending) {
-		s->rung = s->bell;
-		s->bell = false;
+static void park(struct crew *c, struct seat *s, enum next how)
+{
+	if (is_called(c, s)) {
 		make_ready(c, s);
 		return;
 	}
 	s->state = SEAT_PARKED;
-	s->heap_at = -1;
-	if (s->deadline_ms > 0) {
-		deadlines_add(&c->deadlines, s);
-		if (s->heap_at == 0)
-			arm_lot(c, s->deadline_ms);
-	}
-	if (bytes) {
-		s->in_epoll = true;
-		must(epoll_ctl(c->epoll, EPOLL_CTL_ADD, s->fd, &e) == 0);
-	}
-}
-
-static void remember(struct crew *c, struct seat *s)
-{
-	if (s->fd >= c->n_slots) {
-		int n = c->n_slots > 0 ? c->n_slots : 64;
-
-		while (n <= s->fd)
-			n *= 2;
-		c->slots = must_realloc(
-			c->slots, (unsigned long)n * sizeof(*c->slots));
-		memset(c->slots + c->n_slots, 0,
-			(size_t)(n - c->n_slots) * sizeof(*c->slots));
-		c->n_slots = n;
-	}
-	c->slots[s->fd] =
-		(struct slot){.seat = s, .generation = ++c->generation};
-	c->sessions++;
-}
-
-/* The session is gone, its memory too; the descriptor may be a new one's. */
-static void forget(struct crew *c)
-{
-	c->sessions--;
-	pthread_cond_broadcast(&c->gone_cond);
+	lot_park(&c->lot, s, how);
 }
 
 /* Whom *s became is served until it becomes nobody else. */
@@ -201,87 +222,71 @@ static enum next serve_heirs(struct crew *c, struct seat **s)
 		next = (*s)->serve(*s);
 		if (next == NEXT_BECOME) {
 			pthread_mutex_lock(&c->lock);
-			*s = c->slots[fd].heir;
+			*s = c->lot.slots[fd].heir;
 			pthread_mutex_unlock(&c->lock);
 		}
 	} while (next == NEXT_BECOME);
 	return next;
 }
 
+/*
+ * A session that waited once does so again: while there are other workers its
+ * own stays with it for a moment.  Who commits, say, would else be called one
+ * after the other, and commit alone.  True: there are bytes.
+ */
+static bool lingers(struct crew *c, struct seat *s)
+{
+	struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+	if ((c->idle == 0 && c->threads >= c->max_threads) || s->bell ||
+		c->ending)
+		return false;
+	c->active--;
+	call_if_alone(c);
+	leave(c);
+	int n = poll(&p, 1, LINGER_MS);
+	pthread_mutex_lock(&c->lock);
+	become_active(c);
+	s->timed_out = s->rung = false;
+	s->readable = n > 0;
+	return n > 0;
+}
+
 static void serve(struct crew *c, struct seat *s)
 {
-	/* Whom a worker serves may free itself at any moment: until it parks
-	 * nobody finds it by its slot. */
-	c->slots[s->fd].seat = NULL;
+	lot_leave(&c->lot, s);
 	s->state = SEAT_SERVED;
 	s->rung |= s->bell;
 	s->bell = false;
-	leave(c);
-	enum next next = serve_heirs(c, &s);
-	while (next == NEXT_PARK) {
-		struct pollfd p = {.fd = s->fd, .events = POLLIN};
-
-		pthread_mutex_lock(&c->lock);
-		bool linger = (c->idle > 0 || c->threads < c->max_threads) &&
-			      !s->bell && !c->ending;
-		pthread_mutex_unlock(&c->lock);
-		if (!linger || poll(&p, 1, LINGER_MS) <= 0)
-			break;
-		s->timed_out = s->rung = false;
-		s->readable = true;
+	enum next next;
+	do {
+		leave(c);
+		waited = false;
 		next = serve_heirs(c, &s);
-	}
-	if (next == NEXT_PARK && s->idle != NULL)
-		s->idle(s);
-	pthread_mutex_lock(&c->lock);
+		pthread_mutex_lock(&c->lock);
+	} while (next == NEXT_PARK && waited && lingers(c, s));
 	if (next == NEXT_CLOSE) {
-		forget(c);
+		/* Its memory is gone; the descriptor may be a new one's. */
+		c->sessions--;
+		pthread_cond_broadcast(&c->gone_cond);
 		return;
 	}
 	s->timed_out = s->rung = s->readable = false;
-	c->slots[s->fd].seat = s;
-	park(c, s, next == NEXT_PARK);
-}
-
-static void *work(void *arg)
-{
-	struct crew *c = arg;
-
-	pthread_mutex_lock(&c->lock);
-	for (;;) {
-		struct seat *s = c->ready_first;
-
-		if (s == NULL) {
-			c->idle++;
-			pthread_cond_wait(&c->ready_cond, &c->lock);
-			if (c->woken > 0)
-				c->woken--;
-			else
-				c->idle--; /* woken by nobody */
-			continue;
-		}
-		c->ready_first = s->next;
-		if (c->ready_first == NULL)
-			c->ready_last = NULL;
-		s->next = NULL;
-		serve(c, s);
-	}
-	return NULL;
+	park(c, s, next);
 }
 
 static void begin(struct crew *c, struct seat *s)
 {
 	s->crew = c;
-	s->heap_at = -1;
-	s->in_epoll = s->bell = s->timed_out = s->rung = false;
-	s->readable = false;
+	s->bell = s->timed_out = s->rung = s->readable = false;
 }
 
 void crew_add(struct crew *c, struct seat *s)
 {
 	pthread_mutex_lock(&c->lock);
 	begin(c, s);
-	remember(c, s);
+	lot_enter(&c->lot, s);
+	c->sessions++;
 	make_ready(c, s);
 	leave(c);
 }
@@ -291,7 +296,7 @@ void crew_become(struct crew *c, struct seat *heir)
 	pthread_mutex_lock(&c->lock);
 	begin(c, heir);
 	heir->state = SEAT_SERVED;
-	c->slots[heir->fd].heir = heir;
+	lot_inherit(&c->lot, heir);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -322,7 +327,7 @@ unsigned crew_sessions(struct crew *c)
 	return n;
 }
 
-/* ---- the lot ---- */
+/* ---- the poll ---- */
 
 static void accept_all(struct listener *l)
 {
@@ -336,72 +341,97 @@ static void accept_all(struct listener *l)
 	}
 }
 
-enum { KEY_WAKE = -1, KEY_LISTENER = -2 };
-
-static uint64_t special_key(int kind, unsigned index)
-{
-	return (uint64_t)index << 32 | (uint32_t)kind;
-}
-
 static void take_event(struct crew *c, uint64_t key)
 {
-	int fd = (int)(uint32_t)key;
-	uint32_t high = (uint32_t)(key >> 32);
-	uint64_t count;
+	int listener;
+	struct seat *s = lot_told(&c->lot, key, &listener);
 
-	if (fd == KEY_WAKE) {
-		if (read(c->wake, &count, sizeof(count)) < 0)
-			return; /* somebody else's wake-up: nothing to do */
-		return;
-	}
-	if (fd == KEY_LISTENER) {
-		accept_all(&c->listeners[high]);
-		return;
-	}
-	pthread_mutex_lock(&c->lock);
-	struct seat *s = fd < c->n_slots && c->slots[fd].generation == high
-				 ? c->slots[fd].seat
-				 : NULL;
-	/* A bell may have come first; then it is not parked any more. */
-	if (s != NULL && s->state == SEAT_PARKED && s->in_epoll) {
+	if (s != NULL) {
 		s->readable = true;
 		unpark(c, s);
 	}
-	leave(c);
+	if (listener >= 0) {
+		leave(c);
+		accept_all(&c->listeners[listener]);
+		pthread_mutex_lock(&c->lock);
+	}
 }
 
-static int expire(struct crew *c)
+/* It gives memory back, as if it were served. */
+static void trim(struct crew *c, struct seat *s)
+{
+	s->state = SEAT_SERVED;
+	leave(c);
+	s->idle(s);
+	pthread_mutex_lock(&c->lock);
+	s->state = SEAT_PARKED;
+	if (is_called(c, s))
+		unpark(c, s);
+}
+
+/* What is due before the poll; returns how long that may take. */
+static int look_at_clock(struct crew *c)
 {
 	int64_t now = clock_mono_ms();
-	int64_t wait = IDLE_MS;
+	struct seat *s;
 
-	pthread_mutex_lock(&c->lock);
-	while (c->deadlines.n > 0) {
-		struct seat *s = c->deadlines.v[0];
-
-		if (s->deadline_ms > now) {
-			wait = s->deadline_ms - now;
-			break;
-		}
+	while ((s = lot_quiet(&c->lot, now)) != NULL)
+		trim(c, s);
+	while ((s = lot_due(&c->lot, now)) != NULL) {
 		s->timed_out = true;
 		unpark(c, s);
 	}
-	wait = wait > IDLE_MS ? IDLE_MS : wait;
-	c->armed_ms = now + wait;
-	leave(c);
-	return (int)wait;
+	return (int)lot_wait_ms(
+		&c->lot, now, c->ready_first != NULL ? 0 : IDLE_MS);
 }
 
-static void *run_lot(void *arg)
+static void poll_once(struct crew *c)
 {
-	struct crew *c = arg;
 	struct epoll_event events[EVENTS];
 
-	for (;;) {
-		int n = epoll_wait(c->epoll, events, EVENTS, expire(c));
+	c->polled = true;
+	c->progress++;
+	int wait_ms = look_at_clock(c);
+	c->active--;
+	leave(c);
+	int n = epoll_wait(c->lot.epoll, events, EVENTS, wait_ms);
+	pthread_mutex_lock(&c->lock);
+	become_active(c);
+	c->lot.armed_ms = 0;
+	for (int i = 0; i < n; i++)
+		take_event(c, events[i].data.u64);
+	c->polled = false;
+}
 
-		for (int i = 0; i < n; i++)
-			take_event(c, events[i].data.u64);
+static void *work(void *arg)
+{
+	struct crew *c = arg;
+
+	waiting_listen(waits, c);
+	pthread_mutex_lock(&c->lock);
+	c->coming--;
+	become_active(c);
+	for (;;) {
+		struct seat *s = c->ready_first;
+
+		if (s != NULL) {
+			c->ready_first = s->next;
+			if (c->ready_first == NULL)
+				c->ready_last = NULL;
+			s->next = NULL;
+			c->progress++;
+			serve(c, s);
+		} else if (!c->polled) {
+			poll_once(c);
+		} else {
+			c->active--;
+			c->idle++;
+			while (c->calls == 0)
+				pthread_cond_wait(&c->work_cond, &c->lock);
+			c->calls--;
+			c->coming--;
+			become_active(c);
+		}
 	}
 	return NULL;
 }
@@ -410,29 +440,28 @@ void crew_listen(
 	struct crew *c, int listen_fd, crew_accept_f *accepted, void *ctx)
 {
 	must(c->n_listeners < LISTENERS_MAX);
-	struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE,
-		.data.u64 = special_key(KEY_LISTENER, c->n_listeners)};
-	struct listener *l = &c->listeners[c->n_listeners++];
+	unsigned i = c->n_listeners++;
 
-	*l = (struct listener){listen_fd, accepted, ctx};
-	must(epoll_ctl(c->epoll, EPOLL_CTL_ADD, listen_fd, &e) == 0);
+	c->listeners[i] = (struct listener){listen_fd, accepted, ctx};
+	lot_listen(&c->lot, listen_fd, i);
 }
 
 struct crew *crew_new(unsigned max_threads)
 {
 	struct crew *c = must_alloc(sizeof(*c));
-	struct epoll_event e = {
-		.events = EPOLLIN, .data.u64 = special_key(KEY_WAKE, 0)};
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->ready_cond, NULL);
+	pthread_cond_init(&c->work_cond, NULL);
+	pthread_cond_init(&c->watch_cond, NULL);
 	pthread_cond_init(&c->gone_cond, NULL);
 	c->max_threads = max_threads > 0 ? max_threads : 1;
-	c->epoll = epoll_create1(EPOLL_CLOEXEC);
-	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	must(c->epoll >= 0 && c->wake >= 0);
-	must(epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wake, &e) == 0);
-	must(pthread_create(&c->lot, NULL, run_lot, c) == 0);
+	c->cpus = cpus > 0 ? (unsigned)cpus : 1;
+	lot_init(&c->lot);
+	must(thread_start(run_watch, c, STACK_BYTES, NULL));
+	pthread_mutex_lock(&c->lock);
+	call_worker(c);
+	leave(c);
 	return c;
 }
 
@@ -448,13 +477,16 @@ unsigned crew_end(struct crew *c, int64_t wait_ms)
 		until.tv_nsec -= 1000000000;
 	}
 	for (unsigned i = 0; i < c->n_listeners; i++)
-		epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listeners[i].fd, NULL);
+		epoll_ctl(
+			c->lot.epoll, EPOLL_CTL_DEL, c->listeners[i].fd, NULL);
 	pthread_mutex_lock(&c->lock);
 	__atomic_store_n(&c->ending, true, __ATOMIC_RELAXED);
-	for (int i = 0; i < c->n_slots; i++)
-		if (c->slots[i].seat != NULL &&
-			c->slots[i].seat->state == SEAT_PARKED)
-			unpark(c, c->slots[i].seat);
+	for (int i = 0; i < c->lot.n_slots; i++) {
+		struct seat *seat = c->lot.slots[i].seat;
+
+		if (seat != NULL && seat->state == SEAT_PARKED)
+			unpark(c, seat);
+	}
 	leave(c);
 	pthread_mutex_lock(&c->lock);
 	while (c->sessions > 0)

@@ -6,9 +6,14 @@
  * crew: worker threads and the parking lot.
  *
  * A session is straight blocking code that a worker runs until it returns
- * one of the words below.  A parked session costs no thread: the lot (one
- * epoll thread) holds it until bytes arrive, its deadline passes, or
- * somebody rings.  A session belongs to the lot or to exactly one worker.
+ * one of the words below.  A parked session costs no thread: the lot holds it
+ * until bytes arrive, its deadline passes, or somebody rings.  A session
+ * belongs to the lot or to exactly one worker.
+ *
+ * A worker goes from one session to the next without sleeping in between, so
+ * one that waits within a session for somebody else holds up others: it says so
+ * (sys/waiting.h), and another worker takes over.  What does not say so holds
+ * them up for a few milliseconds, then another worker takes over, too.
  */
 
 #include <stdbool.h>
@@ -16,6 +21,7 @@
 
 enum next {
 	NEXT_PARK, /* until bytes, the deadline or the bell */
+	NEXT_AWAIT, /* until await_fd is readable, the deadline or the bell */
 	NEXT_SLEEP, /* until the deadline or the bell (tarpit, failure delay) */
 	NEXT_CLOSE, /* the session has freed itself */
 	NEXT_BECOME, /* it has, and another one goes on: crew_become */
@@ -29,23 +35,27 @@ typedef enum next seat_serve_f(struct seat *seat);
 typedef void seat_idle_f(struct seat *seat);
 
 /* Embedded in a session; the session fills fd, serve and idle, then
- * deadline_ms before each return of PARK or SLEEP.  The rest is the crew's. */
+ * deadline_ms (and await_fd) before it returns to be parked.  The rest is the
+ * crew's. */
 struct seat {
 	int fd;
 	seat_serve_f *serve;
 	seat_idle_f *idle; /* NULL: nothing to give back */
 	int64_t deadline_ms; /* clock_mono_ms; 0: none */
+	int await_fd; /* AWAIT: another one than fd; open until serve */
 	bool timed_out; /* why serve was called */
 	bool rung;
-	bool readable; /* there are bytes, or the end */
+	bool readable; /* there are bytes, or the end; of await_fd if AWAIT */
 	/* private */
 	struct crew *crew;
-	struct seat *next;
+	struct seat *next; /* in the ready list, or the fresh one of the lot */
 	struct seat *prev;
 	int state;
+	int awaits; /* the descriptor that wakes it; -1: none */
 	bool bell;
-	bool in_epoll;
 	long heap_at;
+	int64_t fresh_since_ms; /* 0: not in the list */
+	unsigned long parked_in; /* the number of the wait, see lot.h */
 };
 
 struct crew *crew_new(unsigned max_threads);
@@ -62,7 +72,8 @@ void crew_ring(struct seat *seat);
 bool crew_ending(const struct crew *c);
 unsigned crew_sessions(struct crew *c);
 
-/* Calls accepted(fd, listener, ctx) in the lot's thread for each connection. */
+/* Calls accepted(fd, ctx) for each connection, in one thread at a time, which
+ * others wait for. */
 typedef void crew_accept_f(int fd, void *ctx);
 void crew_listen(
 	struct crew *c, int listen_fd, crew_accept_f *accepted, void *ctx);

@@ -30,8 +30,7 @@ static void down(struct deadlines *d, long i)
 		if (child >= d->n)
 			break;
 		if (child + 1 < d->n &&
-			d->v[child + 1]->deadline_ms <
-				d->v[child]->deadline_ms)
+			d->v[child + 1]->deadline_ms < d->v[child]->deadline_ms)
 			child++;
 		if (d->v[child]->deadline_ms >= s->deadline_ms)
 			break;

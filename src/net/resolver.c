@@ -13,6 +13,7 @@
 #include "net/answers.h"
 #include "net/dns_filter.h"
 #include "sys/clock.h"
+#include "sys/waiting.h"
 
 enum {
 	TYPE_A = 1,
@@ -204,7 +205,9 @@ static enum dns_result ask_unbound(struct resolver *r, struct str name,
 	struct dns_answer *answer_r, struct fault *f)
 {
 	struct ub_result *result CLEANUP(free_result) = NULL;
+	waiting_begin();
 	int error = ub_resolve(r->ctx, text, type, 1, &result);
+	waiting_end();
 
 	if (error != 0)
 		return failed(f, name, ub_strerror(error), "");

@@ -9,6 +9,7 @@
 #include "net/stream_private.h"
 #include "net/tls.h"
 #include "net/tls_expect.h"
+#include "sys/waiting.h"
 
 static bool handshake(struct stream *s, int (*step)(SSL *), struct fault *f)
 {
@@ -55,7 +56,11 @@ static void attach(struct stream *s, SSL *ssl)
 bool stream_tls_accept(struct stream *s, SSL *ssl, struct fault *f)
 {
 	attach(s, ssl);
-	return handshake(s, SSL_accept, f);
+	/* Half a millisecond of arithmetic, and then the client's turn. */
+	waiting_begin();
+	bool ok = handshake(s, SSL_accept, f);
+	waiting_end();
+	return ok;
 }
 
 bool stream_tls_connect(struct stream *s, SSL *ssl, const char *name,

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/must.h"
 #include "sys/clock.h"
+#include "sys/thread.h"
 
 enum { LISTS_MAX = 256, STACK_BYTES = 256 * 1024, TELL_S = 86400 };
 
@@ -142,7 +143,6 @@ struct dnsbl_watch *dnsbl_watch_new(struct resolver *resolver,
 	int64_t interval_s, dnsbl_notice_f *notice, void *ctx)
 {
 	struct dnsbl_watch *w = must_alloc(sizeof(*w));
-	pthread_attr_t attr;
 
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
@@ -152,10 +152,7 @@ struct dnsbl_watch *dnsbl_watch_new(struct resolver *resolver,
 	w->interval_s = interval_s;
 	w->notice = notice;
 	w->ctx = ctx;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	must(pthread_create(&w->thread, &attr, run, w) == 0);
-	pthread_attr_destroy(&attr);
+	must(thread_start(run, w, STACK_BYTES, &w->thread));
 	return w;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "sys/thread.h"
 
 enum {
 	STACK_BYTES = 512 * 1024,
@@ -189,19 +190,12 @@ static void *work(void *arg)
 /* The lock is held. */
 static void start_thread(struct agent *ag)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* Without one more the others do it. */
-	if (pthread_create(&thread, &attr, work, ag) == 0) {
+	if (thread_start(work, ag, STACK_BYTES, NULL)) {
 		ag->threads++;
 		ag->idle++;
 	}
 	must(ag->threads > 0);
-	pthread_attr_destroy(&attr);
 }
 
 void agent_start(struct role *r, enum agent_kind kind, unsigned threads_max,

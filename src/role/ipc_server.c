@@ -6,6 +6,7 @@
 
 #include "base/must.h"
 #include "sys/clock.h"
+#include "sys/waiting.h"
 
 enum { FRAME_TIMEOUT_MS = 30000 };
 
@@ -35,8 +36,10 @@ static enum next end(struct session *x)
 	if (x->server->handlers->closed != NULL)
 		x->server->handlers->closed(&x->s);
 	pthread_mutex_lock(&x->s.write_lock);
+	waiting_begin();
 	while (x->s.owed > 0)
 		pthread_cond_wait(&x->s.paid, &x->s.write_lock);
+	waiting_end();
 	pthread_mutex_unlock(&x->s.write_lock);
 	close(x->s.seat.fd);
 	pthread_cond_destroy(&x->s.paid);
@@ -53,7 +56,7 @@ static void may_be_quiet(struct session *x)
 		x->s.seat.deadline_ms = clock_mono_ms() + quiet_s * 1000;
 }
 
-/* One frame a call: the crew waits a moment for the next one. */
+/* One frame a call: others have their turn. */
 static enum next serve(struct seat *seat)
 {
 	struct session *x = session_of(seat);

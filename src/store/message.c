@@ -4,6 +4,8 @@
 #include <semaphore.h>
 #include <stdlib.h>
 
+#include "sys/waiting.h"
+
 bool store_message(struct store *s, int64_t account, int64_t mailbox,
 	uint32_t uid, unsigned parts, struct store_message *m_r,
 	struct fault *f)
@@ -32,8 +34,10 @@ void store_deliver(struct store *s, struct store_target *targets, size_t n)
 	sem_t done;
 
 	sem_init(&done, 0, 0);
+	waiting_begin();
 	store_post(s, targets, n, told, &done);
 	while (sem_wait(&done) != 0)
 		continue; /* a signal */
+	waiting_end();
 	sem_destroy(&done);
 }

@@ -12,6 +12,7 @@
 
 #include "base/must.h"
 #include "sys/clock.h"
+#include "sys/waiting.h"
 
 enum { READ_MAX = 64 * 1024 };
 
@@ -97,8 +98,10 @@ bool file_write(int fd, struct str data, struct fault *f)
 
 bool file_sync(int fd, struct fault *f)
 {
-	if (hooked(FILE_SYNC) || fdatasync(fd) != 0)
-		return fault_sys(f, "fdatasync");
+	waiting_begin();
+	bool ok = !hooked(FILE_SYNC) && fdatasync(fd) == 0;
+	waiting_end();
+	return ok || fault_sys(f, "fdatasync");
 	return true;
 }
 

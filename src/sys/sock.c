@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sys/waiting.h"
+
 /*
  * The three address structs share their beginning; the casts below stand in
  * one place each.
@@ -85,7 +87,7 @@ static bool wait_connected(int fd, int64_t timeout_ms, struct fault *f)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	int n = poll(&p, 1, (int)timeout_ms);
+	int n = waiting_poll(&p, 1, (int)timeout_ms);
 	if (n == 0)
 		return fault_set(
 			f, FAULT_TEMP, 421, 4, 1, "connection timed out");

@@ -11,6 +11,7 @@
 #include "role/queue/sched_private.h"
 #include "role/queue/select.h"
 #include "sys/clock.h"
+#include "sys/waiting.h"
 
 enum { PAGE = 1000 };
 
@@ -249,10 +250,12 @@ static bool act_on_page(struct acting *x, struct fault *f)
 
 static void await_load(struct sched *s)
 {
+	waiting_begin();
 	pthread_mutex_lock(&s->lock);
 	while (!s->loaded)
 		pthread_cond_wait(&s->started, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	waiting_end();
 }
 
 bool sched_act(struct sched *s, const struct queue_request *r, uint64_t *n_r,

@@ -11,6 +11,7 @@
 #include "codec/smtp/command.h"
 #include "db/db.h"
 #include "sys/clock.h"
+#include "sys/waiting.h"
 
 enum { PENDING_MAX = 5000, SWEEP_S = 43200 };
 
@@ -214,9 +215,11 @@ static enum verify_status await(struct verify *v, struct pending *p,
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
+	waiting_begin();
 	while (!p->done && pthread_cond_timedwait(
 				   &v->changed, &v->lock, &until) != ETIMEDOUT)
 		;
+	waiting_end();
 	if (p->done) {
 		status = p->status;
 		*text_r = arena_str(a, str_from(p->text));

@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "sys/clock.h"
+#include "sys/thread.h"
 
 enum { WAITING_MAX = 128, STACK_BYTES = 256 * 1024 };
 
@@ -95,19 +96,12 @@ struct connections *connections_new(void)
 {
 	struct connections *c = must_alloc(sizeof(*c));
 	pthread_condattr_t clock;
-	pthread_attr_t attr;
-	pthread_t thread;
-
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	pthread_cond_init(&c->changed, &clock);
 	pthread_condattr_destroy(&clock);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	must(pthread_create(&thread, &attr, reap, c) == 0);
-	pthread_attr_destroy(&attr);
+	must(thread_start(reap, c, STACK_BYTES, NULL));
 	return c;
 }
 

@@ -3,10 +3,10 @@
  * postscreen_dnsbl_sites: DNS lists with weights, asked all at a time: the
  * slowest one is what a client waits for, not the sum.
  */
-#include <pthread.h>
-
 #include "codec/postfix/lines.h"
 #include "role/smtpd/smtpd.h"
+#include "sys/thread.h"
+#include "sys/waiting.h"
 
 enum { SITES_MAX = 64, STACK_BYTES = 256 * 1024 };
 
@@ -41,16 +41,6 @@ static void *ask(void *arg)
 	return NULL;
 }
 
-static void start(struct question *q)
-{
-	pthread_attr_t attr;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	q->running = pthread_create(&q->thread, &attr, ask, q) == 0;
-	pthread_attr_destroy(&attr);
-}
-
 static size_t questions(struct session *s, struct question *v)
 {
 	struct str rest = s->sv->c->postscreen_dnsbl_sites, site;
@@ -76,7 +66,9 @@ int64_t smtpd_screen_dnsbl(struct session *s, struct str *worst_r)
 
 	*worst_r = STR("");
 	for (size_t i = 1; i < n; i++)
-		start(&v[i]);
+		v[i].running =
+			thread_start(ask, &v[i], STACK_BYTES, &v[i].thread);
+	waiting_begin();
 	for (size_t i = 0; i < n; i++) {
 		if (v[i].running)
 			pthread_join(v[i].thread, NULL);
@@ -90,5 +82,6 @@ int64_t smtpd_screen_dnsbl(struct session *s, struct str *worst_r)
 			*worst_r = str_cut(&v[i].site, '=');
 		}
 	}
+	waiting_end();
 	return score;
 }

@@ -10,6 +10,7 @@
 #include "codec/postfix/value.h"
 #include "codec/smtp/proxy.h"
 #include "role/smtpd/milters.h"
+#include "sys/waiting.h"
 
 /* ---- PROXY ---- */
 
@@ -26,7 +27,7 @@ static bool read_header(struct session *s, struct proxy_header *h)
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		int64_t left = deadline - clock_mono_ms();
 
-		if (left <= 0 || poll(&p, 1, (int)left) <= 0)
+		if (left <= 0 || waiting_poll(&p, 1, (int)left) <= 0)
 			return false;
 		ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_PEEK);
 		if (n <= 0)
