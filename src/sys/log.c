@@ -2,6 +2,7 @@
 #include "sys/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
@@ -19,6 +20,7 @@ static struct {
 	char ident[64];
 	bool json;
 	bool to_syslog;
+	int pid; /* 0: not open; else the system is not asked for each line */
 	enum log_level max;
 } state = {.ident = "postern", .max = LOG_LEVEL_INFO};
 
@@ -44,10 +46,17 @@ static int facility_of(const char *name)
 	return LOG_MAIL;
 }
 
+static void know_pid(void)
+{
+	state.pid = (int)getpid();
+}
+
 void log_open(const char *ident, bool json, const char *syslog_facility)
 {
 	snprintf(state.ident, sizeof(state.ident), "%s", ident);
 	state.json = json;
+	know_pid();
+	pthread_atfork(NULL, NULL, know_pid);
 	state.to_syslog = syslog_facility != NULL;
 	if (state.to_syslog)
 		openlog(state.ident, LOG_PID | LOG_NDELAY,
@@ -169,6 +178,11 @@ static void put_time(struct buf *b)
 	buf_putc(b, 'Z');
 }
 
+static int own_pid(void)
+{
+	return state.pid != 0 ? state.pid : (int)getpid();
+}
+
 static void put_head_json(
 	struct buf *b, enum log_level level, const char *event)
 {
@@ -177,7 +191,7 @@ static void put_head_json(
 	buf_putf(b,
 		"\",\"service\":\"%s\",\"pid\":%d,\"level\":\"%s\","
 		"\"event\":\"%s\"",
-		state.ident, (int)getpid(), level_names[level], event);
+		state.ident, own_pid(), level_names[level], event);
 }
 
 static void put_head_text(
@@ -185,7 +199,7 @@ static void put_head_text(
 {
 	if (!state.to_syslog) {
 		put_time(b);
-		buf_putf(b, " %s[%d]: ", state.ident, (int)getpid());
+		buf_putf(b, " %s[%d]: ", state.ident, own_pid());
 	}
 	if (level <= LOG_LEVEL_WARN)
 		buf_putf(b, "%s: ", level_names[level]);
