@@ -13,6 +13,7 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/sock.h"
+#include "sys/waiting.h"
 
 enum { HEAD_BYTES = 8, POOL_MAX = 32 };
 
@@ -60,7 +61,7 @@ static bool send_all(
 		if (n < 0 && errno == EAGAIN) {
 			struct pollfd p = {.fd = sock, .events = POLLOUT};
 
-			if (poll(&p, 1, 10000) > 0)
+			if (waiting_poll(&p, 1, 10000) > 0)
 				continue;
 		}
 		if (n < 0)
@@ -95,7 +96,7 @@ static bool wait_readable(int sock, int64_t deadline_ms, struct fault *f)
 		if (left <= 0)
 			return fault_set(f, FAULT_TEMP, 451, 3, 0,
 				"another role does not answer");
-		int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
+		int n = waiting_poll(&p, 1, left > 60000 ? 60000 : (int)left);
 		if (n > 0)
 			return true;
 		if (n < 0 && errno != EINTR)
@@ -245,23 +246,39 @@ void ipc_client_give(struct ipc_client *c, int sock)
 		close(sock);
 }
 
-bool ipc_call(struct ipc_client *c, enum ipc_type type, struct str payload,
-	int fd, int64_t timeout_ms, struct ipc_frame *reply, struct fault *f)
+int ipc_ask(struct ipc_client *c, enum ipc_type type, struct str payload,
+	int fd, struct fault *f)
 {
 	int sock = ipc_client_take(c, f);
 
-	if (sock < 0)
-		return false;
-	int64_t deadline_ms = clock_mono_ms() + timeout_ms;
-	/* An answer is never there at once: first wait, then read. */
-	if (!ipc_send(sock, type, payload, fd, f) ||
-		!wait_readable(sock, timeout_ms < 0 ? -1 : deadline_ms, f) ||
-		!ipc_recv(sock, timeout_ms, reply, f)) {
+	if (sock >= 0 && !ipc_send(sock, type, payload, fd, f))
+		fd_close(&sock);
+	return sock;
+}
+
+bool ipc_answered(struct ipc_client *c, int sock, int64_t timeout_ms,
+	struct ipc_frame *reply, struct fault *f)
+{
+	if (!ipc_recv(sock, timeout_ms, reply, f)) {
 		close(sock);
 		return false;
 	}
 	ipc_client_give(c, sock);
-	if (reply->type != IPC_NO)
-		return true;
-	return ipc_read_fault(buf_str(&reply->payload), f);
+	return reply->type != IPC_NO ||
+	       ipc_read_fault(buf_str(&reply->payload), f);
+}
+
+bool ipc_call(struct ipc_client *c, enum ipc_type type, struct str payload,
+	int fd, int64_t timeout_ms, struct ipc_frame *reply, struct fault *f)
+{
+	int64_t deadline_ms =
+		timeout_ms < 0 ? -1 : clock_mono_ms() + timeout_ms;
+	int sock CLEANUP(fd_close) = ipc_ask(c, type, payload, fd, f);
+
+	/* An answer is never there at once: first wait, then read. */
+	if (sock < 0 || !wait_readable(sock, deadline_ms, f))
+		return false;
+	int answered = sock;
+	sock = -1;
+	return ipc_answered(c, answered, timeout_ms, reply, f);
 }

@@ -94,6 +94,18 @@ void ipc_client_free(struct ipc_client *c);
 bool ipc_call(struct ipc_client *c, enum ipc_type type, struct str payload,
 	int fd, int64_t timeout_ms, struct ipc_frame *reply, struct fault *f);
 
+/*
+ * ipc_call in two halves, for who has something else to do while the other role
+ * works.  The first sends the request and returns the connection, -1 with the
+ * fault; it is readable when the answer has begun to come.  The second waits
+ * for what is left of it, at most timeout_ms, and takes the connection back.
+ * Who does not want the answer closes it.
+ */
+int ipc_ask(struct ipc_client *c, enum ipc_type type, struct str payload,
+	int fd, struct fault *f);
+bool ipc_answered(struct ipc_client *c, int sock, int64_t timeout_ms,
+	struct ipc_frame *reply, struct fault *f);
+
 /* A conversation of several frames: take a connection, give it back only
  * when it is at a boundary; else close it. */
 int ipc_client_take(struct ipc_client *c, struct fault *f);

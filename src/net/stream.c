@@ -12,6 +12,7 @@
 #include "base/must.h"
 #include "sys/clock.h"
 #include "sys/sock.h"
+#include "sys/waiting.h"
 
 struct stream *stream_new(int fd, size_t in_max_bytes)
 {
@@ -90,7 +91,7 @@ bool stream_wait_for(struct stream *s, short events)
 			s->timed_out = true;
 			return false;
 		}
-		int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
+		int n = waiting_poll(&p, 1, left > 60000 ? 60000 : (int)left);
 		if (n > 0)
 			return true;
 		if (n < 0 && errno != EINTR)
@@ -198,6 +199,7 @@ static enum line_result fill_now(struct stream *s, short *events_r)
 	switch (read_once(s, s->in.data + s->in.len, CHUNK, &n)) {
 	case IO_OK:
 		s->in.len += n;
+		s->drained = n < CHUNK && !hidden(s);
 		s->unanswered = true;
 		return LINE_OK;
 	case IO_READ:
@@ -356,6 +358,10 @@ enum line_result stream_some_now(
 	short events;
 
 	if (s->in_at == s->in.len) {
+		if (s->drained) {
+			acknowledge(s);
+			return LINE_NOT_YET;
+		}
 		enum line_result r = fill_now(s, &events);
 
 		if (r != LINE_OK)
@@ -379,6 +385,11 @@ enum line_result stream_some(struct stream *s, size_t max, struct str *data_r)
 	return LINE_OK;
 }
 
+void stream_told(struct stream *s)
+{
+	s->drained = false;
+}
+
 void stream_unread(struct stream *s, size_t n)
 {
 	must(n <= s->in_at);
@@ -394,7 +405,7 @@ bool stream_readable(struct stream *s, int wait_ms)
 {
 	struct pollfd p = {.fd = s->fd, .events = POLLIN};
 
-	return stream_buffered(s) || poll(&p, 1, wait_ms) > 0;
+	return stream_buffered(s) || waiting_poll(&p, 1, wait_ms) > 0;
 }
 
 bool stream_has_input(struct stream *s)

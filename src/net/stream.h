@@ -53,9 +53,12 @@ bool stream_has_line(struct stream *s, size_t max, bool read);
 bool stream_has_part(const struct stream *s);
 /* Some bytes, at least one; the view is good until the next read. */
 enum line_result stream_some(struct stream *s, size_t max, struct str *data_r);
-/* The same without waiting: LINE_NOT_YET. */
+/* The same without waiting: LINE_NOT_YET.  Does not ask the system again after
+ * a read that took all there was, until stream_told. */
 enum line_result stream_some_now(
 	struct stream *s, size_t max, struct str *data_r);
+/* The descriptor has become readable. */
+void stream_told(struct stream *s);
 /* Puts bytes that were read by stream_some back in front. */
 void stream_unread(struct stream *s, size_t n);
 /* Bytes that a read would find without waiting: buffered or in TLS. */

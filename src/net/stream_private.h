@@ -24,6 +24,7 @@ struct stream {
 	size_t in_at; /* bytes of in that were eaten */
 	struct buf out;
 	int64_t deadline_ms;
+	bool drained; /* the last read took all there was then */
 	bool unanswered; /* nothing was written since the last was read */
 	bool failed;
 	bool eof;

@@ -55,7 +55,6 @@ static void last_chunk(struct session *s)
 		reception_put(r, buf_str(&out));
 	}
 	reception_end(r);
-	transaction_reset(s);
 }
 
 /* All octets of the chunk are eaten. */

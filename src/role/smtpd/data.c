@@ -24,6 +24,7 @@ bool smtpd_data_more(struct session *s)
 		if (r->data.state != SMTP_DATA_END)
 			return true;
 		reception_end(r);
+		return true;
 	}
 	s->mode = MODE_COMMANDS;
 	transaction_reset(s);

@@ -1,116 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the last byte of the text to 250: aliases are expanded, mail for
- * mailboxes of ours is delivered while the client waits, the rest (and what
- * failed for a moment) is put into the queue.  True means: on disk.
+ * From the last byte of the text to 250: mail for mailboxes of ours is
+ * delivered while the client waits, the rest (and what failed for a moment) is
+ * put into the queue.  The answer of the other role is awaited without a thread
+ * (MODE_HANDOVER); what the transaction holds stays until it has come.
  */
-#include <string.h>
-
-#include "policy/rewrite.h"
 #include "role/smtpd/smtpd.h"
 
-enum { DELIVER_TIMEOUT_MS = 60000, EXPANDED_MAX = 10000 };
-
-struct expanded {
-	struct recipient *v;
-	uint32_t n;
-	uint32_t cap;
+enum {
+	ANSWER_MS = 60000,
+	PARKED_MAX = 256 /* of a listener; beyond, threads wait: they are few */
 };
-
-static bool add(struct session *s, struct expanded *x, struct recipient r,
-	struct fault *f)
-{
-	for (uint32_t i = 0; i < x->n; i++)
-		if (str_ieq(x->v[i].address, r.address))
-			return true;
-	if (x->n >= EXPANDED_MAX)
-		return fault_set(f, FAULT_TEMP, 451, 5, 3,
-			"more than %d recipients behind the aliases",
-			EXPANDED_MAX);
-	if (x->n == x->cap) {
-		uint32_t cap = x->cap > 0 ? x->cap * 2 : 8;
-		struct recipient *v = arena_alloc(s->tx_a, cap * sizeof(*v));
-
-		if (x->n > 0)
-			memcpy(v, x->v, x->n * sizeof(*v));
-		x->v = v;
-		x->cap = cap;
-	}
-	x->v[x->n++] = r;
-	return true;
-}
-
-static bool expand_all(struct session *s, struct expanded *x, struct fault *f)
-{
-	struct transaction *tx = &s->tx;
-
-	if (tx->redirect.len > 0)
-		return add(s, x,
-			(struct recipient){.address = tx->redirect,
-				.original = tx->rcpts[0].original,
-				.notify = tx->rcpts[0].notify},
-			f);
-	for (size_t i = 0; i < tx->n_rcpts; i++) {
-		struct strs list = {0};
-
-		if (smtpd_overrides(s, "no_address_mappings")) {
-			if (!add(s, x, tx->rcpts[i], f))
-				return false;
-			continue;
-		}
-		if (!rewrite_virtual(s->sv->policy, tx->rcpts[i].address,
-			    s->tx_a, &list, f))
-			return false;
-		for (size_t j = 0; j < list.n; j++) {
-			struct recipient r = tx->rcpts[i];
-
-			r.address = list.v[j];
-			if (!add(s, x, r, f))
-				return false;
-		}
-	}
-	return true;
-}
-
-static bool add_bcc(struct session *s, struct expanded *x, struct str address,
-	struct fault *f)
-{
-	struct strs list = {0};
-	struct str bcc = rewrite_trivial(s->sv->policy, address, s->tx_a);
-
-	if (!rewrite_virtual(s->sv->policy, bcc, s->tx_a, &list, f))
-		return false;
-	for (size_t i = 0; i < list.n; i++)
-		if (!add(s, x,
-			    (struct recipient){.address = list.v[i],
-				    .original = bcc,
-				    .notify = SMTP_NOTIFY_NEVER},
-			    f))
-			return false;
-	return true;
-}
-
-/* always_bcc, sender_bcc_maps, recipient_bcc_maps: nobody is told. */
-static bool add_copies(struct session *s, struct expanded *x, struct fault *f)
-{
-	const struct policy *p = s->sv->policy;
-	struct str bcc;
-
-	if (p->c->always_bcc.len > 0 && !add_bcc(s, x, p->c->always_bcc, f))
-		return false;
-	enum table_result r =
-		policy_bcc(p, p->sender_bcc, s->tx.sender, s->tx_a, &bcc, f);
-	if (r == TABLE_ERROR || (r == TABLE_FOUND && !add_bcc(s, x, bcc, f)))
-		return false;
-	for (size_t i = 0; i < s->tx.n_rcpts; i++) {
-		r = policy_bcc(p, p->recipient_bcc, s->tx.rcpts[i].address,
-			s->tx_a, &bcc, f);
-		if (r == TABLE_ERROR ||
-			(r == TABLE_FOUND && !add_bcc(s, x, bcc, f)))
-			return false;
-	}
-	return true;
-}
 
 /* Everybody is in the built-in store, and nobody wants a success report? */
 static bool all_in_store(struct session *s, const struct expanded *x)
@@ -140,33 +40,35 @@ bool smtpd_put_in_queue(struct session *s, const struct envelope *env,
 	envelope_put(&b, env);
 	text_put(&b, text);
 	return ipc_call(s->sv->role->queue, IPC_QUEUE_PUT, buf_str(&b),
-		text->fd, DELIVER_TIMEOUT_MS, &reply, f);
+		text->fd, ANSWER_MS, &reply, f);
 }
 
-/* Who is left afterwards goes to the queue. */
-static bool deliver_now(struct session *s, struct envelope *env,
-	const struct text *text, struct fault *f)
+/* False: the other role could not even be told. */
+static bool ask(struct session *s, struct handover *h, struct ipc_client *who,
+	enum ipc_type what, struct fault *f)
 {
-	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf b CLEANUP(buf_fini);
-	struct outcomes o = {0};
-	uint32_t left = 0;
 
-	ipc_frame_init(&reply);
 	buf_init(&b, IPC_PAYLOAD_MAX);
-	envelope_put(&b, env);
-	text_put(&b, text);
-	if (!ipc_call(s->sv->role->mailbox, IPC_DELIVER, buf_str(&b), text->fd,
-		    DELIVER_TIMEOUT_MS, &reply, f))
-		return smtpd_put_in_queue(s, env, text, f);
-	struct wire w = {.rest = buf_str(&reply.payload)};
-	if (!outcomes_read(&w, s->cmd_a, &o))
-		return smtpd_put_in_queue(s, env, text, f);
-	for (uint32_t i = 0; i < o.n; i++)
-		if (o.v[i].kind != DELIVERED && o.v[i].n < env->n_rcpts)
-			env->rcpts[left++] = env->rcpts[o.v[i].n];
-	env->n_rcpts = left;
-	return left == 0 || smtpd_put_in_queue(s, env, text, f);
+	envelope_put(&b, &h->env);
+	text_put(&b, &h->text);
+	h->who = who;
+	h->sock = ipc_ask(who, what, buf_str(&b), h->text.fd, f);
+	s->seat.await_fd = h->sock;
+	s->seat.deadline_ms = clock_mono_ms() + ANSWER_MS;
+	s->seat.readable = s->seat.timed_out = false;
+	return h->sock >= 0;
+}
+
+static bool ask_queue(struct session *s, struct handover *h, struct fault *f)
+{
+	return ask(s, h, s->sv->role->queue, IPC_QUEUE_PUT, f);
+}
+
+static bool ask_mailbox(struct session *s, struct handover *h, struct fault *f)
+{
+	return ask(s, h, s->sv->role->mailbox, IPC_DELIVER, f) ||
+	       ask_queue(s, h, f);
 }
 
 static uint32_t flags_of(const struct session *s, const struct spool *sp)
@@ -188,41 +90,45 @@ static uint32_t flags_of(const struct session *s, const struct spool *sp)
 
 /* Where an address became another one, or several. */
 static void log_rewriting(
-	struct session *s, const struct expanded *x, const char *id)
+	struct session *s, const struct handover *h, const char *id)
 {
 	if (!str_eq(s->tx.sender, s->tx.sender_said))
 		log_info("rewritten", log_z("queue_id", id),
 			log_s("from", s->tx.sender_said),
 			log_s("to", s->tx.sender));
-	for (uint32_t i = 0; i < x->n; i++)
-		if (!str_eq(x->v[i].address, x->v[i].original))
+	for (uint32_t i = 0; i < h->recipients; i++) {
+		const struct recipient *r = &h->env.rcpts[i];
+
+		if (!str_eq(r->address, r->original))
 			log_info("rewritten", log_z("queue_id", id),
-				log_s("from", x->v[i].original),
-				log_s("to", x->v[i].address));
+				log_s("from", r->original),
+				log_s("to", r->address));
+	}
 }
 
-bool smtpd_handover(struct session *s, const struct text *text,
+bool smtpd_handover(struct session *s, struct text *text,
 	const struct spool *sp, struct fault *f)
 {
-	struct expanded x = {0};
-	struct usage_result usage;
-	char id[ID_TEXT];
+	struct handover *h = arena_alloc(s->tx_a, sizeof(*h));
+	struct expanded x;
 
-	if (!expand_all(s, &x, f) ||
-		(!smtpd_overrides(s, "no_address_mappings") &&
-			!add_copies(s, &x, f)))
+	*h = (struct handover){.text = *text, .sock = -1};
+	*text = (struct text){.fd = -1};
+	s->tx.handover = h;
+	__atomic_add_fetch(&s->sv->handovers, 1, __ATOMIC_RELAXED);
+	if (!smtpd_expand(s, &x, f))
 		return false;
-	smtpd_account_check(s, &usage);
+	smtpd_account_check(s, &h->usage);
 	struct str filter =
 		s->tx.filter.len > 0 ? s->tx.filter : s->sv->c->content_filter;
-	struct envelope env = {.id = s->tx.id,
+	h->env = (struct envelope){.id = s->tx.id,
 		.arrival = clock_unix(),
 		.flags = flags_of(s, sp),
-		.size = text->size,
+		.size = h->text.size,
 		.sender = s->tx.sender,
 		.envid = s->tx.mail.envid,
 		.login = s->login,
-		.client = arena_printf(s->cmd_a, "%.*s[%.*s]",
+		.client = arena_printf(s->tx_a, "%.*s[%.*s]",
 			STR_ARG(s->client_name), STR_ARG(s->client)),
 		.helo = s->helo,
 		.protocol = str_from(smtpd_protocol(s)),
@@ -236,20 +142,115 @@ bool smtpd_handover(struct session *s, const struct text *text,
 		.deliver_by = s->tx.deliver_by,
 		.rcpts = x.v,
 		.n_rcpts = x.n};
-	uint32_t n = x.n;
+	h->recipients = x.n;
 	bool now = !s->tx.hold && filter.len == 0 && s->tx.hold_until == 0;
-	bool ok = now && all_in_store(s, &x)
-			  ? deliver_now(s, &env, text, f)
-			  : smtpd_put_in_queue(s, &env, text, f);
-	id_text(s->tx.id, id);
-	if (!ok)
+	if (!(now && all_in_store(s, &x) ? ask_mailbox(s, h, f)
+					 : ask_queue(s, h, f)))
 		return false;
-	log_rewriting(s, &x, id);
+	s->mode = MODE_HANDOVER;
+	return true;
+}
+
+void handover_free(struct session *s, struct handover *h)
+{
+	if (h == NULL)
+		return;
+	__atomic_sub_fetch(&s->sv->handovers, 1, __ATOMIC_RELAXED);
+	fd_close(&h->sock);
+	text_fini(&h->text);
+}
+
+/* Who is in a mailbox now stands behind those who are not. */
+static bool take_outcomes(
+	struct session *s, struct handover *h, const struct ipc_frame *reply)
+{
+	struct wire w = {.rest = buf_str(&reply->payload)};
+	struct outcomes o = {0};
+	uint32_t left = 0;
+
+	if (!outcomes_read(&w, s->cmd_a, &o))
+		return false;
+	for (uint32_t i = 0; i < o.n; i++) {
+		uint32_t n = o.v[i].n;
+
+		if (o.v[i].kind == DELIVERED || n >= h->env.n_rcpts)
+			continue;
+		struct recipient r = h->env.rcpts[left];
+		h->env.rcpts[left++] = h->env.rcpts[n];
+		h->env.rcpts[n] = r;
+	}
+	h->env.n_rcpts = left;
+	return true;
+}
+
+static void log_accepted(struct session *s, const struct handover *h)
+{
+	char id[ID_TEXT];
+
+	id_text(s->tx.id, id);
+	log_rewriting(s, h, id);
 	log_info("accepted", log_z("queue_id", id), log_s("client", s->client),
 		log_s("login", s->login), log_s("from", s->tx.sender),
 		log_s("message_id", s->tx.message_id),
-		log_n("size", (int64_t)text->size), log_n("nrcpt", n),
-		log_n("queued", env.n_rcpts));
-	smtpd_account_tell(s, &usage);
+		log_n("size", (int64_t)h->text.size),
+		log_n("nrcpt", h->recipients), log_n("queued", h->env.n_rcpts));
+}
+
+static void accepted(struct session *s, const struct handover *h)
+{
+	char id[ID_TEXT];
+
+	id_text(s->tx.id, id);
+	log_accepted(s, h);
+	smtpd_account_tell(s, &h->usage);
+	s->mails++;
+	s->errors = 0;
+	s->junk = 0;
+	smtpd_reply(s, 250, "2.0.0 Ok: queued as %s", id);
+}
+
+/* False: now the queue is asked for those who are left. */
+static bool take_answer(struct session *s, struct handover *h, int64_t wait_ms)
+{
+	struct ipc_frame reply CLEANUP(ipc_frame_fini);
+	struct fault f;
+	int sock = h->sock;
+
+	ipc_frame_init(&reply);
+	h->sock = -1;
+	bool ok = ipc_answered(h->who, sock, wait_ms, &reply, &f);
+	if (h->who == s->sv->role->mailbox &&
+		(!ok || !take_outcomes(s, h, &reply) || h->env.n_rcpts > 0)) {
+		if (ask_queue(s, h, &f))
+			return false;
+		ok = false;
+	}
+	if (ok)
+		accepted(s, h);
+	else
+		reception_failed(s, &f);
+	return true;
+}
+
+/* May the answer be awaited without a thread? */
+static bool may_park(const struct session *s)
+{
+	return !crew_ending(s->seat.crew) &&
+	       __atomic_load_n(&s->sv->handovers, __ATOMIC_RELAXED) <=
+		       PARKED_MAX;
+}
+
+bool smtpd_handover_more(struct session *s)
+{
+	struct seat *seat = &s->seat;
+
+	if (!seat->readable && !seat->timed_out && may_park(s))
+		return false;
+	int64_t left = seat->deadline_ms - clock_mono_ms();
+	seat->readable = seat->timed_out = false;
+	if (take_answer(s, s->tx.handover, left > 0 ? left : 0)) {
+		s->mode = MODE_COMMANDS;
+		transaction_reset(s);
+	}
 	return true;
 }

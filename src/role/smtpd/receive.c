@@ -93,7 +93,7 @@ void reception_put(struct reception *r, struct str text)
 		spool_put(&r->spool, text);
 }
 
-static void say_failed(struct session *s, const struct fault *f)
+void reception_failed(struct session *s, const struct fault *f)
 {
 	char id[ID_TEXT];
 
@@ -116,7 +116,7 @@ bool reception_refuses(struct reception *r)
 			"5.3.4 Message size exceeds the limit of %lld bytes",
 			(long long)s->sv->c->message_size_limit);
 	else if (r->spool.failed)
-		say_failed(s, &r->spool.fault);
+		reception_failed(s, &r->spool.fault);
 	else
 		return false;
 	return true;
@@ -189,17 +189,22 @@ static void finish(struct session *s, struct spool *sp)
 	}
 	if (ok && s->sv->proxy_filter.text.len > 0) {
 		if (!smtpd_proxy_filter(s, &text, sp, &f))
-			say_failed(s, &f);
+			reception_failed(s, &f);
 		return;
 	}
-	if (ok && smtpd_handover(s, &text, sp, &f)) {
-		s->mails++;
-		s->errors = 0;
-		s->junk = 0;
-		smtpd_reply(s, 250, "2.0.0 Ok: queued as %s", id);
+	if (!ok || !smtpd_handover(s, &text, sp, &f))
+		reception_failed(s, &f);
+}
+
+/* The text is looked at, and answered or handed over. */
+static void look(struct reception *r)
+{
+	struct session *s = r->session;
+
+	if (bad_text(r) || smtpd_data_list_refuses(s, STAGE_END_OF_DATA))
 		return;
-	}
-	say_failed(s, &f);
+	r->spool.has_8bit = r->data.has_8bit;
+	finish(s, &r->spool);
 }
 
 void reception_end(struct reception *r)
@@ -211,8 +216,8 @@ void reception_end(struct reception *r)
 	if (s->sv->lmtp)
 		s->tx.more_replies = s->tx.accepted - 1;
 	s->where = "END-OF-MESSAGE";
-	if (bad_text(r) || smtpd_data_list_refuses(s, STAGE_END_OF_DATA))
-		return;
-	r->spool.has_8bit = r->data.has_8bit;
-	finish(s, &r->spool);
+	s->mode = MODE_COMMANDS;
+	look(r);
+	if (s->mode == MODE_COMMANDS)
+		transaction_reset(s);
 }

@@ -59,6 +59,7 @@ static struct session *session_of(struct seat *seat)
 
 void transaction_reset(struct session *s)
 {
+	handover_free(s, s->tx.handover);
 	reception_free(s->tx.reception);
 	milters_abort(s);
 	s->tx = (struct transaction){0};
@@ -411,17 +412,32 @@ static bool read_command(struct session *s)
 	return true;
 }
 
+/* False: the answer is still awaited. */
+static bool take_handover(struct session *s)
+{
+	while (s->mode == MODE_HANDOVER) {
+		if (!smtpd_handover_more(s))
+			return false;
+	}
+	after_command(s);
+	return true;
+}
+
 static enum next serve(struct session *s, struct seat *seat)
 {
 	bool slept = s->asleep;
 
 	s->asleep = false;
+	if (s->mode == MODE_HANDOVER && !take_handover(s))
+		return NEXT_AWAIT;
 	if (seat->timed_out && s->greeted && !slept && !s->screening)
 		return say_goodbye(s, "timeout exceeded");
 	if (crew_ending(seat->crew))
 		return say_goodbye(s, "the server is shutting down");
 	/* Woken by bytes: they are read before anything is waited for. */
 	bool bytes = seat->readable && !s->screening;
+	if (bytes)
+		stream_told(s->stream);
 	if (!s->greeted) {
 		if (!smtpd_greet(s))
 			return end(s);
@@ -435,8 +451,11 @@ static enum next serve(struct session *s, struct seat *seat)
 		/* Nobody who is slow holds a thread: the text of a mail and
 		 * commands are read as far as they have come. */
 		if (s->mode != MODE_COMMANDS && s->delay_ms == 0 &&
-			!s->closing && read_text(s))
+			!s->closing && read_text(s)) {
+			if (s->mode == MODE_HANDOVER && !take_handover(s))
+				return NEXT_AWAIT;
 			continue;
+		}
 		/* Replies to a pipelined group go out together; a delay, a
 		 * handshake or the end come at once. */
 		if (s->mode != MODE_COMMANDS || s->delay_ms > 0 || s->closing ||

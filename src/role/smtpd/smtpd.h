@@ -66,6 +66,7 @@ struct smtpd_service {
 	struct match_list *submit_users; /* of pickup */
 	struct screen_rule *screen; /* postscreen_access_list */
 	size_t screen_n;
+	unsigned handovers; /* atomic: begun and not answered, handover.c */
 	int64_t roomy_until_ms; /* atomic: the disk has room, mail.c */
 	struct strs drop_headers; /* message_drop_headers */
 	struct characters strip, reject; /* message_strip_characters ... */
@@ -87,6 +88,23 @@ struct bdat_chunk {
 	const char *why;
 	int64_t start_ms;
 	uint64_t dropped;
+};
+
+/* Who gets a mail in the end: expand.c */
+struct expanded {
+	struct recipient *v;
+	uint32_t n;
+	uint32_t cap;
+};
+
+/* A mail that another role has, and has not answered for: handover.c */
+struct handover {
+	struct text text;
+	struct envelope env; /* who is not delivered yet comes first */
+	uint32_t recipients; /* all of them */
+	struct usage_result usage;
+	struct ipc_client *who; /* mailbox, or queue */
+	int sock; /* where it answers; -1: nobody is asked */
 };
 
 /* RFC 5321 3.3: what MAIL begins and RSET, the end of the data or an error
@@ -115,6 +133,7 @@ struct transaction {
 	struct str filter; /* of a list or check; empty: content_filter's */
 	struct strs prepend;
 	struct reception *reception; /* the text; NULL before DATA or BDAT */
+	struct handover *handover; /* NULL before the end of the data */
 };
 
 struct session {
@@ -170,7 +189,12 @@ struct session {
 	int64_t delay_ms; /* before the reply goes out */
 	bool asleep; /* for a delay: its end is no timeout */
 	int64_t line_since_ms; /* a part of a line is there since; 0: none */
-	enum { MODE_COMMANDS, MODE_DATA, MODE_BDAT } mode; /* what is read */
+	enum {
+		MODE_COMMANDS,
+		MODE_DATA,
+		MODE_BDAT,
+		MODE_HANDOVER /* nothing is read: the answer is awaited */
+	} mode;
 	struct bdat_chunk chunk; /* in MODE_BDAT */
 	struct transaction tx;
 };
@@ -349,8 +373,10 @@ void reception_put(struct reception *r, struct str text);
 bool reception_too_slow(const struct session *s, const struct reception *r);
 /* Too large already, or the disk failed?  True: answered. */
 bool reception_refuses(struct reception *r);
-/* All is there: answers, with 250 when it is on disk. */
+/* All is there: answers, which ends the transaction, or begins the handover,
+ * which will. */
 void reception_end(struct reception *r);
+void reception_failed(struct session *s, const struct fault *f); /* answers */
 /* True: the list refused and answered. */
 bool smtpd_data_list_refuses(struct session *s, enum restriction_stage stage);
 
@@ -370,7 +396,14 @@ void smtpd_put_received(struct session *s, struct buf *out);
 /* handover.c: from 354's end to 250. */
 bool smtpd_put_in_queue(struct session *s, const struct envelope *env,
 	const struct text *text, struct fault *f);
-bool smtpd_handover(struct session *s, const struct text *text,
+/* expand.c: aliases and copies of the transaction's recipients. */
+bool smtpd_expand(struct session *s, struct expanded *x, struct fault *f);
+/* Takes the text over.  The mode is MODE_HANDOVER then. */
+bool smtpd_handover(struct session *s, struct text *text,
 	const struct spool *sp, struct fault *f);
+/* False: wait for the seat's await_fd.  At its end the mode is MODE_COMMANDS,
+ * with the answer given, 250 when the mail is on disk. */
+bool smtpd_handover_more(struct session *s);
+void handover_free(struct session *s, struct handover *h); /* NULL is fine */
 
 #endif
