@@ -128,6 +128,13 @@ void check_words(const struct conf *c, struct problems *p)
 	static const char *const dns[WORDS_MAX] = {
 		"enabled", "disabled", "dnssec"};
 	static const char *const froms[WORDS_MAX] = {"standard", "obsolete"};
+	static const char *const ends[WORDS_MAX] = {
+		"always", "strict", "never"};
+	static const char *const targets[WORDS_MAX] = {"rcpt", "data"};
+	static const char *const unended[WORDS_MAX] = {
+		"fix_quietly", "add_header", "reject"};
+	static const char *const utf8[WORDS_MAX] = {
+		"sendmail", "smtpd", "verify", "all"};
 	static const char *const languages[WORDS_MAX] = {"en", "de"};
 	static const char *const indexes[WORDS_MAX] = {"auto", "always", "no"};
 	static const char *const dmarc[WORDS_MAX] = {"none", "mark", "enforce"};
@@ -154,6 +161,15 @@ void check_words(const struct conf *c, struct problems *p)
 		classes);
 	check_one(c, p, "header_from_format", c->header_from_format,
 		PROBLEM_ERROR, froms);
+	check_one(c, p, "sendmail_fix_line_endings",
+		c->sendmail_fix_line_endings, PROBLEM_ERROR, ends);
+	check_one(c, p, "smtp_address_verify_target",
+		c->smtp_address_verify_target, PROBLEM_ERROR, targets);
+	check_one(c, p, "non_empty_end_of_header_action",
+		c->non_empty_end_of_header_action, PROBLEM_ERROR, unended);
+	/* Postfix has more classes: mail that we write ourselves. */
+	check_one(c, p, "smtputf8_autodetect_classes",
+		c->smtputf8_autodetect_classes, PROBLEM_WARNING, utf8);
 	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
 		languages);
 	check_one(c, p, "smtp_dns_support_level", c->smtp_dns_support_level,

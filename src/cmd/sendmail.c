@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #include "base/utf8.h"
 #include "cmd/names.h"
 #include "codec/mail/address.h"
+#include "codec/mail/charset.h"
+#include "codec/mail/encword.h"
 #include "codec/mail/header.h"
 #include "codec/smtp/command.h"
 #include "codec/smtp/path.h"
@@ -126,12 +129,22 @@ static int read_options(struct sendmail *s, int argc, char **argv)
 
 /* ---- the text ---- */
 
+/* sendmail_fix_line_endings, by the first line. */
+static bool fixes_ends(const struct sendmail *s, struct str first)
+{
+	struct str how = s->c->sendmail_fix_line_endings;
+
+	return str_ieqc(how, "always") ||
+	       (str_ieqc(how, "strict") && str_ends(first, "\r"));
+}
+
 /* stdin as lines that end in CRLF; without -i a lone dot ends it. */
 static bool read_message(struct sendmail *s)
 {
 	char *line = NULL;
 	size_t cap = 0;
 	ssize_t n;
+	bool fix = false;
 
 	buf_init(&s->message, MESSAGE_MAX);
 	while ((n = getline(&line, &cap, stdin)) >= 0) {
@@ -139,7 +152,9 @@ static bool read_message(struct sendmail *s)
 
 		if (str_ends(text, "\n"))
 			text.len--;
-		if (str_ends(text, "\r"))
+		if (s->message.len == 0)
+			fix = fixes_ends(s, text);
+		if (fix && str_ends(text, "\r"))
 			text.len--;
 		if (!s->dots && str_eqc(text, "."))
 			break;
@@ -220,8 +235,29 @@ static struct str sender_of(struct sendmail *s, struct str user)
 	return list.n > 0 ? at_origin(s, list.v[0].spec) : text;
 }
 
-/* A display name that needs no quoting is not quoted.  postconf(5)
- * header_from_format: obsolete puts it behind the address. */
+/* -F, $NAME or the password file: UTF-8, whatever it was written in, and no
+ * control bytes, which would begin a field of their own. */
+static struct str name_of(struct sendmail *s, struct str full)
+{
+	const char *said = s->full_name != NULL ? s->full_name : getenv("NAME");
+	struct str name = said != NULL ? str_from(said) : full;
+	struct buf text CLEANUP(buf_fini);
+
+	buf_init(&text, 4096);
+	if (utf8_is_ascii(name) ||
+		!charset_to_utf8(
+			s->c->full_name_encoding_charset, name, &text)) {
+		buf_reset(&text);
+		buf_put(&text, name);
+	}
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+			text.data[i] = ' ';
+	return arena_str(s->a, str_trim(buf_str(&text)));
+}
+
+/* A name of words alone is not quoted.  postconf(5) header_from_format:
+ * obsolete puts it behind the address. */
 static void put_from(
 	struct buf *out, struct str format, struct str name, struct str address)
 {
@@ -230,14 +266,18 @@ static void put_from(
 	buf_puts(out, "From: ");
 	for (size_t i = 0; i < name.len; i++)
 		plain &= ascii_is_alnum(name.ptr[i]) || name.ptr[i] == ' ';
-	if (name.len > 0 && plain && str_ieqc(format, "obsolete"))
+	if (name.len == 0) {
+		buf_putf(out, "%.*s\r\n", STR_ARG(address));
+	} else if (plain && str_ieqc(format, "obsolete")) {
 		buf_putf(out, "%.*s (%.*s)\r\n", STR_ARG(address),
 			STR_ARG(name));
-	else if (name.len > 0 && plain)
-		buf_putf(out, "%.*s <%.*s>\r\n", STR_ARG(name),
-			STR_ARG(address));
-	else
-		buf_putf(out, "%.*s\r\n", STR_ARG(address));
+	} else {
+		if (plain)
+			buf_put(out, name);
+		else
+			encword_put_phrase(name, sizeof("From: ") - 1, out);
+		buf_putf(out, " <%.*s>\r\n", STR_ARG(address));
+	}
 }
 
 /* From: as Postfix's sendmail makes it, and no Bcc with -t. */
@@ -252,8 +292,7 @@ static struct str complete(
 	if (!str_present(mail_field_value(head, "From")) &&
 		!str_present(mail_field_value(head, "Resent-From")) &&
 		sender.len > 0)
-		put_from(out, s->c->header_from_format,
-			s->full_name != NULL ? str_from(s->full_name) : full,
+		put_from(out, s->c->header_from_format, name_of(s, full),
 			sender);
 	while (mail_field_next(&head, &field))
 		if (!s->from_header ||

@@ -14,7 +14,7 @@ struct milter {
 	void *ctx;
 	struct stream *stream; /* NULL: not connected */
 	uint32_t steps; /* as agreed */
-	struct str macros[MILTER_STAGES];
+	struct str macros[MILTER_STAGES + 1]; /* as in milter_def */
 	struct arena *a; /* of the macro names it asked for */
 	bool failed; /* the default action, from now on */
 	bool told; /* that it failed */
@@ -190,6 +190,7 @@ static bool agree(struct milter *m)
 		m->macros[i] = str_present(o.macros[i])
 				       ? arena_str(m->a, o.macros[i])
 				       : m->def->macros[i];
+	m->macros[MILTER_STAGES] = m->def->macros[MILTER_STAGES];
 	return true;
 }
 
@@ -216,7 +217,7 @@ static const struct event {
 	{MILTER_MAIL, MILTER_NO_MAIL, MILTER_MUTE_MAIL, MILTER_AT_MAIL},
 	{MILTER_RCPT, MILTER_NO_RCPT, MILTER_MUTE_RCPT, MILTER_AT_RCPT},
 	{MILTER_DATA, MILTER_NO_DATA, MILTER_MUTE_DATA, MILTER_AT_DATA},
-	{MILTER_UNKNOWN, MILTER_NO_UNKNOWN, MILTER_MUTE_UNKNOWN, -1},
+	{MILTER_UNKNOWN, MILTER_NO_UNKNOWN, MILTER_MUTE_UNKNOWN, MILTER_STAGES},
 	{MILTER_HEADER, MILTER_NO_HEADERS, MILTER_MUTE_HEADER, -1},
 	{MILTER_EOH, MILTER_NO_EOH, MILTER_MUTE_EOH, MILTER_AT_EOH},
 	{MILTER_BODY, MILTER_NO_BODY, MILTER_MUTE_BODY, -1},
@@ -236,7 +237,8 @@ static void put_macros(struct milter *m, const struct event *e)
 	struct buf *out = stream_out(m->stream);
 	struct str rest, name;
 
-	if (e->stage < 0)
+	if (e->stage < 0 || (e->stage == MILTER_STAGES &&
+				    m->macros[MILTER_STAGES].len == 0))
 		return;
 	size_t at = milter_packet_begin(out, MILTER_MACRO);
 	buf_putc(out, (char)e->command);

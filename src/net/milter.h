@@ -25,7 +25,9 @@ struct milter_def {
 	struct endpoint endpoint;
 	int64_t connect_ms, command_ms, content_ms;
 	enum milter_default on_failure;
-	struct str macros[MILTER_STAGES]; /* names, blank or comma apart */
+	/* Names, blank or comma apart; the last are for an unknown command,
+	 * which a filter does not choose. */
+	struct str macros[MILTER_STAGES + 1];
 };
 
 enum milter_verdict_kind {

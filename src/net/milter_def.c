@@ -51,7 +51,8 @@ static bool parse_one(const struct conf *c, struct str item, struct arena *a,
 		.macros = {c->milter_connect_macros, c->milter_helo_macros,
 			c->milter_mail_macros, c->milter_rcpt_macros,
 			c->milter_data_macros, c->milter_end_of_data_macros,
-			c->milter_end_of_header_macros}};
+			c->milter_end_of_header_macros,
+			c->milter_unknown_command_macros}};
 	if (!action_parse(c->milter_default_action, &d->on_failure))
 		d->on_failure = MILTER_DEFAULT_TEMPFAIL;
 	if (!str_present(where))

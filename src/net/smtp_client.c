@@ -150,9 +150,16 @@ bool smtp_client_xforward(struct smtp_client *c,
 
 /* ---- mail ---- */
 
+static struct str as_said(struct smtp_client *c,
+	const struct smtp_client_mail *m, struct str address)
+{
+	return m->unquoted ? smtp_address_unquoted(address, c->a) : address;
+}
+
 static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
 {
-	stream_putf(c->stream, "MAIL FROM:<%.*s>", STR_ARG(m->sender));
+	stream_putf(c->stream, "MAIL FROM:<%.*s>",
+		STR_ARG(as_said(c, m, m->sender)));
 	if ((c->caps & CAP_SIZE) != 0)
 		stream_putf(
 			c->stream, " SIZE=%llu", (unsigned long long)m->size);
@@ -180,13 +187,15 @@ static void put_mail(struct smtp_client *c, const struct smtp_client_mail *m)
 	stream_puts(c->stream, "\r\n");
 }
 
-static void put_rcpt(struct smtp_client *c, const struct smtp_client_rcpt *r)
+static void put_rcpt(struct smtp_client *c, const struct smtp_client_mail *m,
+	const struct smtp_client_rcpt *r)
 {
 	static const char *const names[] = {
 		"NEVER", "SUCCESS", "FAILURE", "DELAY"};
 	const char *sep = " NOTIFY=";
 
-	stream_putf(c->stream, "RCPT TO:<%.*s>", STR_ARG(r->address));
+	stream_putf(c->stream, "RCPT TO:<%.*s>",
+		STR_ARG(as_said(c, m, r->address)));
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if ((c->caps & CAP_DSN) != 0 && (r->notify & 1u << i) != 0) {
 			stream_putf(c->stream, "%s%s", sep, names[i]);
@@ -225,7 +234,7 @@ static bool envelope(struct smtp_client *c, struct smtp_client_mail *m,
 
 	put_mail(c, m);
 	while (group && sent < m->n_rcpts && sent < PIPELINE_MAX)
-		put_rcpt(c, &m->rcpts[sent++]);
+		put_rcpt(c, m, &m->rcpts[sent++]);
 	bool mail_ok = smtp_client_expect(c, c->timeouts.mail_ms, 2, f);
 	if (!mail_ok && (c->reply.code == 0 || stream_failed(c->stream)))
 		return false;
@@ -234,7 +243,7 @@ static bool envelope(struct smtp_client *c, struct smtp_client_mail *m,
 
 		while (mail_ok && sent < m->n_rcpts &&
 			sent < answered + (group ? PIPELINE_MAX : 1))
-			put_rcpt(c, &m->rcpts[sent++]);
+			put_rcpt(c, m, &m->rcpts[sent++]);
 		if (!take_rcpt_reply(c, &m->rcpts[answered], accepted,
 			    mail_ok ? f : &dropped))
 			return false;
@@ -264,6 +273,14 @@ static bool fits(struct smtp_client *c, const struct smtp_client_mail *m,
 	return true;
 }
 
+/* Servers that refuse recipients behind DATA: the answer to it counts. */
+static bool probe_data(struct smtp_client *c, struct fault *f)
+{
+	stream_puts(c->stream, "DATA\r\n");
+	c->in_text = smtp_client_expect(c, c->timeouts.data_init_ms, 3, f);
+	return c->in_text;
+}
+
 bool smtp_client_send(
 	struct smtp_client *c, struct smtp_client_mail *m, struct fault *f)
 {
@@ -283,7 +300,7 @@ bool smtp_client_send(
 			return false;
 		}
 	if (m->probe)
-		return true;
+		return !m->probe_data || probe_data(c, f);
 	return smtp_client_text(c, m, f);
 }
 
@@ -292,7 +309,7 @@ void smtp_client_close(struct smtp_client *c, bool polite)
 	struct fault f;
 
 	/* Who did not answer in time does not answer QUIT either. */
-	if (polite && !stream_failed(c->stream) &&
+	if (polite && !c->in_text && !stream_failed(c->stream) &&
 		!stream_timed_out(c->stream)) {
 		stream_puts(c->stream, "QUIT\r\n");
 		smtp_client_read_reply(c, c->timeouts.quit_ms, &f);

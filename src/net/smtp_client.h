@@ -65,6 +65,7 @@ struct smtp_client {
 	struct smtp_reply reply; /* the last one */
 	bool logged_in;
 	bool greeting_5xx; /* the fault is a refused greeting */
+	bool in_text; /* it waits for text that will not come: no QUIT */
 	bool text_begun; /* of the last mail: who knows what became of it */
 };
 
@@ -123,6 +124,8 @@ struct smtp_client_mail {
 	struct str verp;
 	bool dummy_auth; /* AUTH=<>, where we have logged in: RFC 4954 5 */
 	bool probe; /* ends behind RCPT: would the server take it? */
+	bool probe_data; /* ... behind DATA */
+	bool unquoted; /* local parts go without quotes */
 	bool all; /* refused for one recipient is refused for all */
 	bool requiretls; /* the caller has seen CAP_REQUIRETLS */
 	int priority;

@@ -44,8 +44,7 @@ enum outcome restrict_mx_backup(
 	smtp_address_split(c->recipient, &local, &domain);
 	/* Sender-specified routing is for nobody. */
 	if (c->policy->resolver == NULL || domain.len == 0 ||
-		str_find(local, '%') >= 0 || str_find(local, '!') >= 0 ||
-		str_find(local, '@') >= 0)
+		restrict_is_routed(c, local, true))
 		return OUT_DUNNO;
 	switch (resolver_mx(c->policy->resolver, domain, c->a, &mx, &n, &f)) {
 	case DNS_TEMP:

@@ -80,6 +80,9 @@ enum outcome restrict_action(struct check *c, struct str action,
 	enum subject subject, struct decision *d);
 /* restrict_rules.c: do we relay or deliver for the recipient's domain? */
 bool restrict_is_auth_destination(struct check *c);
+/* Does the local part say a way that the mail is to take (user%host, user@host,
+ * with bang: host!user), and is the client not let say so? */
+bool restrict_is_routed(const struct check *c, struct str local, bool bang);
 /* restrict.c: runs a list */
 enum outcome restrict_run(struct check *c, const struct rule *rules, size_t n,
 	struct decision *d);

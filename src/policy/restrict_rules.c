@@ -71,6 +71,18 @@ RULE(permit_sasl_authenticated)
 	return str_present(c->login) ? OUT_PERMIT : OUT_DUNNO;
 }
 
+bool restrict_is_routed(const struct check *c, struct str local, bool bang)
+{
+	const struct conf *conf = c->policy->c;
+
+	/* resolve_dequoted_address: what stands in quotes counts, too. */
+	if (conf->allow_untrusted_routing ||
+		(!conf->resolve_dequoted_address && str_starts(local, "\"")))
+		return false;
+	return str_find(local, '%') >= 0 || str_find(local, '@') >= 0 ||
+	       (bang && str_find(local, '!') >= 0);
+}
+
 /* A destination of ours, without tricks like user%elsewhere@here. */
 static bool auth_destination(struct check *c, bool *ours_r, struct fault *f)
 {
@@ -87,9 +99,7 @@ static bool auth_destination(struct check *c, bool *ours_r, struct fault *f)
 	}
 	/* Sender-specified routing is for nobody: attack "percent hack". */
 	if (class == CLASS_RELAY || class == CLASS_LOCAL)
-		*ours_r = str_find(local, '%') < 0 &&
-			  str_find(local, '@') < 0 &&
-			  (str_find(local, '!') < 0 || class == CLASS_LOCAL);
+		*ours_r = !restrict_is_routed(c, local, class == CLASS_RELAY);
 	return true;
 }
 

@@ -7,8 +7,6 @@
 #include "codec/postfix/lines.h"
 #include "codec/smtp/path.h"
 
-enum { HEADER_ADDRESSES_MAX = 10240 };
-
 /* What an address is completed with. */
 struct context {
 	bool append_at, append_dot;
@@ -335,7 +333,11 @@ static bool rewrite_field(const struct policy *p,
 		buf_put(out, field->whole);
 		return true;
 	}
-	mail_address_parse(field->value, HEADER_ADDRESSES_MAX, a, &list);
+	if (!mail_address_parse(field->value,
+		    (size_t)p->c->header_address_token_limit, a, &list)) {
+		buf_put(out, field->whole);
+		return true;
+	}
 	for (size_t i = 0; i < list.n; i++) {
 		const struct mail_address *m = &list.v[i];
 		struct str fresh;

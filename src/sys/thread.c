@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "sys/thread.h"
 
-bool thread_start(
-	void *(*run)(void *), void *ctx, size_t stack_bytes, pthread_t *thread_r)
+bool thread_start(void *(*run)(void *), void *ctx, size_t stack_bytes,
+	pthread_t *thread_r)
 {
 	pthread_attr_t attr;
 	pthread_t thread;

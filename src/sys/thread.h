@@ -8,7 +8,7 @@
 
 /* Starts a thread with a stack of its own size, 0: the system's.  thread_r: to
  * be joined; NULL: nobody joins it.  False: there can be no further one. */
-bool thread_start(
-	void *(*run)(void *), void *ctx, size_t stack_bytes, pthread_t *thread_r);
+bool thread_start(void *(*run)(void *), void *ctx, size_t stack_bytes,
+	pthread_t *thread_r);
 
 #endif

@@ -18,10 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool last;
 
 	if (smtp_command_parse(in, &cmd)) {
-		if (smtp_mail_parse(cmd.args, ~0u, false, a, &mail, &why))
+		if (smtp_mail_parse(cmd.args, ~0u, ~0u, a, &mail, &why))
 			verp_sender(STR("+="), mail.from.whole, in, a);
 		smtp_bdat_parse(cmd.args, &octets, &last);
-		smtp_rcpt_parse(cmd.args, true, true, a, &rcpt, &why);
+		smtp_rcpt_parse(cmd.args, true, 0, a, &rcpt, &why);
 	}
 	arena_free(a);
 	return 0;

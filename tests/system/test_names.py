@@ -3,6 +3,8 @@
 postsuper, postmap, postalias, newaliases, postconf."""
 
 import json
+import email
+import email.utils
 import os
 import pwd
 import re
@@ -11,6 +13,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+from email.header import decode_header, make_header
 from pathlib import Path
 
 import pytest
@@ -142,6 +145,40 @@ def test_the_form_of_from(postern, run, form, line):
     p.run("conf", "-e", "header_from_format=modern")
     r = p.run("check", check=False)
     assert r.returncode == 78 and "write standard" in r.stderr
+
+
+def from_of(mail):
+    value = email.message_from_bytes(mail)["From"]
+    return email.utils.parseaddr(str(make_header(decode_header(value))))
+
+
+@pytest.mark.parametrize("name, charset, want", [
+    ('Dr. "X" Who', "utf-8", 'Dr. "X" Who'),
+    ("J\u00fcrgen M\u00fcller", "utf-8", "J\u00fcrgen M\u00fcller"),
+    (b"J\xfcrgen", "iso-8859-1", "J\u00fcrgen"),
+    ("Eve\nBcc: all@example.test", "utf-8", "Eve Bcc: all@example.test")])
+def test_names_of_all_kinds(postern, run, name, charset, want):
+    p = postern("one", users={BOB: "b"},
+                options={"full_name_encoding_charset": charset}).start()
+    r = run(p, "sendmail", "-f", "a@b.test", "-F", name, BOB,
+            input="Subject: s\n\nhello\n")
+    assert r.returncode == 0, r.stderr
+    mail, = inbox(p)
+    assert from_of(mail) == (want, "a@b.test")
+    assert mail.isascii() and b"\nBcc" not in mail
+
+
+@pytest.mark.parametrize("how, lines", [
+    ("always", [b"one", b"two"]), ("strict", [b"one", b"two"]),
+    ("never", [b"one ", b"two"])])
+def test_lines_that_end_in_crlf(postern, run, how, lines):
+    p = postern("one", users={BOB: "b"},
+                options={"sendmail_fix_line_endings": how}).start()
+    # By the first line, for strict; a CR that is none of the end is a space.
+    r = run(p, "sendmail", BOB, input="Subject: s\r\n\r\none\r\ntwo\n"
+            if how != "never" else "Subject: s\n\none\r\ntwo\n")
+    assert r.returncode == 0, r.stderr
+    assert inbox(p)[0].split(b"\r\n\r\n")[-1].split(b"\r\n") == [*lines, b""]
 
 
 def test_as_whom_a_user_may_send(postern, run):

@@ -85,6 +85,16 @@ def test_nobody_has_logged_in(postern):
     sink.stop()
 
 
+@pytest.mark.parametrize("quote, said", [
+    ("yes", '"john \\"x\\" doe"@far.example'),
+    ("no", 'john "x" doe@far.example')])
+def test_quotes_that_other_servers_do_not_know(inside, quote, said):
+    p, sink = inside(smtp_quote_rfc821_envelope=quote)
+    p.send(ALICE, ['"john \\"x\\" doe"@far.example'])
+    wait_for("the mail", lambda: sink.mails)
+    assert f"RCPT TO:<{said}>" in sink.commands
+
+
 def test_what_stands_behind_the_name(inside):
     p, sink = inside(smtp_sasl_password_maps="static:user:a|right:pw",
                      smtp_sasl_password_result_delimiter="|")

@@ -97,6 +97,19 @@ def test_probes_go_another_way_than_mail(verifying, options):
         other.stop()
 
 
+def test_servers_that_refuse_behind_data(verifying):
+    p = verifying(unverified_recipient_reject_code="550",
+                  smtp_address_verify_target="data",
+                  address_verify_negative_cache="no")
+    assert rcpt(p, "ok@far.example")[0] == 250
+    assert p.sink.commands[-1] == "DATA"
+    assert not any(m["data"] for m in p.sink.mails)
+    p.sink.replies["DATA"] = "554 5.7.1 none of you"
+    code, text = rcpt(p, "other@far.example")
+    assert code == 550 and "554 5.7.1 none of you" in text
+    assert p.queue() == []
+
+
 def test_nobody_knows_yet(verifying):
     p = verifying()
     code, text = rcpt(p, "later@far.example")

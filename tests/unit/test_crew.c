@@ -74,8 +74,7 @@ static enum next begin(struct guest *g, char command)
 	case 't':
 		g->waits = command;
 		g->seat.await_fd = g->news[0];
-		g->seat.deadline_ms =
-			command == 't' ? clock_mono_ms() + 30 : 0;
+		g->seat.deadline_ms = command == 't' ? clock_mono_ms() + 30 : 0;
 		return NEXT_AWAIT;
 	case 's':
 		g->waits = command;
@@ -98,10 +97,10 @@ static void woken(struct guest *g)
 
 	if (g->seat.readable)
 		must(read(g->news[0], &c, 1) == 1);
-	say(g, g->seat.readable    ? 'N'
-	       : g->seat.timed_out ? 'T'
-	       : g->seat.rung      ? 'R'
-				   : 'E');
+	say(g, g->seat.readable     ? 'N'
+		: g->seat.timed_out ? 'T'
+		: g->seat.rung      ? 'R'
+				    : 'E');
 	g->waits = 0;
 	g->seat.deadline_ms = 0;
 	g->seat.readable = false;

@@ -58,19 +58,19 @@ static void mail_parameters(void **state UNUSED)
 	assert_true(smtp_mail_parse(
 		STR("FROM:<> SIZE=2147483648 BODY=8BITMIME RET=HDRS "
 		    "ENVID=Q+2B1"),
-		SMTP_OFFER_UTF8, false, a, &m, &r));
+		SMTP_OFFER_UTF8, SMTP_PATH_BARE, a, &m, &r));
 	assert_int_equal(m.size, 2147483648u);
 	assert_str(m.envid, "Q+1");
 	assert_int_equal(m.from.whole.len, 0);
 	assert_true((m.flags & SMTP_MAIL_RET_HDRS) != 0);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		if (smtp_mail_parse(str_from(bad[i]), SMTP_OFFER_UTF8, false, a,
-			    &m, &r))
+		if (smtp_mail_parse(str_from(bad[i]), SMTP_OFFER_UTF8,
+			    SMTP_PATH_BARE, a, &m, &r))
 			fail_msg("accepted: %s", bad[i]);
 	assert_true(smtp_mail_parse(STR("FROM:<\xc3\xa4@b.example> SMTPUTF8"),
-		SMTP_OFFER_UTF8, false, a, &m, &r));
+		SMTP_OFFER_UTF8, SMTP_PATH_BARE, a, &m, &r));
 	assert_false(smtp_mail_parse(STR("FROM:<\xc3\xa4@b.example>"),
-		SMTP_OFFER_UTF8, false, a, &m, &r));
+		SMTP_OFFER_UTF8, SMTP_PATH_BARE, a, &m, &r));
 	assert_int_equal(r.code, 553);
 	arena_free(a);
 }
@@ -86,8 +86,8 @@ static void rcpt_parameters(void **state UNUSED)
 		false, false, a, &x, &r));
 	assert_str(x.orcpt, "rfc822;a@b");
 	assert_int_equal(x.notify, SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY);
-	assert_false(smtp_rcpt_parse(
-		STR("TO:<a@b.c> NOTIFY=NEVER,DELAY"), false, false, a, &x, &r));
+	assert_false(smtp_rcpt_parse(STR("TO:<a@b.c> NOTIFY=NEVER,DELAY"),
+		false, SMTP_PATH_BARE, a, &x, &r));
 	assert_false(smtp_rcpt_parse(
 		STR("TO:<a@b.c> ORCPT=;x"), false, false, a, &x, &r));
 	assert_false(smtp_rcpt_parse(STR("TO:<a@b.c> ORCPT=rfc822;a+0D+0Ab"),

@@ -83,20 +83,22 @@ struct str smtp_xtext_encode(struct str s, struct arena *a)
 	return str_of(out, n);
 }
 
-/* Moves *args behind "FROM:" or "TO:", tolerating blanks unless strict. */
-static bool skip_word(struct str *args, const char *word, bool strict)
+/* Moves *args behind "FROM:" or "TO:", and behind blanks where that is loose.
+ */
+static bool skip_word(struct str *args, const char *word, unsigned loose)
 {
 	size_t n = str_from(word).len;
 
 	if (!str_istarts(*args, word))
 		return false;
 	*args = str_from_at(*args, n);
-	while (!strict && args->len > 0 && args->ptr[0] == ' ')
+	while ((loose & SMTP_PATH_BARE) != 0 && args->len > 0 &&
+		args->ptr[0] == ' ')
 		*args = str_from_at(*args, 1);
 	return true;
 }
 
-static bool parse_path(struct str *args, unsigned flags, bool utf8, bool strict,
+static bool parse_path(struct str *args, unsigned flags, bool utf8,
 	struct smtp_path *path, struct smtp_refusal *r)
 {
 	struct smtp_bad why;
@@ -105,7 +107,6 @@ static bool parse_path(struct str *args, unsigned flags, bool utf8, bool strict,
 	for (size_t i = 0; i < args->len; i++)
 		had_utf8 |= (unsigned char)args->ptr[i] >= 0x80;
 	flags |= utf8 ? SMTP_PATH_UTF8 : 0;
-	flags |= strict ? 0 : SMTP_PATH_BARE;
 	if (smtp_path_parse(args, flags, path, &why) &&
 		(args->len == 0 || args->ptr[0] == ' '))
 		return true;
@@ -139,7 +140,7 @@ static bool wants_utf8(struct str args)
 	return false;
 }
 
-bool smtp_mail_parse(struct str args, unsigned offered, bool strict,
+bool smtp_mail_parse(struct str args, unsigned offered, unsigned loose,
 	struct arena *a, struct smtp_mail *mail_r,
 	struct smtp_refusal *refusal_r)
 {
@@ -147,11 +148,11 @@ bool smtp_mail_parse(struct str args, unsigned offered, bool strict,
 	struct str key, value;
 	size_t count = 0;
 
-	if (!skip_word(&args, "FROM:", strict))
+	if (!skip_word(&args, "FROM:", loose))
 		return refuse(
 			refusal_r, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
 	bool utf8 = (offered & SMTP_OFFER_UTF8) != 0 && wants_utf8(args);
-	if (!parse_path(&args, SMTP_PATH_EMPTY, utf8, strict, &mail.from,
+	if (!parse_path(&args, SMTP_PATH_EMPTY | loose, utf8, &mail.from,
 		    refusal_r))
 		return false;
 	while (next_param(&args, &key, &value)) {
@@ -209,16 +210,17 @@ static bool parse_orcpt(struct str value, struct arena *a, struct str *orcpt_r)
 	return true;
 }
 
-bool smtp_rcpt_parse(struct str args, bool utf8, bool strict, struct arena *a,
-	struct smtp_rcpt *rcpt_r, struct smtp_refusal *refusal_r)
+bool smtp_rcpt_parse(struct str args, bool utf8, unsigned loose,
+	struct arena *a, struct smtp_rcpt *rcpt_r,
+	struct smtp_refusal *refusal_r)
 {
 	struct smtp_rcpt rcpt = {0};
 	struct str key, value;
 
-	if (!skip_word(&args, "TO:", strict))
+	if (!skip_word(&args, "TO:", loose))
 		return refuse(
 			refusal_r, 501, "5.5.4", "Syntax: RCPT TO:<address>");
-	if (!parse_path(&args, 0, utf8, strict, &rcpt.to, refusal_r))
+	if (!parse_path(&args, loose, utf8, &rcpt.to, refusal_r))
 		return false;
 	while (next_param(&args, &key, &value)) {
 		bool notify = str_ieqc(key, "NOTIFY");

@@ -98,14 +98,15 @@ struct smtp_refusal {
 /*
  * Reads the argument of MAIL ("FROM:<...> ...") or RCPT ("TO:<...> ...").
  * Decoded values are in the arena.  The result is untouched on failure.
- * offered: enum smtp_offer.  strict: nothing but the RFC's syntax (no blank
- * before <, no bare address).
+ * offered: enum smtp_offer.  loose: enum smtp_path_flags that say what else
+ * than the RFC's syntax is taken; with SMTP_PATH_BARE blanks before <, too.
  */
-bool smtp_mail_parse(struct str args, unsigned offered, bool strict,
+bool smtp_mail_parse(struct str args, unsigned offered, unsigned loose,
 	struct arena *a, struct smtp_mail *mail_r,
 	struct smtp_refusal *refusal_r);
-bool smtp_rcpt_parse(struct str args, bool utf8, bool strict, struct arena *a,
-	struct smtp_rcpt *rcpt_r, struct smtp_refusal *refusal_r);
+bool smtp_rcpt_parse(struct str args, bool utf8, unsigned loose,
+	struct arena *a, struct smtp_rcpt *rcpt_r,
+	struct smtp_refusal *refusal_r);
 
 /* mail_params.c: one parameter of MAIL; false with the refusal. */
 bool smtp_mail_param(struct str key, struct str value, unsigned offered,

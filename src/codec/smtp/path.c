@@ -93,6 +93,18 @@ bool smtp_domain_valid(struct str domain, bool utf8)
 	return letters;
 }
 
+bool smtp_domain_is_numeric(struct str domain)
+{
+	char text[INET_ADDRSTRLEN];
+	unsigned char addr[4];
+
+	if (domain.len >= sizeof(text) || str_find(domain, '\0') >= 0)
+		return false;
+	memcpy(text, domain.ptr, domain.len);
+	text[domain.len] = '\0';
+	return inet_pton(AF_INET, text, addr) == 1;
+}
+
 bool smtp_literal_valid(struct str s)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -128,7 +140,10 @@ static size_t domain_length(struct str s, unsigned flags)
 				    s.ptr[i] == '-' || s.ptr[i] == '_' ||
 				    (unsigned char)s.ptr[i] >= 0x80))
 		i++;
-	if (!smtp_domain_valid(str_sub(s, 0, i), (flags & SMTP_PATH_UTF8) != 0))
+	struct str domain = str_sub(s, 0, i);
+	if (!smtp_domain_valid(domain, (flags & SMTP_PATH_UTF8) != 0) &&
+		((flags & SMTP_PATH_NUMERIC) == 0 ||
+			!smtp_domain_is_numeric(domain)))
 		return 0;
 	return i;
 }
@@ -180,8 +195,9 @@ static bool parse_mailbox(struct str s, unsigned flags, size_t at,
 		return true;
 	}
 	struct str rest = str_from_at(s, local + 1);
+	bool none = rest.len == 0 || rest.ptr[0] == '>' || rest.ptr[0] == ' ';
 	size_t domain = domain_length(rest, flags);
-	if (domain == 0)
+	if (domain == 0 && (!none || (flags & SMTP_PATH_NULL_DOMAIN) == 0))
 		return bad(bad_r, at + local + 1, "RFC 5321 4.1.2 Domain");
 	path->domain = str_sub(rest, 0, domain);
 	*used_r = local + 1 + domain;
@@ -239,6 +255,25 @@ void smtp_address_split(
 	}
 	*local_r = at < 0 ? address : str_sub(address, 0, (size_t)at);
 	*domain_r = at < 0 ? STR_NONE : str_from_at(address, (size_t)at + 1);
+}
+
+struct str smtp_address_unquoted(struct str address, struct arena *a)
+{
+	struct str local, domain;
+	char *out = arena_alloc(a, address.len + 1);
+	size_t n = 0;
+
+	smtp_address_split(address, &local, &domain);
+	if (local.len < 2 || local.ptr[0] != '"')
+		return address;
+	for (size_t i = 0; i < local.len; i++) {
+		if (local.ptr[i] == '"')
+			continue;
+		i += local.ptr[i] == '\\' && i + 1 < local.len;
+		out[n++] = local.ptr[i];
+	}
+	memcpy(out + n, local.ptr + local.len, address.len - local.len);
+	return str_of(out, n + address.len - local.len);
 }
 
 struct str smtp_address_domain(struct str address)

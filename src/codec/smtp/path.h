@@ -11,12 +11,15 @@
  * Pure: no I/O, no logging, no global state.  Views point into the input.
  */
 
+#include "base/arena.h"
 #include "base/str.h"
 
 enum smtp_path_flags {
 	SMTP_PATH_UTF8 = 1u << 0, /* SMTPUTF8 was asked for */
 	SMTP_PATH_EMPTY = 1u << 1, /* <> is allowed (MAIL) */
 	SMTP_PATH_BARE = 1u << 2, /* the brackets may be missing */
+	SMTP_PATH_NULL_DOMAIN = 1u << 3, /* local@: the domain is "" */
+	SMTP_PATH_NUMERIC = 1u << 4, /* local@192.0.2.1, without brackets */
 };
 
 struct smtp_path {
@@ -43,6 +46,9 @@ bool smtp_path_parse(struct str *in, unsigned flags, struct smtp_path *path_r,
 void smtp_address_split(
 	struct str address, struct str *local_r, struct str *domain_r);
 
+/* The same address without the quotes of its local part; no syntax any more. */
+struct str smtp_address_unquoted(struct str address, struct arena *a);
+
 /* Behind the last @ outside quotes; absent without, or where it is a literal:
  * there is no name to look up. */
 struct str smtp_address_domain(struct str address);
@@ -56,6 +62,8 @@ bool smtp_address_clean(struct str address);
 
 /* RFC 5321 4.1.2 Domain, RFC 1123 2.1; labels of letters, digits, - and _. */
 bool smtp_domain_valid(struct str domain, bool utf8);
+/* 1.2.3.4 */
+bool smtp_domain_is_numeric(struct str domain);
 /* [1.2.3.4] or [IPv6:...], brackets included. RFC 5321 4.1.3. */
 bool smtp_literal_valid(struct str literal);
 

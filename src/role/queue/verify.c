@@ -8,6 +8,7 @@
 
 #include "base/map.h"
 #include "base/must.h"
+#include "base/utf8.h"
 #include "codec/smtp/command.h"
 #include "db/db.h"
 #include "sys/clock.h"
@@ -142,6 +143,18 @@ static void release(struct pending *p)
 
 /* ---- probes ---- */
 
+/* postconf(5) smtputf8_autodetect_classes */
+static uint32_t utf8_flag(const struct verify *v, struct str address)
+{
+	struct str classes = v->role->conf->smtputf8_autodetect_classes;
+
+	return !utf8_is_ascii(address) &&
+			       (conf_option_has(classes, "verify") ||
+				       conf_option_has(classes, "all"))
+		       ? ENV_UTF8
+		       : 0u;
+}
+
 static void send_probe(struct verify *v, struct str address)
 {
 	struct recipient to = {.address = address,
@@ -149,7 +162,7 @@ static void send_probe(struct verify *v, struct str address)
 		.notify = SMTP_NOTIFY_NEVER};
 	struct envelope env = {.id = id_new(),
 		.arrival = clock_unix(),
-		.flags = ENV_PROBE,
+		.flags = ENV_PROBE | utf8_flag(v, to.address),
 		.sender = v->sender,
 		.client = STR("verify"),
 		.rcpts = &to,

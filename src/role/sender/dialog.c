@@ -165,6 +165,9 @@ static void fill_mail(struct delivery *d, struct smtp_client_mail *m)
 		.utf8 = (env->flags & ENV_UTF8) != 0,
 		.has_8bit = (env->flags & ENV_8BIT) != 0,
 		.probe = (env->flags & ENV_PROBE) != 0,
+		.probe_data =
+			str_ieqc(d->c->smtp_address_verify_target, "data"),
+		.unquoted = !d->c->smtp_quote_rfc821_envelope,
 		.dummy_auth = d->c->smtp_send_dummy_mail_auth,
 		.requiretls = sender_requires_tls(d),
 		.priority = env->priority,

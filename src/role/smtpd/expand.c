@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Who gets a mail in the end: virtual aliases, copies that nobody is told of. */
+/* Who gets a mail in the end: virtual aliases, copies that nobody is told of.
+ */
 #include <string.h>
 
 #include "policy/rewrite.h"

@@ -71,18 +71,34 @@ static bool ask_mailbox(struct session *s, struct handover *h, struct fault *f)
 	       ask_queue(s, h, f);
 }
 
+/* postconf(5) smtputf8_autodetect_classes.  The envelope is ASCII unless
+ * SMTPUTF8 was asked for. */
+static bool finds_utf8(const struct session *s, const struct spool *sp)
+{
+	struct str classes = s->sv->c->smtputf8_autodetect_classes;
+	const char *own = s->sv->service->local ? "sendmail" : "smtpd";
+
+	return sp->head_utf8 && s->sv->c->smtputf8_enable &&
+	       (conf_option_has(classes, own) ||
+		       conf_option_has(classes, "all"));
+}
+
 static uint32_t flags_of(const struct session *s, const struct spool *sp)
 {
 	unsigned m = s->tx.mail.flags;
+	const struct conf *c = s->sv->c;
 	bool require = (m & SMTP_MAIL_REQUIRETLS) != 0;
+	bool is_8bit = sp->has_8bit || (m & SMTP_MAIL_8BIT) != 0 ||
+		       (c->detect_8bit_encoding_header && sp->says_8bit);
 
 	/* RFC 8689 4.1: the header field is nothing beside the parameter. */
-	return (sp->has_8bit || (m & SMTP_MAIL_8BIT) != 0 ? ENV_8BIT : 0u) |
+	return (is_8bit && !s->tx.narrowed ? ENV_8BIT : 0u) |
 	       (require ? ENV_REQUIRETLS : 0u) |
 	       (sp->tls_optional && !require ? ENV_TLS_OPTIONAL : 0u) |
 	       ((m & SMTP_MAIL_BY_RETURN) != 0 ? ENV_BY_RETURN : 0u) |
 	       ((m & SMTP_MAIL_BY_TRACE) != 0 ? ENV_BY_TRACE : 0u) |
-	       ((m & SMTP_MAIL_UTF8) != 0 ? ENV_UTF8 : 0u) |
+	       ((m & SMTP_MAIL_UTF8) != 0 || finds_utf8(s, sp) ? ENV_UTF8
+							       : 0u) |
 	       ((m & SMTP_MAIL_RET_HDRS) != 0 ? ENV_RET_HDRS : 0u) |
 	       (s->tx.hold ? ENV_HOLD : 0u) | (s->tx.junk ? ENV_JUNK : 0u) |
 	       (smtpd_is_own(s) && !s->sv->lmtp ? ENV_SIGN : 0u);

@@ -92,9 +92,32 @@ static bool refused_now(struct session *s)
 	return false;
 }
 
-void smtpd_mail(struct session *s, struct str args)
+unsigned smtpd_path_flags(const struct session *s)
 {
 	const struct conf *c = s->sv->c;
+
+	return (c->strict_rfc821_envelopes ? 0u : SMTP_PATH_BARE) |
+	       (c->resolve_null_domain ? SMTP_PATH_NULL_DOMAIN : 0u) |
+	       (c->resolve_numeric_domain ? SMTP_PATH_NUMERIC : 0u);
+}
+
+void smtpd_complete_path(
+	const struct session *s, struct smtp_path *path, struct arena *a)
+{
+	if (!str_present(path->domain))
+		return;
+	if (path->domain.len == 0)
+		path->domain = s->sv->c->myhostname;
+	else if (smtp_domain_is_numeric(path->domain))
+		path->domain = arena_printf(a, "[%.*s]", STR_ARG(path->domain));
+	else
+		return;
+	path->whole = arena_printf(
+		a, "%.*s@%.*s", STR_ARG(path->local), STR_ARG(path->domain));
+}
+
+void smtpd_mail(struct session *s, struct str args)
+{
 	struct smtp_refusal why;
 	struct smtp_mail mail;
 	struct fault f;
@@ -105,11 +128,12 @@ void smtpd_mail(struct session *s, struct str args)
 		return;
 	transaction_reset(s);
 	if (!smtp_mail_parse(arena_str(s->tx_a, args), smtpd_offered(s),
-		    c->strict_rfc821_envelopes, s->tx_a, &mail, &why)) {
+		    smtpd_path_flags(s), s->tx_a, &mail, &why)) {
 		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
 		transaction_reset(s);
 		return;
 	}
+	smtpd_complete_path(s, &mail.from, s->tx_a);
 	if (smtpd_looks_like_option(s, mail.from.whole)) {
 		smtpd_refuse(s, 501, "5.1.7 Bad sender address syntax");
 		transaction_reset(s);

@@ -138,10 +138,11 @@ void smtpd_rcpt(struct session *s, struct str args)
 		return;
 	}
 	if (!smtp_rcpt_parse(args, (s->tx.mail.flags & SMTP_MAIL_UTF8) != 0,
-		    c->strict_rfc821_envelopes, s->cmd_a, &rcpt, &why)) {
+		    smtpd_path_flags(s), s->cmd_a, &rcpt, &why)) {
 		smtpd_refuse(s, why.code, "%s %s", why.enhanced, why.text);
 		return;
 	}
+	smtpd_complete_path(s, &rcpt.to, s->cmd_a);
 	if (smtpd_looks_like_option(s, rcpt.to.whole)) {
 		smtpd_refuse(s, 501, "5.1.3 Bad recipient address syntax");
 		return;

@@ -19,6 +19,9 @@ static enum newline_mode newline_mode(struct session *s)
 
 	if ((s->tx.mail.flags & SMTP_MAIL_BINARY) != 0)
 		return NEWLINE_BINARY;
+	/* The programs of this machine talk no other server into anything. */
+	if (s->sv->service->local)
+		return NEWLINE_NORMALIZE;
 	if (match_address(s->sv->policy->bare_newline_exclusions, s->addr,
 		    s->addr_len, s->client, s->cmd_a, &f) == TABLE_FOUND)
 		return NEWLINE_NORMALIZE;
@@ -29,9 +32,13 @@ static enum newline_mode newline_mode(struct session *s)
 		       : NEWLINE_REJECT;
 }
 
-/* CR or LF alone become CRLF: what is stored has one line end only. */
+/* LF alone becomes CRLF: what is stored has one line end only.  CR alone is no
+ * line end, and no server agrees with another about it: postconf(5)
+ * cleanup_replace_stray_cr_lf. */
 static void put_normalized(struct spool *sp, struct str in)
 {
+	bool blank = sp->s->sv->c->cleanup_replace_stray_cr_lf;
+
 	struct buf out CLEANUP(buf_fini);
 
 	buf_init(&out, in.len * 2 + 2);
@@ -44,7 +51,10 @@ static void put_normalized(struct spool *sp, struct str in)
 			buf_putc(&out, c);
 			continue;
 		}
-		buf_put_mem(&out, "\r\n", 2);
+		if (c == '\r' && !pair && blank)
+			buf_putc(&out, ' ');
+		else
+			buf_put_mem(&out, "\r\n", 2);
 		i += pair;
 	}
 	spool_put(sp, buf_str(&out));

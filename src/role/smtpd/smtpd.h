@@ -125,6 +125,7 @@ struct transaction {
 	bool hold;
 	bool discard;
 	bool junk; /* set aside by DMARC */
+	bool narrowed; /* force_mime_input_conversion: no 8-bit text left */
 	bool by_certificate; /* the client's let a recipient in */
 	int priority; /* RFC 6710 */
 	int64_t hold_until, deliver_by; /* Unix seconds; 0: not said */
@@ -281,6 +282,11 @@ bool smtpd_greet(struct session *s);
 /* The client is known: its lists and filters, then 220.  False: end. */
 bool smtpd_begin(struct session *s);
 
+/* mail.c: what is taken beside the RFC's syntax of addresses, and what it
+ * stands for.  enum smtp_path_flags */
+unsigned smtpd_path_flags(const struct session *s);
+void smtpd_complete_path(
+	const struct session *s, struct smtp_path *path, struct arena *a);
 /* mail.c: may a program that is given the address take it for an option? */
 bool smtpd_looks_like_option(const struct session *s, struct str address);
 
@@ -321,6 +327,8 @@ struct spool {
 	bool loop;
 	bool has_8bit;
 	bool tls_optional; /* "TLS-Required: No" */
+	bool says_8bit; /* Content-Transfer-Encoding: 8bit or binary */
+	bool head_utf8; /* the header is not ASCII */
 	bool raw; /* BINARYMIME: octets are no characters */
 };
 void spool_init(struct spool *sp, struct session *s);

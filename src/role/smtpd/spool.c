@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "codec/mail/date.h"
 #include "codec/mail/header.h"
 #include "codec/postfix/lines.h"
@@ -157,6 +158,11 @@ static void put_head(struct spool *sp, struct str head, struct buf *out)
 		sp->received += str_ieqc(field.name, "Received");
 		sp->tls_optional |= str_ieqc(field.name, "TLS-Required") &&
 				    str_ieqc(field.value, "No");
+		sp->says_8bit |=
+			str_ieqc(field.name, "Content-Transfer-Encoding") &&
+			(str_ieqc(str_trim(field.value), "8bit") ||
+				str_ieqc(str_trim(field.value), "binary"));
+		sp->head_utf8 |= !utf8_is_ascii(field.whole);
 		if (!is_dropped(field.name, s) &&
 			!smtpd_forged_field(s, &field))
 			buf_put(&kept, field.whole);
@@ -176,6 +182,22 @@ static void put_head(struct spool *sp, struct str head, struct buf *out)
 		add_missing(s, buf_str(&kept), out);
 }
 
+/* The header ends with a line that is none of its own: postconf(5)
+ * non_empty_end_of_header_action */
+static void unfinished_head(struct spool *sp, struct buf *out)
+{
+	static const char why[] =
+		"message header was not terminated by empty line";
+	struct str action = sp->s->sv->c->non_empty_end_of_header_action;
+
+	if (str_ieqc(action, "add_header"))
+		buf_putf(out, "MIME-Error: %s\r\n", why);
+	if (!str_ieqc(action, "reject") || sp->failed)
+		return;
+	sp->failed = true;
+	fault_set(&sp->fault, FAULT_PERM, 550, 6, 0, "%s", why);
+}
+
 /* Splits off the header and puts it, finished, in front of the rest. */
 static void finish_head(struct spool *sp)
 {
@@ -187,6 +209,8 @@ static void finish_head(struct spool *sp)
 	mail_split(all, &head, &body);
 	sp->head_done = true;
 	put_head(sp, head, &out);
+	if (body.len > 0 && body.ptr == head.ptr + head.len)
+		unfinished_head(sp, &out);
 	/* The blank line is written even where the client left it out. */
 	buf_puts(&out, "\r\n");
 	buf_put(&out, body);
