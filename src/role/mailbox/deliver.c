@@ -11,18 +11,21 @@
 #include "store/message.h"
 
 struct str mailbox_prefix(const struct conf *c, const struct envelope *e,
-	const struct recipient *r, struct arena *a)
+	const struct recipient *r, bool delivered_to, struct arena *a)
 {
+	struct str delivered =
+		delivered_to ? arena_printf(a, "Delivered-To: %.*s\r\n",
+				       STR_ARG(r->address))
+			     : STR("");
 	struct str original =
 		c->enable_original_recipient && str_present(r->original)
 			? arena_printf(a, "X-Original-To: %.*s\r\n",
 				  STR_ARG(r->original))
 			: STR("");
 
-	return arena_printf(a,
-		"Return-Path: <%.*s>\r\n%.*sDelivered-To: %.*s\r\n",
+	return arena_printf(a, "Return-Path: <%.*s>\r\n%.*s%.*s",
 		STR_ARG(envelope_sender(e, r, a)), STR_ARG(original),
-		STR_ARG(r->address));
+		STR_ARG(delivered));
 }
 
 /* ---- delivery ---- */
@@ -180,7 +183,7 @@ static void add_target(
 		.create = true,
 		.received = clock_unix(),
 		.quota = quota,
-		.prefix = mailbox_prefix(m->role->conf, e, r, a),
+		.prefix = mailbox_prefix(m->role->conf, e, r, true, a),
 		.body = body,
 		.cache = cache,
 		.stamp = summary_stamp(cache),

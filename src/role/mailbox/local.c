@@ -14,6 +14,7 @@
 #include "codec/postfix/aliases.h"
 #include "codec/smtp/path.h"
 #include "policy/rewrite.h"
+#include "role/mailbox/local_forward.h"
 #include "role/mailbox/local_pass.h"
 
 enum { ALIAS_DEPTH_MAX = 100, ALIAS_TARGETS_MAX = 100000, TIMEOUT_MS = 120000 };
@@ -23,6 +24,7 @@ struct task {
 	enum local_action action;
 	struct str user; /* whose mailbox, whose rights; absent: nobody's */
 	struct str target; /* file or command; the extension of a user */
+	struct str owner; /* of the list that it is in; absent: none */
 	bool luser; /* luser_relay named it */
 	struct task *next;
 };
@@ -36,12 +38,11 @@ struct expansion {
 	int body_fd; /* of body, for the child; -1: not asked for yet */
 	struct arena *a;
 	struct map *seen; /* what is already among the targets */
-	struct strs addresses; /* to be queued */
+	struct forwarded *forwarded; /* addresses to be queued */
 	struct passed *passed; /* the same, to transports */
 	bool luser; /* what is expanded is luser_relay */
 	struct task *first, **last;
 	struct str extension; /* of the recipient; absent without */
-	struct str owner; /* owner-NAME of the last alias; absent without */
 	struct fault *f;
 };
 
@@ -50,6 +51,7 @@ struct source {
 	const char *name; /* alias, forward, include */
 	struct str user; /* absent: default_privs */
 	struct str alias; /* absent: not an alias */
+	struct str owner; /* to whom errors go: of a list; absent: the sender */
 	const struct source *up;
 	unsigned depth;
 };
@@ -69,10 +71,14 @@ static bool ask_master(
 		    t->action == LOCAL_MAILBOX_ONLY ||
 		    t->action == LOCAL_FORWARD;
 	int64_t ms = TIMEOUT_MS;
+	bool delivered_to =
+		conf_option_has(x->m->role->conf->prepend_delivered_header,
+			t->action == LOCAL_COMMAND ? "command" : "file");
 	struct local_request req = {.action = t->action,
 		.user = t->user,
 		.target = user ? STR("") : t->target,
-		.prefix = mailbox_prefix(x->m->role->conf, x->e, x->r, x->a),
+		.prefix = mailbox_prefix(
+			x->m->role->conf, x->e, x->r, delivered_to, x->a),
 		.sender = x->e->sender,
 		.recipient = x->r->address,
 		.original = x->r->original,
@@ -106,6 +112,7 @@ static bool take_include(
 		.action = LOCAL_READ, .user = from->user, .target = path};
 	struct source in = {.name = "include",
 		.user = from->user,
+		.owner = from->owner,
 		.up = from,
 		.depth = from->depth + 1};
 
@@ -121,14 +128,17 @@ static bool take_include(
 static bool is_new(
 	struct expansion *x, char kind, struct str user, struct str value)
 {
+	int64_t most = x->m->role->conf->duplicate_filter_limit;
 	struct str key = arena_printf(
 		x->a, "%c%.*s %.*s", kind, STR_ARG(user), STR_ARG(value));
 
+	if (most > 0 && map_count(x->seen) >= (size_t)most)
+		return map_get(x->seen, key) == NULL;
 	return map_set(x->seen, key, x) == NULL;
 }
 
 static void add_task(struct expansion *x, enum local_action action,
-	struct str user, struct str target)
+	struct str user, struct str target, const struct source *from)
 {
 	struct task *t = arena_make(x->a, struct task);
 
@@ -137,6 +147,7 @@ static void add_task(struct expansion *x, enum local_action action,
 	*t = (struct task){.action = action,
 		.user = user,
 		.target = target,
+		.owner = from->owner,
 		.luser = x->luser};
 	*x->last = t;
 	x->last = &t->next;
@@ -154,12 +165,12 @@ static bool take_address(
 		return false;
 	if (class != CLASS_LOCAL) {
 		if (is_new(x, '@', STR_NONE, address))
-			strs_add(&x->addresses, x->a, address);
+			forward_add(&x->forwarded, from->owner, address, x->a);
 		return true;
 	}
 	/* Who names himself in his .forward wants a copy in the mailbox. */
 	if (strcmp(from->name, "forward") == 0 && str_ieq(local, from->user)) {
-		add_task(x, LOCAL_MAILBOX_ONLY, from->user, STR(""));
+		add_task(x, LOCAL_MAILBOX_ONLY, from->user, STR(""), from);
 		return true;
 	}
 	return expand_name(x, local, from);
@@ -184,17 +195,17 @@ static bool take_target(struct expansion *x, const struct alias_target *t,
 	case ALIAS_ADDRESS:
 		return take_address(x, t->value, from);
 	case ALIAS_USER:
-		add_task(x, LOCAL_MAILBOX_ONLY, t->value, STR(""));
+		add_task(x, LOCAL_MAILBOX_ONLY, t->value, STR(""), from);
 		return true;
 	case ALIAS_FILE:
 		if (restricted(x, "files", c->allow_mail_to_files, from))
 			return false;
-		add_task(x, LOCAL_FILE, from->user, t->value);
+		add_task(x, LOCAL_FILE, from->user, t->value, from);
 		return true;
 	case ALIAS_COMMAND:
 		if (restricted(x, "commands", c->allow_mail_to_commands, from))
 			return false;
-		add_task(x, LOCAL_COMMAND, from->user, t->value);
+		add_task(x, LOCAL_COMMAND, from->user, t->value, from);
 		return true;
 	case ALIAS_INCLUDE:
 		return !is_new(x, ':', from->user, t->value) ||
@@ -223,15 +234,23 @@ static bool take_text(
 	return true;
 }
 
-static void note_owner(struct expansion *x, struct str name)
+/* aliases(5): errors of a list go to its owner. */
+static struct str owner_of(
+	struct expansion *x, struct str name, const struct source *from)
 {
+	const struct conf *c = x->m->role->conf;
 	struct str value;
 	struct fault f;
+	struct alias_target t;
 	struct str owner = arena_printf(x->a, "owner-%.*s", STR_ARG(name));
 
-	if (maps_lookup(x->m->policy->alias, owner, x->a, &value, &f) ==
+	if (maps_lookup(x->m->policy->alias, owner, x->a, &value, &f) !=
 		TABLE_FOUND)
-		x->owner = rewrite_trivial(x->m->policy, owner, x->a);
+		return c->reset_owner_alias ? STR_NONE : from->owner;
+	if (c->expand_owner_alias && alias_target_next(&value, x->a, &t) &&
+		t.kind == ALIAS_ADDRESS)
+		owner = t.value;
+	return rewrite_trivial(x->m->policy, owner, x->a);
 }
 
 /* aliases(5): the commands of an alias file run as its owner. */
@@ -289,13 +308,13 @@ static bool expand_name(
 		return true;
 	if (r == TABLE_NONE || again) {
 		add_task(x, LOCAL_MAILBOX, arena_lower(x->a, user),
-			str_present(ext) ? str_from_at(ext, 1) : STR(""));
+			str_present(ext) ? str_from_at(ext, 1) : STR(""), from);
 		return true;
 	}
 	if (!is_new(x, 'a', STR_NONE, arena_lower(x->a, key)))
 		return true;
-	note_owner(x, user);
 	struct source in = {.name = "alias",
+		.owner = owner_of(x, user, from),
 		.user = rights_of_aliases(x, key),
 		.alias = key,
 		.up = from,
@@ -304,46 +323,6 @@ static bool expand_name(
 }
 
 /* ---- delivery ---- */
-
-/* RFC 9228: who was delivered to before is a loop. */
-static bool is_loop(struct str message, struct str address)
-{
-	struct str head, body;
-	struct mail_field field;
-
-	mail_split(message, &head, &body);
-	while (mail_field_next(&head, &field))
-		if (str_ieqc(field.name, "Delivered-To") &&
-			str_ieq(field.value, address))
-			return true;
-	return false;
-}
-
-static bool queue_addresses(struct expansion *x)
-{
-	struct buf text CLEANUP(buf_fini);
-	struct recipient *rcpts =
-		arena_alloc(x->a, (x->addresses.n + 1) * sizeof(*rcpts));
-
-	buf_init(&text, x->message.len + 4096);
-	buf_putf(&text, "Delivered-To: %.*s\r\n", STR_ARG(x->r->address));
-	buf_put(&text, x->message);
-	for (size_t i = 0; i < x->addresses.n; i++)
-		rcpts[i] = (struct recipient){.address = x->addresses.v[i],
-			.original = x->r->original,
-			.orcpt = x->r->orcpt,
-			.notify = x->r->notify};
-	struct envelope fresh = *x->e;
-	fresh.id = id_new();
-	fresh.filter = STR_NONE; /* it has been there */
-	fresh.size = text.len;
-	fresh.rcpts = rcpts;
-	fresh.n_rcpts = (uint32_t)x->addresses.n;
-	/* aliases(5): errors of a list go to its owner */
-	if (str_present(x->owner) && x->e->sender.len > 0)
-		fresh.sender = x->owner;
-	return local_requeue(x->m, &fresh, buf_str(&text), x->f);
-}
 
 /* To another transport, as it came: who gets it there is its business. */
 static bool pass_on(struct expansion *x, struct str user, struct str spec)
@@ -407,7 +386,8 @@ static bool deliver_user(struct expansion *x, const struct task *t)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct file_map map CLEANUP(file_unmap) = {0};
-	struct source in = {.name = "forward", .user = t->user};
+	struct source in = {
+		.name = "forward", .user = t->user, .owner = t->owner};
 	struct task ask = *t;
 	bool there = is_user(x, t->user);
 	struct str spec;
@@ -465,7 +445,7 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 	if (!text_map(body, &map, f))
 		return false;
 	x.message = map.bytes;
-	if (is_loop(map.bytes, r->address))
+	if (forward_is_loop(map.bytes, r->address))
 		return fault_set(f, FAULT_PERM, 554, 4, 6,
 			"mail forwarding loop for %.*s", STR_ARG(r->address));
 	smtp_address_split(r->address, &local, &domain);
@@ -475,7 +455,7 @@ static bool deliver_rcpt(struct mailbox_role *m, const struct envelope *e,
 	x.seen = map_new();
 	bool ok = expand_name(&x, local, &from) && do_tasks(&x) &&
 		  passed_queue(x.passed, m, e, x.message, f) &&
-		  (x.addresses.n == 0 || queue_addresses(&x));
+		  forward_queue(x.forwarded, m, e, r, x.message, a, f);
 	map_free(x.seen, NULL);
 	fd_close(&x.body_fd);
 	return ok;

@@ -88,6 +88,6 @@ void mailbox_local(struct mailbox_role *m, const struct job *job,
 /* Header lines of a delivery: Return-Path (RFC 5321 4.4), X-Original-To
  * (enable_original_recipient), Delivered-To. */
 struct str mailbox_prefix(const struct conf *c, const struct envelope *e,
-	const struct recipient *r, struct arena *a);
+	const struct recipient *r, bool delivered_to, struct arena *a);
 
 #endif

@@ -20,6 +20,7 @@
 #include "codec/postfix/aliases.h"
 #include "codec/postfix/expand.h"
 #include "codec/postfix/lines.h"
+#include "codec/smtp/path.h"
 #include "conf/table.h"
 #include "role/master/master.h"
 #include "sys/file.h"
@@ -54,9 +55,10 @@ bool local_become(const struct passwd *pw, const char *spool, struct fault *f)
 
 /* ---- .forward ---- */
 
-static struct str forward_value(struct str name, void *ctx)
+struct str local_value(struct str name, void *ctx)
 {
 	const struct local *l = ctx;
+	struct str local, domain;
 
 	if (str_eqc(name, "home"))
 		return str_from(l->pw->pw_dir);
@@ -68,6 +70,13 @@ static struct str forward_value(struct str name, void *ctx)
 		return l->r.extension;
 	if (str_eqc(name, "recipient_delimiter"))
 		return str_sub(l->conf->recipient_delimiter, 0, 1);
+	smtp_address_split(l->r.recipient, &local, &domain);
+	if (str_eqc(name, "recipient"))
+		return l->r.recipient;
+	if (str_eqc(name, "local"))
+		return local;
+	if (str_eqc(name, "domain"))
+		return domain;
 	return STR_NONE;
 }
 
@@ -110,7 +119,7 @@ static int open_forward(struct local *l, bool *ok_r, struct fault *f)
 		if (l->r.extension.len == 0 &&
 			str_isearch(item, STR("extension")) >= 0)
 			continue;
-		if (!expand(item, forward_value, l, l->a, &path, &why) ||
+		if (!expand(item, local_value, l, l->a, &path, &why) ||
 			path.len == 0 || path.ptr[0] != '/')
 			continue;
 		int fd = open_list(arena_cstr(l->a, path), &failed, f);

@@ -29,6 +29,10 @@ struct local {
  * write into it, or NULL. */
 bool local_become(const struct passwd *pw, const char *spool, struct fault *f);
 
+/* What $name is in forward_path and command_execution_directory; ctx: struct
+ * local. */
+struct str local_value(struct str name, void *ctx);
+
 /* ---- local_file.c ---- */
 
 /* Appends to the mbox path, or into the Maildir when path ends in "/", and

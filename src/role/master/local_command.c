@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "codec/postfix/aliases.h"
+#include "codec/postfix/expand.h"
 #include "codec/smtp/path.h"
 #include "role/master/local.h"
 #include "sys/clock.h"
@@ -286,12 +287,33 @@ bool local_run(
 	return run(l, p, &e, f);
 }
 
+/* postconf(5) command_execution_directory; NULL: the home. */
+static bool directory_of(
+	const struct local *l, const char **directory_r, struct fault *f)
+{
+	struct str text = l->conf->command_execution_directory, path;
+	struct local seen = *l;
+	const char *why;
+
+	*directory_r = NULL;
+	if (text.len == 0)
+		return true;
+	if (!expand(text, local_value, &seen, l->a, &path, &why))
+		return fault_set(f, FAULT_TEMP, 451, 3, 5,
+			"command_execution_directory: %s", why);
+	*directory_r = arena_cstr(l->a, path);
+	return access(*directory_r, X_OK) == 0 ||
+	       fault_sys(f, "command_execution_directory: %s", *directory_r);
+}
+
 bool local_command(const struct local *l, struct str command, struct fault *f)
 {
 	struct strs words;
 	struct env e;
-	const char *why;
+	const char *why, *directory;
 
+	if (!directory_of(l, &directory, f))
+		return false;
 	fill_env(&e, l);
 	if (!command_words(command, env_value, &e, l->a, &words, &why))
 		return fault_set(f, FAULT_TEMP, 451, 3, 5, "%.*s: %s",
@@ -299,6 +321,7 @@ bool local_command(const struct local *l, struct str command, struct fault *f)
 	int in CLEANUP(fd_close) = input(l, f);
 	struct local_program p = {.words = &words,
 		.in = in,
+		.directory = directory,
 		.seconds = l->conf->command_time_limit,
 		.name = command};
 	return in >= 0 && run(l, &p, &e, f);

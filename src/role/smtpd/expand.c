@@ -11,7 +11,9 @@ enum { EXPANDED_MAX = 10000 };
 static bool add(struct session *s, struct expanded *x, struct recipient r,
 	struct fault *f)
 {
-	for (uint32_t i = 0; i < x->n; i++)
+	int64_t most = s->sv->c->duplicate_filter_limit;
+
+	for (uint32_t i = 0; i < x->n && (most == 0 || i < most); i++)
 		if (str_ieq(x->v[i].address, r.address))
 			return true;
 	if (x->n >= EXPANDED_MAX)
