@@ -403,6 +403,7 @@ static void check_all(const char *dir, struct problems *p)
 	x.services = services_load(x.c, p);
 	if (access(x.c->main_cf.ptr, R_OK) != 0)
 		return;
+	check_openssl(x.c, p);
 	check_parameters(x.c, p);
 	check_identity(&x);
 	check_values(&x);
@@ -419,6 +420,7 @@ static void check_all(const char *dir, struct problems *p)
 	check_tables(&x);
 	match_list_new(x.tables, x.c, "imap_quota_admins",
 		x.c->imap_quota_admins, MATCH_NAMES, false, p);
+	check_trust_anchors(x.c, p);
 	check_oauth(x.c, p);
 	milter_list_parse(
 		x.c, "non_smtpd_milters", x.c->non_smtpd_milters, x.c->a, p);

@@ -7,6 +7,7 @@
 
 #include "codec/postfix/lines.h"
 #include "net/tls.h"
+#include "net/tls_config.h"
 #include "policy/tls_policy.h"
 
 static void check_key_file(const struct conf *c, const char *param,
@@ -82,6 +83,36 @@ void check_sni(const struct conf *c, struct tables *tables, struct problems *p)
 				STR("name PEM files that hold key and chain"));
 		else
 			check_certificate(c, param, chains.v[i], p);
+}
+
+void check_openssl(const struct conf *c, struct problems *p)
+{
+	struct fault f;
+
+	if (!tls_config_load(c->tls_config_file, c->tls_config_name, &f))
+		conf_problem(c, p, PROBLEM_ERROR, "tls_config_file",
+			arena_str(c->a, str_from(f.text)),
+			STR("write default, none, or a file and a section that "
+			    "it has"));
+}
+
+void check_trust_anchors(const struct conf *c, struct problems *p)
+{
+	struct tls_trust trust = {.protocols = c->smtp_tls_protocols,
+		.options = tls_options_smtp(c, false),
+		.anchors = c->smtp_tls_trust_anchor_file};
+	struct fault f;
+
+	if (trust.anchors.len == 0)
+		return;
+	SSL_CTX *ctx = tls_client_ctx(&trust, &f);
+	if (ctx == NULL)
+		conf_problem(c, p, PROBLEM_ERROR, "smtp_tls_trust_anchor_file",
+			arena_printf(
+				c->a, "smtp_tls_trust_anchor_file: %s", f.text),
+			STR("name PEM files with certificates; a public key "
+			    "alone does not do"));
+	SSL_CTX_free(ctx);
 }
 
 /* A token is a password: it does not travel in clear text. */

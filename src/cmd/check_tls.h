@@ -9,6 +9,9 @@
 bool check_certificate(const struct conf *c, const char *param,
 	struct str chain, struct problems *p);
 void check_sni(const struct conf *c, struct tables *tables, struct problems *p);
+/* OpenSSL's own configuration; before anything else of OpenSSL. */
+void check_openssl(const struct conf *c, struct problems *p);
+void check_trust_anchors(const struct conf *c, struct problems *p);
 void check_oauth(const struct conf *c, struct problems *p);
 
 /* smtp_tls_security_level, smtp_tls_policy_maps, DANE. */

@@ -123,7 +123,7 @@ static int read_options(struct sendmail *s, int argc, char **argv)
 		}
 	}
 	for (int i = optind; i < argc; i++)
-		strs_add(&s->rcpts, s->a, str_from(argv[i]));
+		strs_add(&s->rcpts, s->a, str_trim(str_from(argv[i])));
 	return EX_OK;
 }
 
@@ -403,7 +403,11 @@ static int mail(struct sendmail *s)
 		.n_rcpts = s->rcpts.n};
 	m.rcpts = arena_alloc(s->a, m.n_rcpts * sizeof(*m.rcpts));
 	for (size_t i = 0; i < m.n_rcpts; i++) {
-		m.rcpts[i].address = at_origin(s, s->rcpts.v[i]);
+		struct str to = s->rcpts.v[i];
+
+		if (to.len == 0 || str_eqc(to, "<>"))
+			to = s->c->empty_address_recipient;
+		m.rcpts[i].address = at_origin(s, to);
 		m.rcpts[i].notify = notify_flags(s->notify);
 		m.utf8 |= !utf8_is_ascii(s->rcpts.v[i]);
 	}

@@ -340,6 +340,19 @@ static SSL_CTX *client_ctx(struct str protocols,
 	return ctx;
 }
 
+/* They need not be roots. */
+static bool load_anchors(SSL_CTX *ctx, struct str files, struct fault *f)
+{
+	struct str file;
+
+	X509_STORE_set_flags(
+		SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+	while (str_present(file = list_item(&files)))
+		if (!load_authorities(ctx, file, STR(""), false, f))
+			return false;
+	return true;
+}
+
 SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 {
 	SSL_CTX *ctx = client_ctx(trust->protocols, &trust->options, f);
@@ -347,6 +360,12 @@ SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f)
 	if (ctx == NULL)
 		return NULL;
 	if (trust->own != NULL && !tls_pairs_load(ctx, trust->own, f)) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	if (trust->anchors.len > 0) {
+		if (load_anchors(ctx, trust->anchors, f))
+			return ctx;
 		SSL_CTX_free(ctx);
 		return NULL;
 	}

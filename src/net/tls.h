@@ -51,6 +51,9 @@ struct tls_trust {
 	struct str protocols;
 	struct tls_options options;
 	const struct tls_pair_paths *own; /* NULL: no certificate to show */
+	/* Files with certificates that are trusted, and nothing but them;
+	 * empty: the authorities above. */
+	struct str anchors;
 };
 SSL_CTX *tls_client_ctx(const struct tls_trust *trust, struct fault *f);
 /* Another one with the same trust, and what a policy says beside main.cf;

@@ -15,6 +15,7 @@
 
 #include "base/must.h"
 #include "codec/postfix/lines.h"
+#include "net/tls_config.h"
 #include "role/accounts.h"
 #include "role/agent.h"
 #include "role/anvil.h"
@@ -149,6 +150,7 @@ void role_begin(struct role *r, int argc, char **argv)
 	struct problems problems = {.a = arena_new(SIZE_MAX)};
 	int board = -1, anvil = -1, main_cf = -1, master_cf = -1;
 	long slot = 0;
+	struct fault f;
 
 	must(argc >= 3);
 	*r = (struct role){.name = argv[1],
@@ -179,6 +181,9 @@ void role_begin(struct role *r, int argc, char **argv)
 		inherited_text(master_cf), NULL, 0, &problems);
 	open_log(r);
 	open_trail(r);
+	if (!tls_config_load(
+		    r->conf->tls_config_file, r->conf->tls_config_name, &f))
+		role_die(r, &f);
 	r->services = services_load(r->conf, &problems);
 	for (int i = 3; i + 1 < argc; i += 2)
 		if (strcmp(argv[i], "--listen") == 0)

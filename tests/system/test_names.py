@@ -181,6 +181,15 @@ def test_lines_that_end_in_crlf(postern, run, how, lines):
     assert inbox(p)[0].split(b"\r\n\r\n")[-1].split(b"\r\n") == [*lines, b""]
 
 
+@pytest.mark.parametrize("rcpt", ["", "<>"])
+def test_the_empty_address(postern, run, rcpt):
+    p = postern("one", users={BOB: "b"},
+                options={"empty_address_recipient": BOB}).start()
+    r = run(p, "sendmail", "-f", "a@b.test", rcpt, input="Subject: s\n\nx\n")
+    assert r.returncode == 0, r.stderr
+    assert len(inbox(p)) == 1
+
+
 def test_as_whom_a_user_may_send(postern, run):
     me = pwd.getpwuid(os.geteuid()).pw_name
     p = postern("one", users={BOB: "b"}, options={

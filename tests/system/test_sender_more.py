@@ -117,6 +117,56 @@ def test_a_password_for_who_has_shown_himself(inside, match, status):
     p.run("queue", "delete", "ALL")
 
 
+def tries(p, n):
+    """That many deliveries have been tried, and none has gone."""
+    wait_for("the tries", lambda: p.log().count("status=deferred") >= n)
+
+
+@pytest.mark.parametrize("options, asked", [
+    ({}, 3), ({"smtp_sasl_auth_cache_name": "proxy:btree:/x"}, 1),
+    ({"smtp_sasl_auth_cache_name": "x", "smtp_sasl_auth_cache_time": "0s"}, 3)])
+def test_a_password_that_was_refused(inside, options, asked):
+    p, sink = inside(smtp_sasl_password_maps="static:user:wrong",
+                     smtp_destination_concurrency_limit="1", **options)
+    for i in range(3):
+        p.send(ALICE, [f"x{i}@far.example"])
+        tries(p, i + 1)
+        p.run("queue", "delete", "ALL")
+    assert len(sink.logins) == asked
+    assert len(re.findall(r"status=deferred.*535 5\.7\.8 no", p.log())) >= 3
+
+
+# ---- whom we trust ----
+
+@pytest.mark.parametrize("good", [True, False])
+def test_an_anchor_is_all_that_is_trusted(postern, tmp_path, good):
+    chain, cert = make_certificate(tmp_path, ["sink.test"], ["127.0.0.5"])
+    (tmp_path / "o").mkdir()
+    _, other = make_certificate(tmp_path / "o", ["other.test"], ["127.0.0.5"])
+    sink = TlsSink(chain)
+    p = postern("p", users={ALICE: "a"}, options=relaying(sink, **{
+        "smtp_tls_security_level": "verify",
+        "smtp_tls_verify_cert_match": "sink.test",
+        "smtp_tls_CAfile": str(other if good else cert),
+        "smtp_tls_trust_anchor_file":
+            f"{other}, {cert}" if good else str(other)})).start()
+    p.send(ALICE, ["x@far.example"])
+    if good:
+        wait_for("the mail", lambda: sink.mails)
+    else:
+        tries(p, 1)
+        assert not sink.mails
+        p.run("queue", "delete", "ALL")
+    sink.stop()
+
+
+def test_an_anchor_that_is_no_certificate(postern):
+    p = postern("p", users={ALICE: "a"}, options={
+        "smtp_tls_trust_anchor_file": "/etc/hostname"})
+    r = p.run("check", check=False)
+    assert r.returncode == 78 and "smtp_tls_trust_anchor_file" in r.stderr
+
+
 # ---- names ----
 
 @pytest.mark.parametrize("override, called", [("no", "mail.a.test"),

@@ -325,3 +325,40 @@ def test_auth_is_not_offered_to_some(postern):
         s.starttls(p.tls(), p.name)
         assert ("AUTH " in s.expect("EHLO c.example", 250)) == offered
         s.close()
+
+
+CONFIG = """openssl_conf = here
+postern = there
+[here]
+ssl_conf = ssl_here
+[there]
+ssl_conf = ssl_there
+[ssl_here]
+system_default = chacha
+[ssl_there]
+system_default = aes
+[chacha]
+Ciphersuites = TLS_CHACHA20_POLY1305_SHA256
+[aes]
+Ciphersuites = TLS_AES_128_GCM_SHA256
+"""
+
+
+@pytest.mark.parametrize("name, suite", [
+    ("", "TLS_CHACHA20_POLY1305_SHA256"), ("postern", "TLS_AES_128_GCM_SHA256"),
+    (None, "TLS_AES_256_GCM_SHA384")])
+def test_openssls_own_configuration(postern, tmp_path, name, suite):
+    config = tmp_path / "openssl.cnf"
+    config.write_text(CONFIG)
+    options = {"tls_config_file": "none"} if name is None else {
+        "tls_config_file": str(config), "tls_config_name": name}
+    s = handshake(with_tls(postern, **options))
+    assert s.sock.cipher()[0] == suite
+    s.close()
+
+
+def test_a_configuration_of_openssl_that_is_not_there(postern, tmp_path):
+    p = postern("tls", users={BOB: "b"},
+                options={"tls_config_file": str(tmp_path / "none.cnf")})
+    r = p.run("check", check=False)
+    assert r.returncode == 78 and "tls_config_file" in r.stderr

@@ -30,8 +30,7 @@ static bool queue_one(const struct forwarded *x, struct mailbox_role *m,
 		arena_alloc(a, x->addresses.n * sizeof(*rcpts));
 
 	buf_init(&text, message.len + 4096);
-	if (conf_option_has(
-		    m->role->conf->prepend_delivered_header, "forward"))
+	if (conf_option_has(m->role->conf->prepend_delivered_header, "forward"))
 		buf_putf(&text, "Delivered-To: %.*s\r\n", STR_ARG(r->address));
 	buf_put(&text, message);
 	for (size_t i = 0; i < x->addresses.n; i++)

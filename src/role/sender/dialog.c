@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/postfix/lines.h"
+#include "role/sender/auth_cache.h"
 #include "role/sender/connections.h"
 #include "role/sender/delivery.h"
 #include "sys/clock.h"
@@ -103,7 +104,17 @@ static bool log_in(struct delivery *d, struct smtp_client *c, struct fault *f)
 	l.user = str_cut(&value, between.len > 0 ? between.ptr[0] : ':');
 	l.password = str_present(value) ? value : STR("");
 	l.plaintext = !conf_option_has(security_options(d, c), "noplaintext");
-	bool ok = smtp_client_auth(c, &l, f);
+	bool cached = d->c->smtp_sasl_auth_cache_name.len > 0;
+	struct auth_attempt attempt = {d->mta, l.user, l.password};
+	bool known =
+		cached && auth_cache_refused(d->s->refused_passwords, &attempt,
+				  d->c->smtp_sasl_auth_cache_time, f);
+	bool ok = !known && smtp_client_auth(c, &l, f);
+	if (!ok && !known && cached && f->class == FAULT_PERM)
+		auth_cache_note(d->s->refused_passwords, &attempt, f);
+	if (known)
+		log_info("not asked again: it has refused the password",
+			log_s("relay", d->mta), log_s("login", l.user));
 	/* A wrong password is ours to mend: the mail waits. */
 	if (!ok && f->class == FAULT_PERM && d->c->smtp_sasl_auth_soft_bounce)
 		f->class = FAULT_TEMP;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The sender role: threads that relay, each with one message in hand. */
 #include "role/sender/sender.h"
+#include "role/sender/auth_cache.h"
 #include "role/sender/connections.h"
 
 #include "base/must.h"
@@ -58,6 +59,7 @@ int role_sender(struct role *r)
 		role_may_read_tables(r, lists[i]);
 	role_sandbox(r, true);
 	s->connections = connections_new();
+	s->refused_passwords = auth_cache_new();
 	int64_t processes = c->sender_processes > 0 ? c->sender_processes : 1;
 	int64_t threads = (c->default_process_limit + c->smtp_unanswered_limit +
 				  processes - 1) /

@@ -39,6 +39,7 @@ struct sender {
 	size_t n_transports;
 	struct tls_cache *sessions;
 	struct connections *connections;
+	struct auth_cache *refused_passwords;
 	struct dkim_keyring *keyring;
 	struct dkim_signer *signer;
 	struct mta_sts *sts; /* NULL: off */

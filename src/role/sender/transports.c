@@ -18,9 +18,9 @@ static bool same_tls(const struct conf *a, const struct conf *b)
 		a->name, b->name                                               \
 	}
 	const struct both_str all[] = {OF(smtp_tls_CAfile), OF(smtp_tls_CApath),
-		OF(smtp_tls_protocols), OF(smtp_tls_mandatory_protocols),
-		OF(smtp_tls_ciphers), OF(smtp_tls_mandatory_ciphers),
-		OF(smtp_tls_exclude_ciphers),
+		OF(smtp_tls_trust_anchor_file), OF(smtp_tls_protocols),
+		OF(smtp_tls_mandatory_protocols), OF(smtp_tls_ciphers),
+		OF(smtp_tls_mandatory_ciphers), OF(smtp_tls_exclude_ciphers),
 		OF(smtp_tls_mandatory_exclude_ciphers),
 		OF(smtp_tls_chain_files), OF(smtp_tls_cert_file),
 		OF(smtp_tls_key_file), OF(smtp_tls_eccert_file),
@@ -45,7 +45,8 @@ static SSL_CTX *client_ctx(
 	struct tls_trust trust = {c->smtp_tls_CAfile, c->smtp_tls_CApath,
 		mandatory ? c->smtp_tls_mandatory_protocols
 			  : c->smtp_tls_protocols,
-		tls_options_smtp(c, mandatory), &t->own};
+		tls_options_smtp(c, mandatory), &t->own,
+		c->smtp_tls_trust_anchor_file};
 
 	return tls_client_ctx(&trust, f);
 }
