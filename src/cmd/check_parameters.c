@@ -119,7 +119,7 @@ static void check_name(
 			arena_printf(
 				a, "%s has no meaning in one program", k->name),
 			STR_NONE);
-	else if (k != NULL || is_transport_suffix(e->name))
+	else if (is_transport_suffix(e->name))
 		problem_add(p, PROBLEM_WARNING, e->file, e->line,
 			arena_printf(
 				a, "%.*s does not act yet", STR_ARG(e->name)),
@@ -174,10 +174,10 @@ void check_list_parameters(void)
 		[KNOWN_TRANSPORT] = "acts",
 		[KNOWN_LMTP] = "acts",
 		[KNOWN_SCREEN] = "acts",
-		[KNOWN_LATER] = "later"};
+		[KNOWN_ACTS] = "acts"};
 
 	printf("# acts: as in Postfix; never: no meaning in one program; "
-	       "other: served in\n# another way; later: does not act yet\n");
+	       "other: served in\n# another way\n");
 	for (size_t i = 0; i < n_params; i++)
 		printf("%-46s acts   %s\n", params[i].name, params[i].doc);
 	for (size_t i = 0; i < n_known_params; i++)

@@ -133,6 +133,8 @@ void check_words(const struct conf *c, struct problems *p)
 	static const char *const targets[WORDS_MAX] = {"rcpt", "data"};
 	static const char *const unended[WORDS_MAX] = {
 		"fix_quietly", "add_header", "reject"};
+	static const char *const search[WORDS_MAX] = {
+		"res_defnames", "res_dnsrch"};
 	static const char *const utf8[WORDS_MAX] = {
 		"sendmail", "smtpd", "verify", "all"};
 	static const char *const languages[WORDS_MAX] = {"en", "de"};
@@ -170,6 +172,8 @@ void check_words(const struct conf *c, struct problems *p)
 	/* Postfix has more classes: mail that we write ourselves. */
 	check_one(c, p, "smtputf8_autodetect_classes",
 		c->smtputf8_autodetect_classes, PROBLEM_WARNING, utf8);
+	check_one(c, p, "smtp_dns_resolver_options",
+		c->smtp_dns_resolver_options, PROBLEM_ERROR, search);
 	check_one(c, p, "bounce_language", c->bounce_language, PROBLEM_ERROR,
 		languages);
 	check_one(c, p, "smtp_dns_support_level", c->smtp_dns_support_level,

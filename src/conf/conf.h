@@ -33,7 +33,7 @@ enum known_kind {
 	KNOWN_TRANSPORT,
 	KNOWN_LMTP,
 	KNOWN_SCREEN,
-	KNOWN_LATER
+	KNOWN_ACTS
 };
 struct known_param {
 	const char *name;

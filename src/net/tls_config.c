@@ -30,6 +30,7 @@ bool tls_config_load(struct str file, struct str name, struct fault *f)
 		settings, usual ? CONF_MFLAGS_IGNORE_MISSING_FILE : 0);
 	bool ok = OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, settings) == 1;
 	OPENSSL_INIT_free(settings);
-	return ok || fault_set(f, FAULT_PERM, 0, 3, 5, "tls_config_file: %s: %s",
-			     path, tls_error_text(why, sizeof(why)));
+	return ok ||
+	       fault_set(f, FAULT_PERM, 0, 3, 5, "tls_config_file: %s: %s",
+		       path, tls_error_text(why, sizeof(why)));
 }

@@ -8,6 +8,8 @@
 #include "codec/smtp/reply.h"
 #include "conf/service.h"
 #include "policy/restrict.h"
+#include "policy/verify_sender.h"
+#include "sys/clock.h"
 
 struct policy *policy_new(const struct conf *c, struct tables *tables,
 	struct resolver *resolver, struct problems *problems)
@@ -233,9 +235,8 @@ static enum table_result known_in_class(const struct policy *p,
 static bool is_double_bounce(
 	const struct policy *p, struct str local, struct str domain)
 {
-	return p->c->double_bounce_sender.len > 0 &&
-	       str_ieq(local, p->c->double_bounce_sender) &&
-	       str_ieq(domain, p->c->myorigin);
+	return verify_sender_is(
+		p->c, p->c->double_bounce_sender, local, domain, clock_unix());
 }
 
 bool policy_recipient_known(const struct policy *p, struct str address,

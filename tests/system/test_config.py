@@ -96,7 +96,7 @@ def test_wrong_configuration_is_refused(tmp_path, text, line, word):
     ("mynetworks = 64.0.0.0/2\n", "very wide"),
     ("virtual_alias_domains = m.example.test\n", "the first one wins"),
     ("myhostname = other.example.test\n", "overrides the earlier entry"),
-    ("smtp_tls_enable_rpk = yes\n", "does not act yet"),
+    ("relay_recipient_refill_limit = 9\n", "does not act yet"),
     ("receive_override_options = no_milter\n", "did you mean"),
     ("smtpd_relay_restrictions = permit_mx_backup, reject\n", "may relay"),
     ("", "compatibility_level is missing"),
@@ -212,14 +212,14 @@ def test_each_name_is_listed_with_what_becomes_of_it(tmp_path):
     listed = dict(line.split()[:2] for line in run(
         tmp_path, "check", "--list-parameters").stdout.splitlines()
         if not line.startswith("#"))
-    assert set(listed.values()) == {"acts", "never", "other", "later"}
+    assert set(listed.values()) == {"acts", "never", "other"}
     for name in ("myhostname", "lmtp_tls_security_level"):
         assert listed[name] == "acts", name
     # The same is said where they are set.
-    later = {n for n, k in listed.items() if k == "later"}
-    r = run(config(tmp_path, "".join(f"{n} = x\n" for n in sorted(later))),
+    other = {n for n, k in listed.items() if k == "other"}
+    r = run(config(tmp_path, "".join(f"{n} = x\n" for n in sorted(other))),
             "check")
-    assert set(re.findall(r"(\S+) does not act yet", r.stderr)) == later
+    assert set(re.findall(r"(\S+) has no effect here: ", r.stderr)) == other
 
 
 def test_every_postfix_name_is_known(tmp_path):

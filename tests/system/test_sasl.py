@@ -391,10 +391,10 @@ def test_check_looks_at_what_a_line_sets(postern):
     p = postern("client", master_extra=(
         "one unix - - n - - smtp -o smtp_tls_security_level=strong "
         "-o smtp_generic_maps=texthash:/no/such "
-        "-o smtp_tls_policy_mapz=x -o smtp_tls_enable_rpk=yes\n"))
+        "-o smtp_tls_policy_mapz=x -o lmtp_recipient_refill_limit=9\n"))
     r = p.run("check", check=False)
     assert r.returncode == 78
     for text in ("smtp_tls_security_level: no such level", "/no/such",
                  "unused parameter smtp_tls_policy_mapz",
-                 "smtp_tls_enable_rpk does not act yet"):
+                 "lmtp_recipient_refill_limit does not act yet"):
         assert re.search(rf"master\.cf:\d+: .*{text}", r.stderr), r.stderr

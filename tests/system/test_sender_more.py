@@ -136,6 +136,59 @@ def test_a_password_that_was_refused(inside, options, asked):
     assert len(re.findall(r"status=deferred.*535 5\.7\.8 no", p.log())) >= 3
 
 
+# ---- the best MX is this server ----
+
+@pytest.mark.parametrize("transport, status", [
+    ("", "status=bounced"), ("lmtp:[127.0.0.6]:PORT", "status=sent"),
+    ("smtp:[127.0.0.6]:PORT", "status=sent")])
+def test_mail_for_a_domain_that_leads_here(postern, dns, transport, status):
+    sink = Sink("127.0.0.6", 0)
+    d = dns({"a.test": "@ MX 10 mx\nmx A 127.0.0.1"})
+    p = postern("p", users={ALICE: "a"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{d.port}",
+        "best_mx_transport": transport.replace("PORT", str(sink.port)),
+        "smtpd_relay_restrictions": "permit_sasl_authenticated, reject"},
+        master_extra="lmtp unix - - n - - lmtp\n")
+    p.run("conf", "-e", f"smtp_tcp_port={p.port['smtp']}")
+    p.start()
+    p.send(ALICE, ["x@a.test"])
+    wait_for("the outcome", lambda: status in p.log())
+    if transport:
+        mail, = wait_for("the mail", lambda: sink.mails)
+        assert mail["rcpts"] == ["x@a.test"]
+        assert "the best MX is this server" in p.log()
+    else:
+        assert "loops back to myself" in p.log()
+    wait_for("an empty queue", lambda: p.queue() == [])
+    sink.stop()
+
+
+# ---- names that are not all there ----
+
+@pytest.mark.parametrize("options, hop, found", [
+    ("", "[mail]", False), ("res_defnames", "[mail]", True),
+    ("res_defnames", "mail", True), ("res_defnames", "[upper]", False),
+    ("res_dnsrch", "[upper]", True), ("res_dnsrch", "[a.upper]", True),
+    ("res_defnames", "[a.upper]", False)])
+def test_where_a_host_is_looked_for(postern, dns, options, hop, found):
+    sink = Sink("127.0.0.6", 0)
+    d = dns({"in.far.test": "mail A 127.0.0.6", "far.test":
+             "upper A 127.0.0.6\na.upper A 127.0.0.6",
+             "upper": "b A 127.0.0.6", "mail": "b A 127.0.0.6"})
+    p = postern("p", users={ALICE: "a"}, options={
+        "dns_resolvers": f"[127.0.0.1]:{d.port}", "mydomain": "in.far.test",
+        "relayhost": f"{hop}:{sink.port}",
+        "smtp_dns_resolver_options": options,
+        "smtpd_relay_restrictions": "permit_sasl_authenticated, reject"}).start()
+    p.send(ALICE, ["x@b.test"])
+    if found:
+        wait_for("the mail", lambda: sink.mails)
+    else:
+        tries(p, 1)
+        p.run("queue", "delete", "ALL")
+    sink.stop()
+
+
 # ---- whom we trust ----
 
 @pytest.mark.parametrize("good", [True, False])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """reject_unverified_recipient and _sender: other servers are asked, once."""
 
+import re
 import sqlite3
 import threading
 
@@ -95,6 +96,20 @@ def test_probes_go_another_way_than_mail(verifying, options):
         assert other.mails == []
     finally:
         other.stop()
+
+
+def test_the_sender_of_probes_changes(verifying):
+    p = verifying(address_verify_sender_ttl="100d",
+                  mydestination="mail.example.test",
+                  local_recipient_maps="inline:{root=x}")
+    assert rcpt(p, "ok@far.example")[0] == 250
+    sender = next(c for c in p.sink.commands
+                  if c.startswith("MAIL")).split("<")[1].split(">")[0]
+    assert re.fullmatch(r"double-bounce[0-9b-z]+@mail\.example\.test", sender)
+    # Who asks back hears that it is there; yesterday's is gone some day.
+    assert rcpt(p, sender)[0] == 250
+    assert rcpt(p, "double-bounce1zz@mail.example.test")[0] == 450
+    assert rcpt(p, "double-bounce@mail.example.test")[0] == 250
 
 
 def test_servers_that_refuse_behind_data(verifying):

@@ -2,7 +2,7 @@
 #include "role/mailbox/local_forward.h"
 
 #include "codec/mail/header.h"
-#include "role/mailbox/local_pass.h"
+#include "role/requeue.h"
 #include "sys/clock.h"
 
 void forward_add(struct forwarded **first, struct str owner, struct str address,
@@ -46,7 +46,7 @@ static bool queue_one(const struct forwarded *x, struct mailbox_role *m,
 	fresh.n_rcpts = (uint32_t)x->addresses.n;
 	if (str_present(x->owner) && e->sender.len > 0)
 		fresh.sender = x->owner;
-	return local_requeue(m, &fresh, buf_str(&text), f);
+	return role_requeue(m->role, &fresh, buf_str(&text), f);
 }
 
 bool forward_queue(const struct forwarded *first, struct mailbox_role *m,

@@ -4,8 +4,7 @@
 #include "codec/postfix/expand.h"
 #include "codec/smtp/path.h"
 #include "policy/rewrite.h"
-
-enum { TIMEOUT_MS = 120000 };
+#include "role/requeue.h"
 
 bool local_transport(struct mailbox_role *m, struct str user, bool unknown,
 	struct arena *a, struct str *spec_r, struct fault *f)
@@ -68,28 +67,6 @@ bool local_luser(struct mailbox_role *m, struct str recipient, struct arena *a,
 
 /* ---- the queue ---- */
 
-bool local_requeue(struct mailbox_role *m, const struct envelope *e,
-	struct str message, struct fault *f)
-{
-	struct ipc_frame reply CLEANUP(ipc_frame_fini);
-	struct buf b CLEANUP(buf_fini);
-	int fd CLEANUP(fd_close) = -1;
-	struct text out = text_view(message);
-
-	ipc_frame_init(&reply);
-	if (out.size > TEXT_MEMORY_MAX) {
-		fd = text_descriptor(&out, f);
-		if (fd < 0)
-			return false;
-		out.bytes = STR_NONE;
-	}
-	buf_init(&b, IPC_PAYLOAD_MAX);
-	envelope_put(&b, e);
-	text_put(&b, &out);
-	return ipc_call(m->role->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
-		TIMEOUT_MS, &reply, f);
-}
-
 struct str passed_address(struct mailbox_role *m, const struct recipient *r,
 	struct str user, struct arena *a)
 {
@@ -130,7 +107,7 @@ bool passed_queue(const struct passed *first, struct mailbox_role *m,
 		fresh.size = message.len;
 		fresh.rcpts = p->rcpts;
 		fresh.n_rcpts = (uint32_t)p->n;
-		if (!local_requeue(m, &fresh, message, f))
+		if (!role_requeue(m->role, &fresh, message, f))
 			return false;
 	}
 	return true;

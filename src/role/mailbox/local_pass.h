@@ -36,10 +36,4 @@ void passed_add(struct passed **first, struct str spec,
 bool passed_queue(const struct passed *first, struct mailbox_role *m,
 	const struct envelope *e, struct str message, struct fault *f);
 
-/* Into the queue, as a message of its own; on disk when it returns true.  Where
- * the envelope has a filter, that transport gets it, else the route of each
- * recipient. */
-bool local_requeue(struct mailbox_role *m, const struct envelope *e,
-	struct str message, struct fault *f);
-
 #endif

@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "codec/smtp/command.h"
 #include "db/db.h"
+#include "policy/verify_sender.h"
 #include "sys/clock.h"
 #include "sys/waiting.h"
 
@@ -32,7 +33,6 @@ struct pending {
 struct verify {
 	struct role *role;
 	struct sched *sched;
-	struct str sender; /* of the probes */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct db *db;
@@ -44,8 +44,6 @@ struct verify *verify_new(
 	struct role *r, struct sched *s, const char *dir, struct fault *f)
 {
 	struct verify *v = must_alloc(sizeof(*v));
-	const struct conf *c = r->conf;
-	struct str sender = c->address_verify_sender;
 	pthread_condattr_t attr;
 	char path[4096];
 
@@ -58,11 +56,6 @@ struct verify *verify_new(
 	}
 	v->role = r;
 	v->sched = s;
-	v->sender = str_eqc(sender, "<>") ? STR("")
-		    : sender.len > 0 && str_find(sender, '@') < 0
-			    ? arena_printf(r->a, "%.*s@%.*s", STR_ARG(sender),
-				      STR_ARG(c->myorigin))
-			    : sender;
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -157,13 +150,14 @@ static uint32_t utf8_flag(const struct verify *v, struct str address)
 
 static void send_probe(struct verify *v, struct str address)
 {
+	struct arena *a CLEANUP(arena_freep) = arena_new(65536);
 	struct recipient to = {.address = address,
 		.original = address,
 		.notify = SMTP_NOTIFY_NEVER};
 	struct envelope env = {.id = id_new(),
 		.arrival = clock_unix(),
 		.flags = ENV_PROBE | utf8_flag(v, to.address),
-		.sender = v->sender,
+		.sender = verify_sender(v->role->conf, clock_unix(), a),
 		.client = STR("verify"),
 		.rcpts = &to,
 		.n_rcpts = 1};

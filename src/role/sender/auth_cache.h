@@ -18,7 +18,8 @@ struct auth_cache *auth_cache_new(void);
 struct auth_attempt {
 	struct str host, user, password;
 };
-/* Was the same refused in the last seconds?  Then the fault is what was said. */
+/* Was the same refused in the last seconds?  Then the fault is what was said.
+ */
 bool auth_cache_refused(struct auth_cache *c, const struct auth_attempt *x,
 	int64_t seconds, struct fault *f);
 void auth_cache_note(struct auth_cache *c, const struct auth_attempt *x,

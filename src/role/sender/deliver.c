@@ -6,7 +6,9 @@
 
 #include "codec/mail/header.h"
 #include "codec/postfix/lines.h"
+#include "codec/smtp/command.h"
 #include "policy/rewrite.h"
+#include "role/requeue.h"
 #include "role/sender/delivery.h"
 #include "sys/clock.h"
 
@@ -116,6 +118,49 @@ static bool try_nexthop(struct delivery *d, struct str nexthop,
 }
 
 /* postconf(5) relayhost, transport(5): a list; then smtp_fallback_relay. */
+/* RFC 5321 5.1: the best MX is this server, but no domain of ours is meant. */
+static bool is_ours_by_mx(const struct delivery *d, const struct fault *f)
+{
+	return d->c->best_mx_transport.len > 0 && !d->answered &&
+	       f->class == FAULT_PERM && f->subject == 4 && f->detail == 6;
+}
+
+/* postconf(5) best_mx_transport: to another transport, for those who are left.
+ * False with the fault: they have it as their outcome. */
+static bool pass_on(struct delivery *d, struct fault *f)
+{
+	struct str spec = d->c->best_mx_transport;
+	struct envelope fresh = d->job->env;
+	struct recipient *rcpts =
+		arena_alloc(d->a, d->job->n_pick * sizeof(*rcpts));
+	struct outcome_of o = {.kind = DELIVERED,
+		.relayed = true,
+		.text = arena_printf(d->a,
+			"passed on to %.*s: the best MX is this server",
+			STR_ARG(spec))};
+
+	/* What came from there and is sent there again never ends. */
+	if (str_present(fresh.filter) && str_eq(fresh.filter, spec))
+		return false;
+	fresh.n_rcpts = 0;
+	for (uint32_t i = 0; i < d->job->n_pick; i++) {
+		if (d->settled[i])
+			continue;
+		struct recipient r = d->job->env.rcpts[d->job->pick[i]];
+		r.notify &= ~(uint32_t)SMTP_NOTIFY_SUCCESS; /* we say so */
+		rcpts[fresh.n_rcpts++] = r;
+	}
+	fresh.id = id_new();
+	fresh.rcpts = rcpts;
+	fresh.filter = spec;
+	if (!role_requeue(d->s->role, &fresh, d->message, f))
+		return false;
+	for (uint32_t i = 0; i < d->job->n_pick; i++)
+		if (!d->settled[i])
+			sender_settle(d, i, o);
+	return true;
+}
+
 static void try_all(struct delivery *d)
 {
 	struct str hops = d->job->nexthop, hop;
@@ -130,6 +175,8 @@ static void try_all(struct delivery *d)
 	while (more && str_present(hop = list_item(&hops)))
 		more = try_nexthop(d, hop, &sessions, &f);
 	if (sender_all_settled(d))
+		return;
+	if (is_ours_by_mx(d, &f) && pass_on(d, &f))
 		return;
 	if (sessions == 0 && f.class == FAULT_TEMP)
 		d->o->site_failed = true;

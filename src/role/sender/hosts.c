@@ -346,6 +346,7 @@ bool sender_find_hosts(struct sender *s, const struct conf *c,
 		spec = str_from_at(spec, 5);
 	if (!split_nexthop(&site, spec, &mx, f))
 		return false;
+	site.host = sender_search(c, resolver, site.host, a);
 	site.name_secure = !mx;
 	bool ok = false, by_host = !mx;
 	if (mx && wants_srv(&site))

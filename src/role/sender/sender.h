@@ -68,6 +68,10 @@ struct site {
 	size_t n_hosts;
 };
 
+/* search.c: the name in full, by smtp_dns_resolver_options. */
+struct str sender_search(const struct conf *c, struct resolver *r,
+	struct str name, struct arena *a);
+
 /* hosts.c: "[host]:port", "host", "inet:host:port", "unix:path" and MX.
  * False: a temporary fault, or FAULT_PERM for domains without mail. */
 bool sender_find_hosts(struct sender *s, const struct conf *c,
