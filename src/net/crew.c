@@ -9,16 +9,15 @@
  */
 #include "net/crew.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/must.h"
+#include "net/listeners.h"
 #include "net/lot.h"
 #include "sys/clock.h"
 #include "sys/thread.h"
@@ -30,16 +29,9 @@ enum {
 	CALM_TICKS = 50, /* without work: the watch sleeps, too */
 	IDLE_MS = 60000, /* somebody looks at the deadlines at least so often */
 	STACK_BYTES = 512 * 1024,
-	EVENTS = 64,
-	LISTENERS_MAX = 64
+	EVENTS = 64
 };
 enum { SEAT_READY = 1, SEAT_SERVED, SEAT_PARKED };
-
-struct listener {
-	int fd;
-	crew_accept_f *accepted;
-	void *ctx;
-};
 
 struct crew {
 	pthread_mutex_t lock;
@@ -61,8 +53,7 @@ struct crew {
 	unsigned cpus;
 	unsigned sessions;
 	struct lot lot; /* the parked ones */
-	struct listener listeners[LISTENERS_MAX];
-	unsigned n_listeners;
+	struct listeners listeners;
 	bool ending;
 };
 
@@ -329,18 +320,6 @@ unsigned crew_sessions(struct crew *c)
 
 /* ---- the poll ---- */
 
-static void accept_all(struct listener *l)
-{
-	for (int i = 0; i < 64; i++) {
-		int fd = accept4(
-			l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0)
-			return;
-		l->accepted(fd, l->ctx);
-	}
-}
-
 static void take_event(struct crew *c, uint64_t key)
 {
 	int listener;
@@ -352,7 +331,7 @@ static void take_event(struct crew *c, uint64_t key)
 	}
 	if (listener >= 0) {
 		leave(c);
-		accept_all(&c->listeners[listener]);
+		listeners_accept(&c->listeners, (unsigned)listener);
 		pthread_mutex_lock(&c->lock);
 	}
 }
@@ -439,11 +418,9 @@ static void *work(void *arg)
 void crew_listen(
 	struct crew *c, int listen_fd, crew_accept_f *accepted, void *ctx)
 {
-	must(c->n_listeners < LISTENERS_MAX);
-	unsigned i = c->n_listeners++;
-
-	c->listeners[i] = (struct listener){listen_fd, accepted, ctx};
-	lot_listen(&c->lot, listen_fd, i);
+	lot_listen(&c->lot, listen_fd,
+		listeners_add(&c->listeners,
+			(struct listener){listen_fd, accepted, ctx}));
 }
 
 struct crew *crew_new(unsigned max_threads)
@@ -458,6 +435,7 @@ struct crew *crew_new(unsigned max_threads)
 	c->max_threads = max_threads > 0 ? max_threads : 1;
 	c->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	lot_init(&c->lot);
+	listeners_init(&c->listeners);
 	must(thread_start(run_watch, c, STACK_BYTES, NULL));
 	pthread_mutex_lock(&c->lock);
 	call_worker(c);
@@ -476,9 +454,9 @@ unsigned crew_end(struct crew *c, int64_t wait_ms)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	for (unsigned i = 0; i < c->n_listeners; i++)
-		epoll_ctl(
-			c->lot.epoll, EPOLL_CTL_DEL, c->listeners[i].fd, NULL);
+	for (unsigned i = 0; i < c->listeners.n; i++)
+		epoll_ctl(c->lot.epoll, EPOLL_CTL_DEL, c->listeners.v[i].fd,
+			NULL);
 	pthread_mutex_lock(&c->lock);
 	__atomic_store_n(&c->ending, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < c->lot.n_slots; i++) {

@@ -7,8 +7,8 @@
 
 enum { TIMEOUT_MS = 120000 };
 
-bool role_requeue(struct role *r, const struct envelope *e,
-	struct str message, struct fault *f)
+bool role_requeue(struct role *r, const struct envelope *e, struct str message,
+	struct fault *f)
 {
 	struct ipc_frame reply CLEANUP(ipc_frame_fini);
 	struct buf b CLEANUP(buf_fini);
@@ -25,6 +25,6 @@ bool role_requeue(struct role *r, const struct envelope *e,
 	buf_init(&b, IPC_PAYLOAD_MAX);
 	envelope_put(&b, e);
 	text_put(&b, &out);
-	return ipc_call(r->queue, IPC_QUEUE_PUT, buf_str(&b), fd,
-		TIMEOUT_MS, &reply, f);
+	return ipc_call(r->queue, IPC_QUEUE_PUT, buf_str(&b), fd, TIMEOUT_MS,
+		&reply, f);
 }

@@ -3,10 +3,12 @@
  * by what it waits for alone. */
 #include "net/crew.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -439,6 +441,73 @@ static void descriptors_are_used_again(void **state UNUSED)
 	end(c);
 }
 
+static void let_in(int fd, void *ctx)
+{
+	struct guest *g = must_alloc(sizeof(*g));
+
+	g->seat.fd = fd;
+	g->seat.serve = serve;
+	g->next = all;
+	all = g;
+	crew_add(ctx, &g->seat);
+}
+
+static int connected(const struct sockaddr_in *to)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	const union {
+		const struct sockaddr_in *in;
+		const struct sockaddr *any;
+	} u = {.in = to};
+
+	assert_int_equal(connect(fd, u.any, sizeof(*to)), 0);
+	return fd;
+}
+
+/* The others are sent away, those who are in are served, and nobody spins. */
+static void who_finds_no_descriptor_is_sent_away(void **state UNUSED)
+{
+	enum { MANY = 20, ROOM = 5 };
+	struct crew *c = crew_new(1);
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	union {
+		struct sockaddr_in *in;
+		struct sockaddr *any;
+	} u = {.in = &at};
+	socklen_t len = sizeof(at);
+	struct rlimit before, few;
+	int v[MANY], in = 0;
+	char byte;
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(listener, u.any, len), 0);
+	assert_int_equal(listen(listener, MANY), 0);
+	assert_int_equal(getsockname(listener, u.any, &len), 0);
+	for (int i = 0; i < MANY; i++)
+		v[i] = connected(&at);
+	getrlimit(RLIMIT_NOFILE, &before);
+	few = before;
+	few.rlim_cur = (rlim_t)v[MANY - 1] + 1 + ROOM;
+	setrlimit(RLIMIT_NOFILE, &few);
+	int64_t cpu = cpu_ms();
+	crew_listen(c, listener, let_in, c);
+	for (int i = 0; i < MANY; i++) {
+		/* Written to before it was sent away: reset. */
+		ssize_t n = send(v[i], "1", 1, MSG_NOSIGNAL) == 1
+				    ? read(v[i], &byte, 1)
+				    : -1;
+		in += n == 1 && byte == '1';
+	}
+	assert_in_range(in, 1, ROOM);
+	assert_true(cpu_ms() - cpu < 1000);
+	setrlimit(RLIMIT_NOFILE, &before);
+	for (int i = 0; i < MANY; i++)
+		close(v[i]);
+	end(c);
+	close(listener);
+}
+
 static void the_end_finds_all_of_them(void **state UNUSED)
 {
 	struct crew *c = crew_new(2);
@@ -472,6 +541,7 @@ int main(void)
 		cmocka_unit_test(who_is_quiet_is_told_so_once),
 		cmocka_unit_test(an_heir_has_its_descriptor),
 		cmocka_unit_test(descriptors_are_used_again),
+		cmocka_unit_test(who_finds_no_descriptor_is_sent_away),
 		cmocka_unit_test(the_end_finds_all_of_them),
 	};
 
