@@ -291,6 +291,15 @@ void crew_become(struct crew *c, struct seat *heir)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void crew_leave(struct seat *s)
+{
+	struct crew *c = s->crew;
+
+	pthread_mutex_lock(&c->lock);
+	lot_forget(&c->lot, s);
+	pthread_mutex_unlock(&c->lock);
+}
+
 void crew_ring(struct seat *s)
 {
 	struct crew *c = s->crew;

@@ -65,6 +65,9 @@ void crew_add(struct crew *c, struct seat *seat);
 /* The session that is served on this descriptor becomes another one, which the
  * same worker serves at once. */
 void crew_become(struct crew *c, struct seat *heir);
+/* Before the session that is served closes its descriptor: nobody has to do
+ * with that any more. */
+void crew_leave(struct seat *seat);
 /* Wakes a parked session, or makes the next park return at once.  The
  * caller guarantees that the seat is alive. */
 void crew_ring(struct seat *seat);

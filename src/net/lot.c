@@ -55,15 +55,14 @@ static void arm_bytes(struct lot *lot, int fd)
 	slot->in_epoll = slot->armed = true;
 }
 
-/* Without EPOLLONESHOT the end of the connection would be told for ever.  Who
- * serves may have closed the descriptor by now. */
+/* Without EPOLLONESHOT the end of the connection would be told for ever. */
 static void disarm_bytes(struct lot *lot, int fd)
 {
 	struct epoll_event e = {.events = EPOLLONESHOT,
 		.data.u64 = key_of(fd, lot->slots[fd].generation)};
 
 	lot->slots[fd].armed = false;
-	(void)epoll_ctl(lot->epoll, EPOLL_CTL_MOD, fd, &e);
+	must(epoll_ctl(lot->epoll, EPOLL_CTL_MOD, fd, &e) == 0);
 }
 
 /* Another's descriptor, told of once: whose it is next, nobody knows. */
@@ -229,6 +228,12 @@ void lot_inherit(struct lot *lot, struct seat *heir)
 {
 	begin(heir);
 	lot->slots[heir->fd].heir = heir;
+}
+
+void lot_forget(struct lot *lot, struct seat *s)
+{
+	/* What is told of it until then means nobody; closing takes it out. */
+	lot->slots[s->fd] = (struct slot){0};
 }
 
 void lot_leave(struct lot *lot, struct seat *s)

@@ -43,6 +43,8 @@ void lot_init(struct lot *lot);
 void lot_enter(struct lot *lot, struct seat *s);
 /* Its session becomes another one. */
 void lot_inherit(struct lot *lot, struct seat *heir);
+/* The descriptor is nobody's from now on; it is closed next. */
+void lot_forget(struct lot *lot, struct seat *s);
 /* Whoever serves it may free it at any moment: no event finds it. */
 void lot_leave(struct lot *lot, struct seat *s);
 

@@ -41,6 +41,7 @@ static enum next end(struct session *x)
 		pthread_cond_wait(&x->s.paid, &x->s.write_lock);
 	waiting_end();
 	pthread_mutex_unlock(&x->s.write_lock);
+	crew_leave(&x->s.seat);
 	close(x->s.seat.fd);
 	pthread_cond_destroy(&x->s.paid);
 	pthread_mutex_destroy(&x->s.write_lock);

@@ -51,6 +51,7 @@ static enum next leave(struct guest *g)
 {
 	int fd = g->seat.fd;
 
+	crew_leave(&g->seat);
 	close(fd);
 	return NEXT_CLOSE;
 }

@@ -122,6 +122,7 @@ static enum next end(struct session *s)
 	transaction_reset(s);
 	milters_free(s);
 	smtpd_rate_end(s);
+	crew_leave(&s->seat);
 	stream_free(s->stream);
 	arena_free(s->a);
 	arena_free(s->tx_a);

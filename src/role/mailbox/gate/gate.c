@@ -118,6 +118,7 @@ bool gate_start_tls(struct gate *g)
 
 enum next gate_end(struct gate *g)
 {
+	crew_leave(&g->seat);
 	stream_free(g->stream);
 	arena_free(g->a);
 	arena_free(g->cmd_a);

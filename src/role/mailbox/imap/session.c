@@ -141,6 +141,7 @@ static enum next end(struct imap *s)
 	forget(s);
 	log_info("disconnect", log_s("client", s->client),
 		log_s("login", s->login));
+	crew_leave(&s->seat);
 	stream_free(s->stream);
 	arena_free(s->a);
 	free(s);

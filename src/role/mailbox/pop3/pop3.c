@@ -319,6 +319,7 @@ static enum next end(struct pop3 *s)
 	mark_read(s);
 	log_info("disconnect", log_s("client", s->client),
 		log_s("login", s->login));
+	crew_leave(&s->seat);
 	stream_free(s->stream);
 	free(s->v);
 	arena_free(s->cmd_a);
