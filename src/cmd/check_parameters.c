@@ -25,15 +25,22 @@ static bool acts_per_transport(struct str name)
 	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
 }
 
-static bool is_transport_suffix(struct str name)
+/* NAME_recipient_limit is what known.def has as transport_recipient_limit; NULL:
+ * none of them. */
+static const struct known_param *known_of_transports(struct str name)
 {
-	static const char *const suffixes[] = {"_extra_recipient_limit",
-		"_recipient_limit", "_transport_rate_delay",
-		"_delivery_slot_cost", "_delivery_slot_loan",
-		"_delivery_slot_discount", "_minimum_delivery_slots",
-		"_recipient_refill_limit", "_recipient_refill_delay"};
+	static const char prefix[] = "transport";
 
-	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
+	for (size_t i = 0; i < n_known_params; i++) {
+		const struct known_param *k = &known_params[i];
+		struct str known = str_from(k->name);
+
+		if (k->kind == KNOWN_OTHER &&
+			str_starts(known, "transport_") &&
+			str_ends(name, k->name + sizeof(prefix) - 1))
+			return k;
+	}
+	return NULL;
 }
 
 /* Does any other value use $name, or is it a restriction class? */
@@ -109,21 +116,18 @@ static void check_name(
 		check_transport_value(c, p, e);
 		return;
 	}
+	if (k == NULL)
+		k = known_of_transports(e->name);
 	if (k != NULL && k->kind == KNOWN_OTHER)
 		problem_add(p, PROBLEM_NOTE, e->file, e->line,
-			arena_printf(a, "%s has no effect here: %s", k->name,
-				k->text),
+			arena_printf(a, "%.*s has no effect here: %s",
+				STR_ARG(e->name), k->text),
 			STR_NONE);
 	else if (k != NULL && k->kind == KNOWN_NEVER)
 		problem_add(p, PROBLEM_NOTE, e->file, e->line,
 			arena_printf(
 				a, "%s has no meaning in one program", k->name),
 			STR_NONE);
-	else if (is_transport_suffix(e->name))
-		problem_add(p, PROBLEM_WARNING, e->file, e->line,
-			arena_printf(
-				a, "%.*s does not act yet", STR_ARG(e->name)),
-			STR("remove it, or live without it"));
 	else if (!is_referenced(c, e->name)) {
 		const char *near = nearest_param(e->name);
 

@@ -396,5 +396,5 @@ def test_check_looks_at_what_a_line_sets(postern):
     assert r.returncode == 78
     for text in ("smtp_tls_security_level: no such level", "/no/such",
                  "unused parameter smtp_tls_policy_mapz",
-                 "lmtp_recipient_refill_limit does not act yet"):
+                 "lmtp_recipient_refill_limit has no effect here"):
         assert re.search(rf"master\.cf:\d+: .*{text}", r.stderr), r.stderr
