@@ -25,8 +25,8 @@ static bool acts_per_transport(struct str name)
 	return ends_in(name, suffixes, ARRAY_LEN(suffixes));
 }
 
-/* NAME_recipient_limit is what known.def has as transport_recipient_limit; NULL:
- * none of them. */
+/* NAME_recipient_limit is what known.def has as transport_recipient_limit;
+ * NULL: none of them. */
 static const struct known_param *known_of_transports(struct str name)
 {
 	static const char prefix[] = "transport";
@@ -35,8 +35,7 @@ static const struct known_param *known_of_transports(struct str name)
 		const struct known_param *k = &known_params[i];
 		struct str known = str_from(k->name);
 
-		if (k->kind == KNOWN_OTHER &&
-			str_starts(known, "transport_") &&
+		if (k->kind == KNOWN_OTHER && str_starts(known, "transport_") &&
 			str_ends(name, k->name + sizeof(prefix) - 1))
 			return k;
 	}

@@ -11,6 +11,7 @@
 #include "conf/table_private.h"
 #include "sys/clock.h"
 #include "sys/file.h"
+#include "sys/waiting.h"
 
 enum { TABLE_FILE_MAX = 256 << 20, RECHECK_MS = 1000 };
 
@@ -280,6 +281,17 @@ static enum table_result lookup_content(struct table *t, struct str key,
 	return result;
 }
 
+static enum table_result ask_engine(struct table *t, struct str key,
+	struct arena *a, struct str *value_r, struct fault *f)
+{
+	if (!t->engine->waits)
+		return t->engine->lookup(t, key, a, value_r, f);
+	waiting_begin();
+	enum table_result r = t->engine->lookup(t, key, a, value_r, f);
+	waiting_end();
+	return r;
+}
+
 enum table_result table_lookup(struct table *t, struct str key, struct arena *a,
 	struct str *value_r, struct fault *f)
 {
@@ -299,7 +311,7 @@ enum table_result table_lookup(struct table *t, struct str key, struct arena *a,
 		return t->owner->env.account(
 			key, a, value_r, f, t->owner->env.ctx);
 	case TABLE_ENGINE:
-		return t->engine->lookup(t, key, a, value_r, f);
+		return ask_engine(t, key, a, value_r, f);
 	case TABLE_TEXT:
 	case TABLE_INLINE:
 	case TABLE_CIDR:

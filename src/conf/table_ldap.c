@@ -180,4 +180,5 @@ static bool open_table(struct table *t, unsigned flags UNUSED,
 	return sql_open(t, &driver, p, f);
 }
 
-const struct table_engine table_ldap = {open_table, sql_lookup, sql_close};
+const struct table_engine table_ldap = {
+	open_table, sql_lookup, sql_close, .waits = true};

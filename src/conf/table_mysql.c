@@ -122,4 +122,5 @@ static bool open_table(struct table *t, unsigned flags UNUSED,
 	return sql_open(t, &driver, p, f);
 }
 
-const struct table_engine table_mysql = {open_table, sql_lookup, sql_close};
+const struct table_engine table_mysql = {
+	open_table, sql_lookup, sql_close, .waits = true};

@@ -40,6 +40,7 @@ struct table_engine {
 	enum table_result (*lookup)(struct table *t, struct str key,
 		struct arena *a, struct str *value_r, struct fault *f);
 	void (*close)(struct table *t);
+	bool waits; /* for a server, in a library that does not say so */
 };
 extern const struct table_engine table_unionmap, table_pipemap, table_randmap,
 	table_tcp, table_socketmap, table_sqlite, table_mysql, table_pgsql,

@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <stdio.h>
 
+#include "base/must.h"
 #include "net/tls.h"
 
 bool tls_config_load(struct str file, struct str name, struct fault *f)
@@ -14,9 +15,11 @@ bool tls_config_load(struct str file, struct str name, struct fault *f)
 	char path[4096], section[256], why[160];
 	bool usual = str_ieqc(file, "default");
 
-	if (str_ieqc(file, "none"))
-		return OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) ==
-		       1;
+	if (str_ieqc(file, "none")) {
+		must(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) ==
+			1);
+		return true;
+	}
 	if (usual && name.len == 0)
 		return true; /* as OpenSSL does by itself */
 	snprintf(path, sizeof(path), "%.*s", STR_ARG(file));

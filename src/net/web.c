@@ -5,6 +5,7 @@
 
 #include "base/must.h"
 #include "sys/sock.h"
+#include "sys/waiting.h"
 
 void web_init(void)
 {
@@ -93,7 +94,9 @@ bool web_ask(const struct web_request *q, struct arena *a, struct buf *body,
 	curl_easy_setopt(h, CURLOPT_RESOLVE, hosts);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, body);
+	waiting_begin();
 	CURLcode rc = curl_easy_perform(h);
+	waiting_end();
 	curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, status_r);
 	curl_easy_getinfo(h, CURLINFO_CONTENT_TYPE, &type);
 	*type_r = type != NULL ? arena_str(a, str_from(type)) : STR("");

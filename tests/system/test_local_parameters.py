@@ -78,3 +78,17 @@ def test_where_commands_run(local, public, home):
     wait_for("the reason", lambda: "command_execution_directory" in p.log())
     assert p.queue() and not (public / "where").exists()
     p.run("queue", "delete", "ALL")
+
+
+def test_lists_that_lead_to_each_other_end(local, public):
+    """However little is remembered of the addresses."""
+    (public / "list").write_text(
+        f"x@far.example, y@far.example\n:include:{public}/more\n"
+        f":include:{public}/list\nall\n")
+    (public / "more").write_text(
+        f"z@far.example\n:include:{public}/list\n:include:{public}/more\n")
+    p = local(f"all: :include:{public}/list, all, twin\ntwin: all, all\n",
+              duplicate_filter_limit="1")
+    deliver(p, "all@localhost")
+    mail = wait_for("mail at the sink", lambda: p.sink.mails)[0]
+    assert sorted(mail["rcpts"]) == [f"{c}@far.example" for c in "xyz"]

@@ -132,11 +132,31 @@ def test_text_is_made_7bit_where_it_comes_in(relay):
     assert mail.get_payload(decode=True).decode() == "Gr\u00fc\u00dfe\r\n"
 
 
-@pytest.mark.parametrize("classes, asks", [
-    ("sendmail, verify", False), ("smtpd", True), ("all", True)])
-def test_a_header_that_needs_smtputf8(relay, classes, asks):
+SIGNED = ("Subject: s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/signed; "
+          'boundary="b"\r\n\r\n--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
+          "Gr\u00fc\u00dfe\r\n--b\r\n\r\nsig\r\n--b--\r\n").encode()
+
+
+@pytest.mark.parametrize("text", [HEAD_8BIT, SIGNED])
+def test_what_cannot_be_made_7bit_stays(relay, text):
+    _, sink, mail_line = relay(force_mime_input_conversion="yes")
+    assert "BODY=8BITMIME" in mail_line(text)
+    assert sink.mails[0]["data"].endswith(text.split(b"\r\n", 1)[1])
+
+
+LATIN_1 = b"Subject: Gr\xfc\xdfe\r\n\r\nhello\r\n"
+
+
+@pytest.mark.parametrize("classes, text, asks", [
+    ("sendmail, verify", HEAD_8BIT, False), ("smtpd", HEAD_8BIT, True),
+    ("all", HEAD_8BIT, True),
+    # What is no UTF-8 is no message of RFC 6532.
+    ("all", LATIN_1, False),
+    ("all", b"X-A: \xc3\xbc\r\n" + LATIN_1, False),
+    ("all", LATIN_1.replace(b"\r\n\r\n", b"\r\nX-A: \xc3\xbc\r\n\r\n"), False)])
+def test_a_header_that_needs_smtputf8(relay, classes, text, asks):
     _, _, mail_line = relay(smtputf8_autodetect_classes=classes)
-    assert ("SMTPUTF8" in mail_line(HEAD_8BIT)) == asks
+    assert ("SMTPUTF8" in mail_line(text)) == asks
 
 
 # ---- filters ----

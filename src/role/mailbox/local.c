@@ -38,6 +38,8 @@ struct expansion {
 	int body_fd; /* of body, for the child; -1: not asked for yet */
 	struct arena *a;
 	struct map *seen; /* what is already among the targets */
+	size_t remembered; /* of them: towards duplicate_filter_limit */
+	size_t targets; /* all, those that were there before, too */
 	struct forwarded *forwarded; /* addresses to be queued */
 	struct passed *passed; /* the same, to transports */
 	bool luser; /* what is expanded is luser_relay */
@@ -129,11 +131,14 @@ static bool is_new(
 	struct expansion *x, char kind, struct str user, struct str value)
 {
 	int64_t most = x->m->role->conf->duplicate_filter_limit;
+	/* Whatever leads to more is followed once, or it would never end. */
+	bool bounded = most > 0 && kind != 'a' && kind != ':';
 	struct str key = arena_printf(
 		x->a, "%c%.*s %.*s", kind, STR_ARG(user), STR_ARG(value));
 
-	if (most > 0 && map_count(x->seen) >= (size_t)most)
+	if (bounded && x->remembered >= (size_t)most)
 		return map_get(x->seen, key) == NULL;
+	x->remembered += bounded;
 	return map_set(x->seen, key, x) == NULL;
 }
 
@@ -224,7 +229,7 @@ static bool take_text(
 			"aliases nest too deep for %.*s",
 			STR_ARG(x->r->address));
 	while (alias_target_next(&text, x->a, &t)) {
-		if (map_count(x->seen) > ALIAS_TARGETS_MAX)
+		if (++x->targets > ALIAS_TARGETS_MAX)
 			return fault_set(x->f, FAULT_PERM, 554, 5, 3,
 				"%.*s has too many members",
 				STR_ARG(x->r->address));

@@ -4,7 +4,6 @@
  * one of $mydomain.  res_dnsrch: one that is not found is looked for in
  * $mydomain and the domains above it.
  */
-#include "codec/postfix/lines.h"
 #include "role/sender/sender.h"
 
 static bool exists(struct resolver *r, struct str name, struct arena *a)
@@ -41,7 +40,7 @@ struct str sender_search(const struct conf *c, struct resolver *r,
 		return name;
 	if (!plain && exists(r, name, a))
 		return name;
-	for (unsigned i = 0; str_present(domain); i++) {
+	while (str_present(domain)) {
 		struct str longer = arena_printf(
 			a, "%.*s.%.*s", STR_ARG(name), STR_ARG(domain));
 

@@ -92,8 +92,7 @@ static uint32_t flags_of(const struct session *s, const struct spool *sp)
 		       (c->detect_8bit_encoding_header && sp->says_8bit);
 
 	/* RFC 8689 4.1: the header field is nothing beside the parameter. */
-	return (is_8bit && !s->tx.narrowed ? ENV_8BIT : 0u) |
-	       (require ? ENV_REQUIRETLS : 0u) |
+	return (is_8bit ? ENV_8BIT : 0u) | (require ? ENV_REQUIRETLS : 0u) |
 	       (sp->tls_optional && !require ? ENV_TLS_OPTIONAL : 0u) |
 	       ((m & SMTP_MAIL_BY_RETURN) != 0 ? ENV_BY_RETURN : 0u) |
 	       ((m & SMTP_MAIL_BY_TRACE) != 0 ? ENV_BY_TRACE : 0u) |

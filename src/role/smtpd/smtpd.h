@@ -125,7 +125,6 @@ struct transaction {
 	bool hold;
 	bool discard;
 	bool junk; /* set aside by DMARC */
-	bool narrowed; /* force_mime_input_conversion: no 8-bit text left */
 	bool by_certificate; /* the client's let a recipient in */
 	int priority; /* RFC 6710 */
 	int64_t hold_until, deliver_by; /* Unix seconds; 0: not said */
@@ -264,7 +263,7 @@ void smtpd_mail_accepted(struct session *s);
 /* etrn.c */
 bool smtpd_etrn_offered(const struct session *s);
 
-/* binary.c: BINARYMIME becomes lines. */
+/* binary.c: BINARYMIME becomes lines, 8-bit text 7-bit where that is wanted. */
 bool smtpd_convert_binary(
 	struct session *s, struct text *text, struct fault *f);
 
@@ -328,7 +327,7 @@ struct spool {
 	bool has_8bit;
 	bool tls_optional; /* "TLS-Required: No" */
 	bool says_8bit; /* Content-Transfer-Encoding: 8bit or binary */
-	bool head_utf8; /* the header is not ASCII */
+	bool head_8bit, head_utf8; /* not ASCII; and UTF-8 */
 	bool raw; /* BINARYMIME: octets are no characters */
 };
 void spool_init(struct spool *sp, struct session *s);

@@ -162,7 +162,11 @@ static void put_head(struct spool *sp, struct str head, struct buf *out)
 			str_ieqc(field.name, "Content-Transfer-Encoding") &&
 			(str_ieqc(str_trim(field.value), "8bit") ||
 				str_ieqc(str_trim(field.value), "binary"));
-		sp->head_utf8 |= !utf8_is_ascii(field.whole);
+		if (!utf8_is_ascii(field.whole)) {
+			sp->head_utf8 = (!sp->head_8bit || sp->head_utf8) &&
+					utf8_valid(field.whole);
+			sp->head_8bit = true;
+		}
 		if (!is_dropped(field.name, s) &&
 			!smtpd_forged_field(s, &field))
 			buf_put(&kept, field.whole);
