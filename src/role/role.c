@@ -285,6 +285,7 @@ void role_sandbox(struct role *r, bool inet)
 		role_die(r, &f);
 	if (!sandbox_enter(&s, &missing, &f))
 		role_die(r, &f);
+	log_gather();
 	if (missing != NULL)
 		log_warn("sandbox is incomplete", log_z("missing", missing));
 }

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/utf8.h"
 #include "sys/clock.h"
+#include "sys/log_out.h"
 #include "sys/trail.h"
 
 enum { LINE_BYTES = 512, LINE_MAX_BYTES = 4000, VALUE_MAX_BYTES = 1024 };
@@ -66,6 +67,11 @@ void log_open(const char *ident, bool json, const char *syslog_facility)
 void log_context(const char *session)
 {
 	context = session;
+}
+
+void log_gather(void)
+{
+	log_out_gather();
 }
 
 void log_level_max(enum log_level level)
@@ -145,10 +151,17 @@ static bool is_plain(struct str s)
 	return s.len > 0;
 }
 
+static void put_number(struct buf *b, int64_t n)
+{
+	if (n < 0)
+		buf_putc(b, '-');
+	buf_put_u64(b, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
+}
+
 static void put_value(struct buf *b, const struct log_kv *kv, bool json)
 {
 	if (!str_present(kv->s)) {
-		buf_putf(b, "%lld", (long long)kv->n);
+		put_number(b, kv->n);
 	} else if (!json && is_plain(kv->s)) {
 		buf_put(b, kv->s);
 	} else {
@@ -188,10 +201,15 @@ static void put_head_json(
 {
 	buf_puts(b, "{\"time\":\"");
 	put_time(b);
-	buf_putf(b,
-		"\",\"service\":\"%s\",\"pid\":%d,\"level\":\"%s\","
-		"\"event\":\"%s\"",
-		state.ident, own_pid(), level_names[level], event);
+	buf_puts(b, "\",\"service\":\"");
+	buf_puts(b, state.ident);
+	buf_puts(b, "\",\"pid\":");
+	put_number(b, own_pid());
+	buf_puts(b, ",\"level\":\"");
+	buf_puts(b, level_names[level]);
+	buf_puts(b, "\",\"event\":\"");
+	buf_puts(b, event);
+	buf_putc(b, '"');
 }
 
 static void put_head_text(
@@ -199,7 +217,11 @@ static void put_head_text(
 {
 	if (!state.to_syslog) {
 		put_time(b);
-		buf_putf(b, " %s[%d]: ", state.ident, own_pid());
+		buf_putc(b, ' ');
+		buf_puts(b, state.ident);
+		buf_putc(b, '[');
+		put_number(b, own_pid());
+		buf_puts(b, "]: ");
 	}
 	if (level <= LOG_LEVEL_WARN)
 		buf_putf(b, "%s: ", level_names[level]);
@@ -221,8 +243,9 @@ static void format(struct buf *b, bool json, enum log_level level,
 		put_head_json(b, level, event);
 	else
 		put_head_text(b, level, event);
-	for (; kv->key != NULL && b->len + VALUE_MAX_BYTES < LINE_MAX_BYTES;
-		kv++)
+	size_t most = b->len + LINE_MAX_BYTES - VALUE_MAX_BYTES;
+
+	for (; kv->key != NULL && b->len < most; kv++)
 		put_pair(b, kv, json);
 	if (context != NULL) {
 		struct log_kv session = log_z("session", context);
@@ -237,27 +260,26 @@ void log_put(enum log_level level, const char *event, const struct log_kv *kv)
 {
 	static const int priorities[] = {
 		LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-	struct buf b CLEANUP(buf_fini);
+	struct buf b CLEANUP(buf_fini); /* both lines: one allocation */
 	int saved = errno;
 
 	if (level > state.max)
 		return;
-	buf_init(&b, LINE_MAX_BYTES + 16);
-	buf_reserve(&b, LINE_BYTES);
+	buf_init(&b, 2 * (LINE_MAX_BYTES + 16));
+	buf_reserve(&b, 2 * LINE_BYTES);
 	format(&b, state.json, level, event, kv);
 	if (state.to_syslog) {
 		syslog(priorities[level], "%.*s", STR_ARG(buf_str(&b)));
+		buf_reset(&b);
 	} else {
 		buf_putc(&b, '\n');
-		/* One write: lines of several processes do not mix. */
-		if (write(2, b.data, b.len) < 0)
-			errno = saved;
 	}
+	size_t line = b.len;
 	if (trail_is_open() && level <= LOG_LEVEL_INFO) {
-		buf_reset(&b);
 		format(&b, true, level, event, kv);
 		buf_putc(&b, '\n');
-		trail_put(buf_str(&b));
 	}
+	log_out_put(str_sub(buf_str(&b), 0, line),
+		str_from_at(buf_str(&b), line), level <= LOG_LEVEL_WARN);
 	errno = saved;
 }

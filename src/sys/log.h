@@ -8,7 +8,9 @@
  *
  * Values are written so that no byte of theirs can end or forge a line.
  * Lines go to a descriptor (stderr, a file opened for append) or to syslog,
- * and into the trail (sys/trail.h) where it is open.
+ * and into the trail (sys/trail.h) where it is open.  They are written at once,
+ * or, where the process gathers and they come fast, within 10 ms:
+ * sys/log_out.h.
  */
 
 #include "base/fault.h"
@@ -30,6 +32,8 @@ struct log_kv {
 /* ident: "postern/smtpd".  facility: syslog(3) facility name or NULL: fd 2 */
 void log_open(const char *ident, bool json, const char *syslog_facility);
 void log_level_max(enum log_level level);
+/* Lines that come fast are written together.  Called once, in the sandbox. */
+void log_gather(void);
 
 /* Goes with every line of this thread until the next call: the session that
  * is being served.  The text is the caller's; NULL: none. */

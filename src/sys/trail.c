@@ -139,7 +139,7 @@ static void begin(int64_t now)
 	state.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 }
 
-void trail_put(struct str line)
+void trail_put(struct str lines)
 {
 	int saved = errno;
 	int64_t now = clock_unix();
@@ -150,10 +150,17 @@ void trail_put(struct str line)
 	if (state.fd < 0 || is_full(now) || is_gone(now))
 		begin(now);
 	if (state.fd >= 0 &&
-		write(state.fd, line.ptr, line.len) == (ssize_t)line.len)
-		state.bytes += (int64_t)line.len;
+		write(state.fd, lines.ptr, lines.len) == (ssize_t)lines.len)
+		state.bytes += (int64_t)lines.len;
 	else
 		fd_close(&state.fd);
 	pthread_mutex_unlock(&state.lock);
 	errno = saved;
+}
+
+void trail_put_dying(struct str lines)
+{
+	if (state.fd >= 0 && lines.len > 0 &&
+		write(state.fd, lines.ptr, lines.len) < 0)
+		return;
 }

@@ -25,8 +25,10 @@ struct trail_limits {
 void trail_open(
 	const char *dir, const char *name, const struct trail_limits *limits);
 bool trail_is_open(void);
-/* line: with its LF. */
-void trail_put(struct str line);
+/* Whole lines, each with its LF. */
+void trail_put(struct str lines);
+/* Of a process that crashes, from the handler of the signal. */
+void trail_put_dying(struct str lines);
 
 /* The files there are, oldest first, with their directory. */
 bool trail_files(
