@@ -35,6 +35,8 @@ void stream_free(struct stream *s)
 {
 	if (s == NULL)
 		return;
+	s->ends = true;
+	stream_flush(s);
 	if (s->ssl != NULL) {
 		if (!s->failed)
 			SSL_shutdown(s->ssl);

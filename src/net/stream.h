@@ -30,7 +30,9 @@ struct stream;
 struct stream *stream_new(int fd, size_t in_max_bytes);
 /* Another limit, for who is trusted more now. */
 void stream_limit(struct stream *s, size_t in_max_bytes);
-void stream_free(struct stream *s); /* closes; NULL is fine */
+/* Closes; what was not flushed goes out with the end of the connection, in one
+ * segment with it.  NULL is fine. */
+void stream_free(struct stream *s);
 int stream_fd(const struct stream *s);
 
 /* Every wait from here on ends at now + ms. */

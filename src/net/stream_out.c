@@ -22,7 +22,8 @@ static enum io write_once(struct stream *s, struct str data, size_t *n_r)
 		*n_r = (size_t)n;
 		return IO_OK;
 	}
-	ssize_t n = send(s->fd, data.ptr, data.len, MSG_NOSIGNAL);
+	ssize_t n = send(s->fd, data.ptr, data.len,
+		MSG_NOSIGNAL | (s->ends ? MSG_MORE : 0));
 	if (n >= 0) {
 		*n_r = (size_t)n;
 		return IO_OK;

@@ -29,6 +29,7 @@ struct stream {
 	bool failed;
 	bool eof;
 	bool timed_out;
+	bool ends; /* what is written goes out with the end */
 };
 
 /* Waits for the events; false at the deadline. */

@@ -70,6 +70,8 @@ int sock_listen(const struct sock_addr *addr, int backlog, struct fault *f)
 		return -1;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	/* Those that are accepted have it from here. */
+	sock_no_delay(fd);
 	if (addr->ss.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, generic(addr), addr->len) != 0 ||

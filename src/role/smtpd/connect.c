@@ -14,7 +14,6 @@ void smtpd_accepted(int fd, void *ctx)
 	struct smtpd_service *sv = ctx;
 	struct session *s = must_alloc(sizeof(*s));
 
-	sock_no_delay(fd);
 	id_text(id_new(), s->log_id);
 	s->sv = sv;
 	s->stream = stream_new(fd, SMTPD_INPUT_BYTES);

@@ -341,7 +341,7 @@ static enum next park(struct session *s)
 		return NEXT_SLEEP;
 	}
 	stream_deadline(s->stream, s->sv->c->smtpd_timeout * 1000);
-	if (!stream_flush(s->stream) || s->closing)
+	if (s->closing || !stream_flush(s->stream))
 		return end(s);
 	if (s->handshake && !start_tls(s))
 		return end(s);

@@ -40,7 +40,6 @@ void gate_accepted(int fd, struct mailbox_service *sv, seat_serve_f *serve)
 {
 	struct gate *g;
 
-	sock_no_delay(fd);
 	g = gate_new(sv, stream_new(fd, GATE_LINE_MAX * 2), serve);
 	g->a = arena_new(65536);
 	__atomic_add_fetch(&sv->m->role->slot->served, 1, __ATOMIC_RELAXED);
