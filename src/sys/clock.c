@@ -28,7 +28,7 @@ int64_t clock_mono_ms(void)
 {
 	struct timespec t;
 
-	must(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+	must(clock_gettime(CLOCK_MONOTONIC_COARSE, &t) == 0);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 

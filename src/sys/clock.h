@@ -9,7 +9,9 @@
 
 int64_t clock_unix(void); /* seconds since 1970 */
 int64_t clock_unix_us(void);
-int64_t clock_mono_ms(void); /* never jumps; for deadlines */
+/* Never jumps; for deadlines.  It is the kernel's last tick, up to 4 ms ago:
+ * a mail asks for it forty times. */
+int64_t clock_mono_ms(void);
 int clock_zone_minutes(int64_t at); /* local zone, east of UTC */
 
 void random_fill(void *p, size_t len);
