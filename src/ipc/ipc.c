@@ -15,7 +15,7 @@
 #include "sys/sock.h"
 #include "sys/waiting.h"
 
-enum { HEAD_BYTES = 8, POOL_MAX = 32 };
+enum { HEAD_BYTES = 8, ANSWER_BYTES = 1000, POOL_MAX = 128 };
 
 void ipc_frame_init(struct ipc_frame *frame)
 {
@@ -104,18 +104,16 @@ static bool wait_readable(int sock, int64_t deadline_ms, struct fault *f)
 	}
 }
 
-/* Reads exactly len bytes; takes a descriptor along. */
-static bool recv_exact(int sock, char *to, size_t len, int64_t deadline_ms,
+/* Up to len bytes, at least one; takes a descriptor along.  0: failed. */
+static size_t recv_some(int sock, char *to, size_t len, int64_t deadline_ms,
 	int *fd, struct fault *f)
 {
-	size_t at = 0;
-
-	while (at < len) {
+	for (;;) {
 		union {
 			struct cmsghdr head;
 			char room[CMSG_SPACE(sizeof(int))];
 		} control = {0};
-		struct iovec iov = {to + at, len - at};
+		struct iovec iov = {to, len};
 		struct msghdr msg = {.msg_iov = &iov,
 			.msg_iovlen = 1,
 			.msg_control = control.room,
@@ -127,22 +125,25 @@ static bool recv_exact(int sock, char *to, size_t len, int64_t deadline_ms,
 			continue;
 		if (n < 0 && errno == EAGAIN) {
 			if (!wait_readable(sock, deadline_ms, f))
-				return false;
+				return 0;
 			continue;
 		}
-		if (n < 0)
-			return fault_sys(f, "receive from another role");
-		if (n == 0)
-			return fault_set(f, FAULT_TEMP, 451, 3, 0,
+		if (n < 0) {
+			fault_sys(f, "receive from another role");
+			return 0;
+		}
+		if (n == 0) {
+			fault_set(f, FAULT_TEMP, 451, 3, 0,
 				"another role has gone; it is being restarted");
+			return 0;
+		}
 		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 		if (c != NULL && c->cmsg_type == SCM_RIGHTS) {
 			fd_close(fd);
 			memcpy(fd, CMSG_DATA(c), sizeof(*fd));
 		}
-		at += (size_t)n;
+		return (size_t)n;
 	}
-	return true;
 }
 
 bool ipc_readable(int sock)
@@ -152,30 +153,66 @@ bool ipc_readable(int sock)
 	return poll(&p, 1, 0) > 0;
 }
 
-bool ipc_recv(
-	int sock, int64_t timeout_ms, struct ipc_frame *frame, struct fault *f)
+/* Both parts in one call where most frames fit: more than the frame is not
+ * there. */
+static bool recv_head(int sock, size_t ahead, int64_t deadline_ms,
+	struct ipc_frame *frame, struct fault *f)
+{
+	struct buf *b = &frame->payload;
+
+	if (!buf_reserve(b, HEAD_BYTES + ahead))
+		return fault_set(f, FAULT_TEMP, 451, 3, 0, "frame too large");
+	while (b->len < HEAD_BYTES) {
+		size_t n = recv_some(sock, b->data + b->len,
+			HEAD_BYTES + ahead - b->len, deadline_ms, &frame->fd,
+			f);
+		if (n == 0)
+			return false;
+		b->len += n;
+	}
+	return true;
+}
+
+static bool recv_frame(int sock, size_t ahead, int64_t timeout_ms,
+	struct ipc_frame *frame, struct fault *f)
 {
 	int64_t deadline_ms =
 		timeout_ms < 0 ? -1 : clock_mono_ms() + timeout_ms;
-	char head[HEAD_BYTES];
+	struct buf *b = &frame->payload;
 
 	fd_close(&frame->fd);
-	buf_reset(&frame->payload);
-	if (!recv_exact(sock, head, HEAD_BYTES, deadline_ms, &frame->fd, f))
+	buf_reset(b);
+	if (!recv_head(sock, ahead, deadline_ms, frame, f))
 		return false;
-	struct wire w = {.rest = str_of(head, HEAD_BYTES)};
+	struct wire w = {.rest = str_of(b->data, HEAD_BYTES)};
 	uint32_t len = wire_u32(&w);
 	frame->type = (enum ipc_type)wire_u32(&w);
-	if (len > IPC_PAYLOAD_MAX)
+	buf_consume(b, HEAD_BYTES);
+	if (len > IPC_PAYLOAD_MAX || b->len > len)
 		return fault_set(
 			f, FAULT_TEMP, 451, 3, 0, "another role sent nonsense");
-	if (len == 0)
-		return true;
-	if (!buf_reserve(&frame->payload, len))
+	if (!buf_reserve(b, len - b->len))
 		return fault_set(f, FAULT_TEMP, 451, 3, 0, "frame too large");
-	frame->payload.len = len;
-	return recv_exact(
-		sock, frame->payload.data, len, deadline_ms, &frame->fd, f);
+	while (b->len < len) {
+		size_t n = recv_some(sock, b->data + b->len, len - b->len,
+			deadline_ms, &frame->fd, f);
+		if (n == 0)
+			return false;
+		b->len += n;
+	}
+	return true;
+}
+
+bool ipc_recv(
+	int sock, int64_t timeout_ms, struct ipc_frame *frame, struct fault *f)
+{
+	return recv_frame(sock, 0, timeout_ms, frame, f);
+}
+
+bool ipc_recv_only(int sock, size_t likely_bytes, int64_t timeout_ms,
+	struct ipc_frame *frame, struct fault *f)
+{
+	return recv_frame(sock, likely_bytes, timeout_ms, frame, f);
 }
 
 /* ---- client side ---- */
@@ -259,7 +296,7 @@ int ipc_ask(struct ipc_client *c, enum ipc_type type, struct str payload,
 bool ipc_answered(struct ipc_client *c, int sock, int64_t timeout_ms,
 	struct ipc_frame *reply, struct fault *f)
 {
-	if (!ipc_recv(sock, timeout_ms, reply, f)) {
+	if (!ipc_recv_only(sock, ANSWER_BYTES, timeout_ms, reply, f)) {
 		close(sock);
 		return false;
 	}

@@ -76,6 +76,10 @@ bool ipc_readable(int sock);
 /* timeout_ms < 0: wait for ever.  False at the end of the stream too. */
 bool ipc_recv(
 	int sock, int64_t timeout_ms, struct ipc_frame *frame, struct fault *f);
+/* The same where nothing follows before we answer: a payload of up to
+ * likely_bytes takes one system call.  What does follow is nonsense. */
+bool ipc_recv_only(int sock, size_t likely_bytes, int64_t timeout_ms,
+	struct ipc_frame *frame, struct fault *f);
 
 /* ---- client side ---- */
 

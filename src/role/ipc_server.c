@@ -72,7 +72,8 @@ static enum next serve(struct seat *seat)
 	if (!seat->readable && !ipc_readable(seat->fd))
 		return crew_ending(seat->crew) || seat->timed_out ? end(x)
 								  : NEXT_PARK;
-	if (!ipc_recv(seat->fd, FRAME_TIMEOUT_MS, &frame, &f) ||
+	if (!ipc_recv_only(seat->fd, x->server->handlers->likely_bytes,
+		    FRAME_TIMEOUT_MS, &frame, &f) ||
 		!x->server->handlers->frame(&x->s, &frame))
 		return end(x);
 	may_be_quiet(x);

@@ -30,6 +30,9 @@ struct ipc_handlers {
 	size_t frame_max;
 	unsigned sessions_max;
 	unsigned quiet_s;
+	/* Where who asks awaits the answer before he asks again: octets of
+	 * most frames.  0: frames may follow one another. */
+	size_t likely_bytes;
 };
 
 /* Serves the listening socket in the crew.  handlers must stay. */

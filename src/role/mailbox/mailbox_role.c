@@ -9,7 +9,10 @@
 #include "role/mailbox/pop3/pop3.h"
 #include "role/mailbox/quota.h"
 
-enum { AGENTS = 32 };
+enum {
+	AGENTS = 32,
+	FRAME_BYTES = 8184, /* of most mail; 8 KiB with the head */
+};
 
 /* A delivery that is asked for, until it is answered. */
 struct asked {
@@ -148,7 +151,8 @@ static struct mailbox_service *service_new(
 
 int role_mailbox(struct role *r)
 {
-	static const struct ipc_handlers handlers = {handle, NULL};
+	static const struct ipc_handlers handlers = {
+		.frame = handle, .likely_bytes = FRAME_BYTES};
 	struct mailbox_role *m = arena_make(r->a, struct mailbox_role);
 	struct mailbox_service *services[ROLE_LISTENERS_MAX];
 	const struct conf *c = r->conf;
