@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum { RUN_MAX = 1024 };
 
 void smtp_data_init(struct smtp_data *d)
@@ -44,14 +46,11 @@ static size_t before(const char *p, size_t n, char c)
 static size_t take_run(struct smtp_data *d, struct str in, struct buf *out)
 {
 	size_t n = in.len < RUN_MAX ? in.len : RUN_MAX;
-	unsigned char all = 0;
 
 	n = before(in.ptr, n, '\r');
 	n = before(in.ptr, n, '\n');
 	n = before(in.ptr, n, '\0');
-	for (size_t i = 0; i < n; i++)
-		all |= (unsigned char)in.ptr[i];
-	d->has_8bit |= all >= 0x80;
+	d->has_8bit = d->has_8bit || !utf8_is_ascii(str_of(in.ptr, n));
 	d->line_length += n;
 	buf_put_mem(out, in.ptr, n);
 	return n;

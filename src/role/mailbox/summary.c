@@ -16,7 +16,8 @@ enum {
 	PART_MAX = 4 << 20,
 	REFERENCES_MAX = 4096,
 	PREVIEW_CHARS = 200, /* RFC 8970 4 allows 256 */
-	PREVIEW_SOURCE = 8192,
+	PREVIEW_PLAIN = 2048, /* of the text, as it is encoded */
+	PREVIEW_HTML = 8192,
 };
 
 /* ---- THREADID ---- */
@@ -132,6 +133,16 @@ static void strip_html(struct str in, struct buf *out)
 	}
 }
 
+/* ASCII that stands for itself, in front. */
+static size_t plain_run(struct str in, size_t most)
+{
+	size_t n = 0;
+
+	while (n < in.len && n < most && in.ptr[n] > ' ' && in.ptr[n] < 0x7f)
+		n++;
+	return n;
+}
+
 /* One line, blanks folded, cut at a character. */
 static void put_folded(struct str in, struct buf *out)
 {
@@ -139,10 +150,12 @@ static void put_folded(struct str in, struct buf *out)
 	bool blank = false;
 
 	while (in.len > 0 && chars < PREVIEW_CHARS) {
-		uint32_t c;
-		size_t n = utf8_decode(in, &c);
+		size_t run = plain_run(in, PREVIEW_CHARS - chars - blank);
+		uint32_t c = 0;
+		size_t n = run > 0 ? run : utf8_decode(in, &c);
 
-		if (n == 0 || c <= ' ' || c == 0xa0 || c == 0x7f) {
+		if (run == 0 &&
+			(n == 0 || c <= ' ' || c == 0xa0 || c == 0x7f)) {
 			blank = out->len > 0;
 			in = str_from_at(in, n > 0 ? n : 1);
 			continue;
@@ -154,7 +167,7 @@ static void put_folded(struct str in, struct buf *out)
 		}
 		buf_put(out, str_sub(in, 0, n));
 		in = str_from_at(in, n);
-		chars++;
+		chars += run > 0 ? run : 1;
 	}
 }
 
@@ -170,11 +183,12 @@ static struct str preview_of(const struct mime_part *root, struct arena *a)
 		part = first_text(root, "html");
 	if (part == NULL)
 		return STR("");
-	buf_init(&raw, PREVIEW_SOURCE * 2);
-	buf_init(&utf8, PREVIEW_SOURCE * 6);
-	buf_init(&text, PREVIEW_SOURCE * 6);
+	size_t source = html ? PREVIEW_HTML : PREVIEW_PLAIN;
+	buf_init(&raw, source * 2);
+	buf_init(&utf8, source * 6);
+	buf_init(&text, source * 6);
 	struct mime_part start = *part;
-	start.body = str_sub(part->body, 0, PREVIEW_SOURCE);
+	start.body = str_sub(part->body, 0, source);
 	mime_decode_body(&start, &raw);
 	if (!charset_to_utf8(mime_param(&part->content, "charset"),
 		    buf_str(&raw), &utf8)) {

@@ -19,7 +19,9 @@ static void put_lines(
 	bool joined = str_starts(footer, "\\c");
 	bool more =
 		str_present(footer) && (!joined || str_find(footer, '\n') >= 0);
-	stream_putf(s->stream, "%d%c%s", code, more ? '-' : ' ', text);
+	buf_put_u64(stream_out(s->stream), (uint64_t)code);
+	stream_puts(s->stream, more ? "-" : " ");
+	stream_puts(s->stream, text);
 	if (joined) {
 		footer = str_from_at(footer, 2);
 		struct str first = str_cut(&footer, '\n');
