@@ -206,8 +206,12 @@ void wire_move(struct wire *w)
 
 		if (n < 0)
 			wire_die("the server went away in the handshake");
-		if (n == 0)
+		if (n == 0) {
+			/* Else it would turn round and round meanwhile. */
+			watch(w, SSL_want_write(w->ssl) ? EPOLLIN | EPOLLOUT
+							: EPOLLIN);
 			return;
+		}
 		w->shaking = false;
 	}
 	send_out(w);
