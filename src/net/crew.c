@@ -19,13 +19,13 @@
 #include "base/must.h"
 #include "net/listeners.h"
 #include "net/lot.h"
+#include "net/pace.h"
 #include "sys/clock.h"
 #include "sys/thread.h"
 #include "sys/waiting.h"
 
 enum {
 	LINGER_MS = 5,
-	TICK_MS = 2, /* the watch looks so often */
 	CALM_TICKS = 50, /* without work: the watch sleeps, too */
 	IDLE_MS = 60000, /* somebody looks at the deadlines at least so often */
 	STACK_BYTES = 512 * 1024,
@@ -53,6 +53,7 @@ struct crew {
 	unsigned cpus;
 	unsigned sessions;
 	struct lot lot; /* the parked ones */
+	struct pace pace;
 	struct listeners listeners;
 	bool ending;
 };
@@ -135,7 +136,6 @@ static void waits(void *ctx, bool begins)
 static void *run_watch(void *arg)
 {
 	struct crew *c = arg;
-	const struct timespec tick = {.tv_nsec = TICK_MS * 1000000};
 	unsigned long seen = 0;
 	unsigned calm = 0;
 	bool behind = false;
@@ -145,8 +145,9 @@ static void *run_watch(void *arg)
 		while (!c->watched)
 			pthread_cond_wait(&c->watch_cond, &c->lock);
 		leave(c);
-		nanosleep(&tick, NULL);
+		bool decide = pace_sleep(&c->pace);
 		pthread_mutex_lock(&c->lock);
+		bool batch = decide ? pace_decide(&c->pace) : c->pace.batch;
 		bool stuck = c->progress == seen;
 		bool work = c->ready_first != NULL;
 		seen = c->progress;
@@ -157,7 +158,12 @@ static void *run_watch(void *arg)
 			call_worker(c);
 		behind = work;
 		if (calm > CALM_TICKS)
-			c->watched = false;
+			c->watched = batch = false;
+		if (batch != c->pace.batch) {
+			leave(c);
+			pace_set(&c->pace, batch);
+			pthread_mutex_lock(&c->lock);
+		}
 	}
 	return NULL;
 }
@@ -385,6 +391,7 @@ static void poll_once(struct crew *c)
 	int n = epoll_wait(c->lot.epoll, events, EVENTS, wait_ms);
 	pthread_mutex_lock(&c->lock);
 	become_active(c);
+	pace_found(&c->pace, n > 0 ? (unsigned)n : 0);
 	c->lot.armed_ms = 0;
 	for (int i = 0; i < n; i++)
 		take_event(c, events[i].data.u64);

@@ -3,7 +3,6 @@
 
 #include <malloc.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,15 +136,6 @@ static void open_log(const struct role *r)
 		to_syslog ? arena_cstr(r->a, r->conf->syslog_facility) : NULL);
 }
 
-/* Who is woken does not push aside who woke him, a client on this machine or
- * another role: what comes meanwhile is served in one go.  See docs. */
-static void serve_in_batches(void)
-{
-	struct sched_param unused = {0};
-
-	sched_setscheduler(0, SCHED_BATCH, &unused);
-}
-
 /* What a crowd of mails takes is kept for the next one, of each arena not more
  * than this; the allocator would hand it back, and take it again, page by page,
  * with each.  When a crowd of sessions has left, give_back() does so. */
@@ -197,7 +187,6 @@ void role_begin(struct role *r, int argc, char **argv)
 			master_cf = atoi(value);
 	}
 	name_process(r->name);
-	serve_in_batches();
 	keep_memory();
 	r->conf = conf_load_texts(argv[0], inherited_text(main_cf),
 		inherited_text(master_cf), NULL, 0, &problems);

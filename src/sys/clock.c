@@ -24,6 +24,14 @@ int64_t clock_unix(void)
 	return clock_unix_us() / 1000000;
 }
 
+int64_t clock_mono_us(void)
+{
+	struct timespec t;
+
+	must(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 int64_t clock_mono_ms(void)
 {
 	struct timespec t;

@@ -9,7 +9,8 @@
 
 int64_t clock_unix(void); /* seconds since 1970 */
 int64_t clock_unix_us(void);
-/* Never jumps; for deadlines.  It is the kernel's last tick, up to 4 ms ago:
+int64_t clock_mono_us(void); /* never jumps */
+/* The same for deadlines.  It is the kernel's last tick, up to 4 ms ago:
  * a mail asks for it forty times. */
 int64_t clock_mono_ms(void);
 int clock_zone_minutes(int64_t at); /* local zone, east of UTC */

@@ -141,8 +141,7 @@ static void at_crash(int signal UNUSED)
 
 static void listen_for_crashes(void)
 {
-	static const int signals[] = {
-		SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
 	struct sigaction ours = {
 		.sa_handler = at_crash, .sa_flags = (int)SA_RESETHAND};
 	struct sigaction old;

@@ -79,8 +79,8 @@ static size_t count(struct str text, const char *what)
 	size_t n = 0;
 	const char *at;
 
-	while (text.len > 0 && (at = memmem(text.ptr, text.len, what,
-					 strlen(what))) != NULL) {
+	while (text.len > 0 &&
+		(at = memmem(text.ptr, text.len, what, strlen(what))) != NULL) {
 		n++;
 		text = str_from_at(
 			text, (size_t)(at - text.ptr) + strlen(what));
