@@ -24,7 +24,7 @@
 #include "sys/sandbox.h"
 #include "sys/trail.h"
 
-enum { CROWD = 200, END_WAIT_MS = 4000, KEPT_BYTES = 1 << 20 };
+enum { CROWD = 200, END_WAIT_MS = 4000, KEPT_BYTES = 1 << 20, ARENAS = 16 };
 
 struct str role_socket_path(
 	const struct conf *c, const char *name, struct arena *a)
@@ -138,9 +138,15 @@ static void open_log(const struct role *r)
 
 /* What a crowd of mails takes is kept for the next one, of each arena not more
  * than this; the allocator would hand it back, and take it again, page by page,
- * with each.  When a crowd of sessions has left, give_back() does so. */
+ * with each.  When a crowd of sessions has left, give_back() does so.
+ *
+ * A worker for each CPU is busy at a time, whoever of many it is: more arenas
+ * would each keep what one of them once had. */
 static void keep_memory(void)
 {
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	mallopt(M_ARENA_MAX, cpus < 2 ? 2 : cpus > ARENAS ? ARENAS : (int)cpus);
 	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 	mallopt(M_TOP_PAD, KEPT_BYTES / 8);
 	mallopt(M_MMAP_THRESHOLD, KEPT_BYTES / 2);
