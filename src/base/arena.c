@@ -190,13 +190,24 @@ struct str arena_printf(struct arena *a, const char *fmt, ...)
 
 struct str arena_concat(struct arena *a, struct str x, struct str y)
 {
-	char *p = arena_alloc(a, x.len + y.len + 1);
+	return arena_join(a, x, y);
+}
 
-	if (x.len > 0)
-		memcpy(p, x.ptr, x.len);
-	if (y.len > 0)
-		memcpy(p + x.len, y.ptr, y.len);
-	return str_of(p, x.len + y.len);
+struct str arena_join_all(struct arena *a, const struct str *v, size_t n)
+{
+	size_t len = 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		len += v[i].len;
+	char *p = arena_alloc(a, len + 1);
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].len > 0)
+			memcpy(p + at, v[i].ptr, v[i].len);
+		at += v[i].len;
+	}
+	p[len] = '\0';
+	return str_of(p, len);
 }
 
 void *arena_grown(

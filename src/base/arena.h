@@ -32,8 +32,13 @@ const char *arena_cstr(struct arena *a, struct str s);
 struct str arena_lower(struct arena *a, struct str s);
 struct str arena_printf(struct arena *a, const char *fmt, ...)
 	PRINTF_LIKE(2, 3);
-/* Joins up to the first absent string. */
 struct str arena_concat(struct arena *a, struct str x, struct str y);
+/* As many as there are; absent ones are empty. */
+#define arena_join(a, ...)                                                     \
+	arena_join_all((a), (const struct str[]){__VA_ARGS__},                 \
+		sizeof((const struct str[]){__VA_ARGS__}) /                    \
+			sizeof(struct str))
+struct str arena_join_all(struct arena *a, const struct str *v, size_t n);
 
 /* An array of n items that has room for one more: v itself, or a larger copy.
  * *cap: items that v has room for. */

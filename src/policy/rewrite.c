@@ -40,12 +40,11 @@ static struct str complete_in(const struct policy *p, const struct context *x,
 	}
 	if (domain.len > 0 && domain.ptr[0] != '[') {
 		if (x->append_dot && str_find(domain, '.') < 0)
-			domain = arena_printf(a, "%.*s.%.*s", STR_ARG(domain),
-				STR_ARG(x->domain));
+			domain = arena_join(a, domain, STR("."), x->domain);
 		if (str_ends(domain, ".") && domain.len > 1)
 			domain.len--;
 	}
-	return arena_printf(a, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain));
+	return arena_join(a, local, STR("@"), domain);
 }
 
 struct str rewrite_trivial(

@@ -13,19 +13,18 @@
 struct str mailbox_prefix(const struct conf *c, const struct envelope *e,
 	const struct recipient *r, bool delivered_to, struct arena *a)
 {
-	struct str delivered =
-		delivered_to ? arena_printf(a, "Delivered-To: %.*s\r\n",
-				       STR_ARG(r->address))
-			     : STR("");
+	struct str delivered = delivered_to
+				       ? arena_join(a, STR("Delivered-To: "),
+						 r->address, STR("\r\n"))
+				       : STR("");
 	struct str original =
 		c->enable_original_recipient && str_present(r->original)
-			? arena_printf(a, "X-Original-To: %.*s\r\n",
-				  STR_ARG(r->original))
+			? arena_join(a, STR("X-Original-To: "), r->original,
+				  STR("\r\n"))
 			: STR("");
 
-	return arena_printf(a, "Return-Path: <%.*s>\r\n%.*s%.*s",
-		STR_ARG(envelope_sender(e, r, a)), STR_ARG(original),
-		STR_ARG(delivered));
+	return arena_join(a, STR("Return-Path: <"), envelope_sender(e, r, a),
+		STR(">\r\n"), original, delivered);
 }
 
 /* ---- delivery ---- */

@@ -129,7 +129,9 @@ void smtpd_ehlo(struct session *s, struct str args)
 			.ptr);
 	smtpd_x_keywords(s, &list);
 	keyword(s, &list, "HELP");
-	for (size_t i = 0; i < list.n; i++)
-		stream_putf(s->stream, "250%c%.*s\r\n",
-			i + 1 < list.n ? '-' : ' ', STR_ARG(list.v[i]));
+	for (size_t i = 0; i < list.n; i++) {
+		stream_puts(s->stream, i + 1 < list.n ? "250-" : "250 ");
+		stream_put(s->stream, list.v[i]);
+		stream_puts(s->stream, "\r\n");
+	}
 }
