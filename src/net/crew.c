@@ -451,6 +451,7 @@ struct crew *crew_new(unsigned max_threads)
 	c->max_threads = max_threads > 0 ? max_threads : 1;
 	c->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	lot_init(&c->lot);
+	c->pace = pace_new();
 	listeners_init(&c->listeners);
 	must(thread_start(run_watch, c, STACK_BYTES, NULL));
 	pthread_mutex_lock(&c->lock);

@@ -16,6 +16,11 @@ enum {
 	REST_TICKS = 250,
 };
 
+struct pace pace_new(void)
+{
+	return (struct pace){.fixed = sched_getscheduler(0) != SCHED_OTHER};
+}
+
 bool pace_sleep(struct pace *p)
 {
 	const struct timespec tick = {.tv_nsec = TICK_MS * 1000000};
@@ -42,7 +47,7 @@ bool pace_decide(struct pace *p)
 	p->late = late;
 	p->looks = p->found = p->ticks = 0;
 	p->late_us = 0;
-	return many && p->rest == 0;
+	return many && p->rest == 0 && !p->fixed;
 }
 
 void pace_set(struct pace *p, bool batch)

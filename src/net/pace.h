@@ -12,11 +12,13 @@
  * load that pushes aside who woke him, a client on this machine or another
  * role, for one request; as batch (sched(7)) they run when their turn comes,
  * and find several.  Where others want the processors, too, such a turn would
- * be long in coming: then as everybody again.
+ * be long in coming: then as everybody again.  Where the process was given
+ * another policy from outside, it keeps that.
  *
  * Only the watch of a crew calls this, but for pace_found.
  */
 struct pace {
+	bool fixed; /* it is not ours to choose */
 	bool batch; /* so it is now */
 	unsigned looks; /* since the last decision */
 	unsigned found;
@@ -25,6 +27,8 @@ struct pace {
 	bool late; /* at the last decision */
 	unsigned rest; /* ticks until batch is tried again */
 };
+
+struct pace pace_new(void);
 
 /* Somebody has polled.  Under the crew's lock. */
 static inline void pace_found(struct pace *p, unsigned events)

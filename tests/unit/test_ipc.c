@@ -80,12 +80,12 @@ static void sizes(void **state UNUSED)
 		pthread_t t;
 
 		assert_int_equal(0, pthread_create(&t, NULL, send_large, &job));
-		assert_true(ipc_recv_only(p.from, i % 2 == 0 ? LIKELY : 0, MS,
-			&frame, &f));
+		assert_true(ipc_recv_only(
+			p.from, i % 2 == 0 ? LIKELY : 0, MS, &frame, &f));
 		pthread_join(t, NULL);
 		assert_int_equal(IPC_OK, frame.type);
-		assert_true(str_eq(buf_str(&frame.payload),
-			str_of(want, job.len)));
+		assert_true(
+			str_eq(buf_str(&frame.payload), str_of(want, job.len)));
 	}
 	free(want);
 }

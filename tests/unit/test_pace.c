@@ -25,7 +25,7 @@ static bool decision(
 /* One thing at a time, however many, or a few things in all: as everybody. */
 static void little(void **state UNUSED)
 {
-	struct pace p = {.batch = false};
+	struct pace p = pace_new();
 
 	assert_false(decision(&p, 0, 0, 60));
 	assert_false(decision(&p, 5000, 1, 60));
@@ -34,7 +34,7 @@ static void little(void **state UNUSED)
 
 static void much(void **state UNUSED)
 {
-	struct pace p = {.batch = false};
+	struct pace p = pace_new();
 
 	assert_true(decision(&p, 200, 3, 60));
 	assert_true(decision(&p, 200, 3, 300));
@@ -44,7 +44,7 @@ static void much(void **state UNUSED)
 /* Turns that are long in coming, not once but again: for a while not. */
 static void others(void **state UNUSED)
 {
-	struct pace p = {.batch = false};
+	struct pace p = pace_new();
 	int rests = 0;
 
 	assert_true(decision(&p, 200, 3, 60));
@@ -56,6 +56,18 @@ static void others(void **state UNUSED)
 		assert_true(++rests < FAR);
 	assert_true(rests > 10);
 	assert_true(decision(&p, 200, 3, 60));
+}
+
+/* The administrator's choice stays. */
+static void given(void **state UNUSED)
+{
+	const struct sched_param none = {0};
+	struct pace p;
+
+	assert_int_equal(0, sched_setscheduler(0, SCHED_BATCH, &none));
+	p = pace_new();
+	assert_int_equal(0, sched_setscheduler(0, SCHED_OTHER, &none));
+	assert_false(decision(&p, 200, 3, 60));
 }
 
 static pthread_barrier_t both;
@@ -85,7 +97,7 @@ static void assert_all(int policy)
 
 static void all_threads(void **state UNUSED)
 {
-	struct pace p = {.batch = false};
+	struct pace p = pace_new();
 	pthread_t t;
 
 	pthread_barrier_init(&both, NULL, 2);
@@ -104,7 +116,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(little),
 		cmocka_unit_test(much), cmocka_unit_test(others),
-		cmocka_unit_test(all_threads)};
+		cmocka_unit_test(given), cmocka_unit_test(all_threads)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
