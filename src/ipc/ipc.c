@@ -153,19 +153,17 @@ bool ipc_readable(int sock)
 	return poll(&p, 1, 0) > 0;
 }
 
-/* Both parts in one call where most frames fit: more than the frame is not
- * there. */
-static bool recv_head(int sock, size_t ahead, int64_t deadline_ms,
+/* Until there are so many octets; takes more where there are, up to most. */
+static bool recv_until(int sock, size_t least, size_t most, int64_t deadline_ms,
 	struct ipc_frame *frame, struct fault *f)
 {
 	struct buf *b = &frame->payload;
 
-	if (!buf_reserve(b, HEAD_BYTES + ahead))
+	if (!buf_reserve(b, most - b->len))
 		return fault_set(f, FAULT_TEMP, 451, 3, 0, "frame too large");
-	while (b->len < HEAD_BYTES) {
-		size_t n = recv_some(sock, b->data + b->len,
-			HEAD_BYTES + ahead - b->len, deadline_ms, &frame->fd,
-			f);
+	while (b->len < least) {
+		size_t n = recv_some(sock, b->data + b->len, most - b->len,
+			deadline_ms, &frame->fd, f);
 		if (n == 0)
 			return false;
 		b->len += n;
@@ -173,6 +171,8 @@ static bool recv_head(int sock, size_t ahead, int64_t deadline_ms,
 	return true;
 }
 
+/* ahead: so much of the payload is asked for together with the head; more than
+ * the frame is not there. */
 static bool recv_frame(int sock, size_t ahead, int64_t timeout_ms,
 	struct ipc_frame *frame, struct fault *f)
 {
@@ -182,7 +182,8 @@ static bool recv_frame(int sock, size_t ahead, int64_t timeout_ms,
 
 	fd_close(&frame->fd);
 	buf_reset(b);
-	if (!recv_head(sock, ahead, deadline_ms, frame, f))
+	if (!recv_until(sock, HEAD_BYTES, HEAD_BYTES + ahead, deadline_ms,
+		    frame, f))
 		return false;
 	struct wire w = {.rest = str_of(b->data, HEAD_BYTES)};
 	uint32_t len = wire_u32(&w);
@@ -191,16 +192,7 @@ static bool recv_frame(int sock, size_t ahead, int64_t timeout_ms,
 	if (len > IPC_PAYLOAD_MAX || b->len > len)
 		return fault_set(
 			f, FAULT_TEMP, 451, 3, 0, "another role sent nonsense");
-	if (!buf_reserve(b, len - b->len))
-		return fault_set(f, FAULT_TEMP, 451, 3, 0, "frame too large");
-	while (b->len < len) {
-		size_t n = recv_some(sock, b->data + b->len, len - b->len,
-			deadline_ms, &frame->fd, f);
-		if (n == 0)
-			return false;
-		b->len += n;
-	}
-	return true;
+	return recv_until(sock, len, len, deadline_ms, frame, f);
 }
 
 bool ipc_recv(

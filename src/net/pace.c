@@ -61,8 +61,7 @@ void pace_set(struct pace *p, bool batch)
 	for (struct dirent *e; (e = readdir(d)) != NULL;) {
 		int thread = atoi(e->d_name);
 
-		/* It may have ended, or be told by its creator's inheritance.
-		 */
+		/* One that has ended meanwhile is no matter. */
 		if (thread > 0)
 			sched_setscheduler(thread,
 				batch ? SCHED_BATCH : SCHED_OTHER, &none);

@@ -15,7 +15,15 @@
 #include "sys/log_out.h"
 #include "sys/trail.h"
 
-enum { LINE_BYTES = 512, LINE_MAX_BYTES = 4000, VALUE_MAX_BYTES = 1024 };
+enum {
+	LINE_BYTES = 512,
+	/* With its LF; pipe(7): so much does not mix with others' lines. */
+	LINE_MAX_BYTES = 4096,
+	VALUE_MAX_BYTES = 1536, /* as it is written */
+	ESCAPED_MAX = 6, /* \u00ff */
+	/* A key, quotes, the session, the end. */
+	BESIDE_MAX_BYTES = 256,
+};
 
 static struct {
 	char ident[64];
@@ -114,14 +122,15 @@ static size_t plain_run(struct str s)
 /* Quoted where a blank or quote is in it; controls as \xNN, always. */
 static void put_escaped(struct buf *b, struct str s, bool json)
 {
-	s = str_sub(s, 0, VALUE_MAX_BYTES);
-	while (s.len > 0) {
+	size_t end = b->len + VALUE_MAX_BYTES - ESCAPED_MAX;
+
+	while (s.len > 0 && b->len < end) {
 		uint32_t c;
-		size_t plain = plain_run(s);
+		size_t plain = plain_run(str_sub(s, 0, end - b->len));
 
 		buf_put(b, str_sub(s, 0, plain));
 		s = str_from_at(s, plain);
-		if (s.len == 0)
+		if (s.len == 0 || b->len == end)
 			break;
 		size_t n = utf8_decode(s, &c);
 
@@ -163,7 +172,7 @@ static void put_value(struct buf *b, const struct log_kv *kv, bool json)
 	if (!str_present(kv->s)) {
 		put_number(b, kv->n);
 	} else if (!json && is_plain(kv->s)) {
-		buf_put(b, kv->s);
+		buf_put(b, str_sub(kv->s, 0, VALUE_MAX_BYTES));
 	} else {
 		buf_putc(b, '"');
 		put_escaped(b, kv->s, json);
@@ -239,12 +248,14 @@ static void put_pair(struct buf *b, const struct log_kv *kv, bool json)
 static void format(struct buf *b, bool json, enum log_level level,
 	const char *event, const struct log_kv *kv)
 {
+	/* Whatever is in them, the last value fits. */
+	size_t most =
+		b->len + LINE_MAX_BYTES - VALUE_MAX_BYTES - BESIDE_MAX_BYTES;
+
 	if (json)
 		put_head_json(b, level, event);
 	else
 		put_head_text(b, level, event);
-	size_t most = b->len + LINE_MAX_BYTES - VALUE_MAX_BYTES;
-
 	for (; kv->key != NULL && b->len < most; kv++)
 		put_pair(b, kv, json);
 	if (context != NULL) {
@@ -265,7 +276,7 @@ void log_put(enum log_level level, const char *event, const struct log_kv *kv)
 
 	if (level > state.max)
 		return;
-	buf_init(&b, 2 * (LINE_MAX_BYTES + 16));
+	buf_init(&b, 2 * LINE_MAX_BYTES);
 	buf_reserve(&b, 2 * LINE_BYTES);
 	format(&b, state.json, level, event, kv);
 	if (state.to_syslog) {

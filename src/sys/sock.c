@@ -45,7 +45,7 @@ static struct sockaddr_in6 get6(const struct sock_addr *addr)
 	return in;
 }
 
-void sock_no_delay(int fd)
+static void no_delay(int fd)
 {
 	int one = 1;
 
@@ -71,7 +71,7 @@ int sock_listen(const struct sock_addr *addr, int backlog, struct fault *f)
 	}
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	/* Those that are accepted have it from here. */
-	sock_no_delay(fd);
+	no_delay(fd);
 	if (addr->ss.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, generic(addr), addr->len) != 0 ||
@@ -112,7 +112,7 @@ int sock_connect(const struct sock_addr *addr, const struct sock_addr *bind_to,
 		fault_sys(f, "socket");
 		return -1;
 	}
-	sock_no_delay(fd);
+	no_delay(fd);
 	bool ok = true;
 	if (bind_to != NULL && bind(fd, generic(bind_to), bind_to->len) != 0)
 		ok = fault_sys(f, "bind to the source address");

@@ -43,7 +43,6 @@ void sock_addr_bytes(
 	const struct sock_addr *addr, unsigned char bytes[16], size_t *len_r);
 bool sock_peer(int fd, struct sock_addr *addr_r);
 bool sock_self(int fd, struct sock_addr *addr_r);
-void sock_no_delay(int fd);
 /* Acknowledges what was read now, not with what is sent next. */
 void sock_quick_ack(int fd);
 

@@ -4,9 +4,11 @@ local injection, look-up keys, broken SASL, guessing, patterns."""
 
 import base64
 import imaplib
+import json
 import os
 import poplib
 import random
+import re
 import resource
 import socket
 import subprocess
@@ -399,3 +401,43 @@ def test_53_patterns_that_explode(postern, kind):
         assert s.cmd(f"RCPT TO:<{BOB}>")[0] in (250, 451)
     assert time.monotonic() - begin < 20
     s.close()
+
+
+def roles(p):
+    return {r["pid"] for r in p.status()["roles"]}
+
+
+@pytest.mark.parametrize("octet", [b"\xff", b"\x01", b'"', b"\\", b"x"])
+def test_lines_of_the_log_end(postern, tmp_path, octet):
+    """What is escaped grows up to sixfold; all of it is said, and logged."""
+    checks = tmp_path / "checks"
+    checks.write_text("/^Subject:/ WARN look\n")
+    p = postern("log", users={BOB: "b"}, options={
+        "smtpd_hard_error_limit": "100", "smtpd_soft_error_limit": "100",
+        "header_checks": f"regexp:{checks}"}).start()
+    before = roles(p)
+    s = open_mx(p)
+    for verb in (b"HELO ", b"EHLO ", b"VRFY ", b"NONSENSE ", b"MAIL FROM:<",
+                 b"RCPT TO:<"):
+        for end in (b"", b"@example.test>"):
+            s.send(verb + octet * 900 + end + b"\r\n")
+            s.reply()
+    s.expect("MAIL FROM:<a@b.example>", 250)
+    for local in (octet * 60, octet * 400, octet * 900):
+        s.send(b'RCPT TO:<"' + local + b'"@example.test>\r\n')
+        s.reply()
+    s.expect("RSET", 250)
+    mail = b"Message-ID: <" + octet * 990 + b">\r\nSubject: " + \
+        octet * 950 + b"\r\n " + octet * 950 + b"\r\n\r\nx\r\n.\r\n"
+    assert send(s, mail) == 250
+    s.expect("NOOP", 250)
+    s.close()
+    assert roles(p) == before
+    wait_for("the end", lambda: "disconnect" in p.log())
+    lines = [line for f in (p.dir / "spool/trail").iterdir()
+             for line in f.read_bytes().split(b"\n")]
+    assert any(b"look" in line for line in lines)
+    assert all(len(line) < 4096 for line in lines)
+    assert all(json.loads(line) for line in lines if line)
+    assert all(re.match(r"\d{4}-\d\d-\d\dT.*postern/", line)
+               for line in p.log().splitlines() if "postern/" in line)

@@ -139,9 +139,10 @@ def test_trail_is_bounded(postern):
         s.expect(f"BREW {i} " + "x" * 150, 500)
     s.expect("QUIT", 221)
     s.close()
+    # So many a second gather for a moment.
+    wait_for("the last line", lambda: "BREW 3999" in why(p, "127.0.0.1"))
     files = list((p.dir / "spool/trail").iterdir())
     assert sum(f.stat().st_size for f in files) <= limit + 65536 + 4096 * 8
-    assert "BREW 3999" in why(p, "127.0.0.1")
     assert "BREW 1 " not in why(p, "127.0.0.1")
 
 

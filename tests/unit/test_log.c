@@ -255,12 +255,55 @@ static void forked(void **state UNUSED)
 	buf_fini(&o.text);
 }
 
+static void long_values(void)
+{
+	static const char kinds[] = {'a', ' ', '\1', '\xff', '"'};
+	char v[6000];
+
+	for (size_t i = 0; i < sizeof(kinds); i++) {
+		memset(v, kinds[i], sizeof(v));
+		struct str s = str_of(v, sizeof(v));
+
+		log_info("long", log_s("one", s));
+		log_info("long", log_s("one", s), log_s("two", s),
+			log_s("three", s), log_s("four", s), log_s("five", s));
+		log_warn("after");
+	}
+}
+
+/* Whatever a peer says, a line ends, is one, and is no longer than a pipe takes
+ * in one piece. */
+static void bounded(void **state UNUSED)
+{
+	struct arena *a CLEANUP(arena_freep) = arena_new(SIZE_MAX);
+	struct out o = run(long_values, SIZE_MAX);
+	struct str all[] = {buf_str(&o.text), trail(a)};
+
+	assert_int_equal(0, o.status);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct str rest = all[i];
+		size_t lines = 0;
+
+		while (rest.len > 0) {
+			struct str line = str_cut(&rest, '\n');
+
+			assert_true(line.len < PACKET);
+			assert_true(i == 0 || str_ends(line, "}"));
+			lines++;
+		}
+		assert_int_equal(15, lines);
+		assert_int_equal(10, count(all[i], "long"));
+		assert_int_equal(5, count(all[i], "after"));
+	}
+	buf_fini(&o.text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(together),
 		cmocka_unit_test(at_once), cmocka_unit_test(soon),
 		cmocka_unit_test(crash), cmocka_unit_test(urgent),
-		cmocka_unit_test(forked)};
+		cmocka_unit_test(forked), cmocka_unit_test(bounded)};
 
 	must(mkdtemp(trail_dir) != NULL);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
